@@ -1,0 +1,328 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/identity"
+)
+
+// Limits of a desk.
+const (
+	// MaxOpen is how many asks may wait at once: more than any team can read, and
+	// little enough memory that a runaway script cannot fill the gateway.
+	MaxOpen = 1000
+	// MaxOpenEach keeps one caller from using up the desk for everybody else.
+	MaxOpenEach = 50
+	// MaxReason is how much of a voter's reason is kept, in bytes: a paragraph.
+	MaxReason = 1000
+)
+
+// Why an ask could not be opened.
+var (
+	ErrFull     = errors.New("too many asks are waiting")
+	ErrNoQuorum = errors.New("nobody could ever answer: the rule names no group of approvers")
+	ErrLate     = errors.New("the time to answer is over before it began")
+	ErrInUse    = errors.New("an ask with this id is waiting already")
+	ErrNoClock  = errors.New("the desk has no clock")
+)
+
+// Config is what a Desk needs.
+type Config struct {
+	Now     func() time.Time // the clock; without one nothing can be held, so everything is refused
+	NewID   func() string    // proposes an id; NewID of this package if nil
+	MaxOpen int              // asks that may wait at once; MaxOpen if 0
+}
+
+// Desk keeps the asks that wait. It decides under one lock, so that of a grant, a
+// denial, a cancellation and the deadline exactly one takes effect.
+type Desk struct {
+	cfg      Config
+	mu       sync.Mutex
+	open     map[string]*hold
+	watchers map[chan struct{}]struct{}
+}
+
+// hold is one waiting ask. All but ctx is guarded by the desk's lock.
+type hold struct {
+	ask    Ask
+	ctx    context.Context // of the caller that waits: a vote after its end does not count
+	votes  []Vote
+	answer Answer        // meaningful once ended
+	ended  chan struct{} // closed when answer is set
+}
+
+// Open is a waiting ask and the votes so far.
+type Open struct {
+	Ask   Ask
+	Votes []Vote
+}
+
+// NewDesk returns an empty desk.
+func NewDesk(cfg Config) *Desk {
+	if cfg.NewID == nil {
+		cfg.NewID = NewID
+	}
+	if cfg.MaxOpen <= 0 {
+		cfg.MaxOpen = MaxOpen
+	}
+	return &Desk{cfg: cfg, open: map[string]*hold{}, watchers: map[chan struct{}]struct{}{}}
+}
+
+// Wait lists the ask, calls opened once with it (id and hash filled in), and blocks
+// until it is granted, denied, past its deadline, or ctx is done. The answer holds
+// for this call only: when Wait returns, the ask is gone. An error means that the
+// ask could not be opened, and refuses like an answer that says no.
+func (d *Desk) Wait(ctx context.Context, a Ask, opened func(Ask)) (Answer, error) {
+	h, err := d.add(ctx, a)
+	if err != nil {
+		return Answer{}, fmt.Errorf("open ask: %w", err)
+	}
+	defer d.remove(h)
+	if opened != nil {
+		opened(h.ask.clone())
+	}
+	timer := time.NewTimer(h.ask.Deadline.Sub(d.cfg.Now()))
+	defer timer.Stop()
+	select {
+	case <-h.ended:
+		return h.answer, nil
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return d.giveUp(h), nil
+}
+
+// add checks the ask and lists it.
+func (d *Desk) add(ctx context.Context, a Ask) (*hold, error) {
+	if d.cfg.Now == nil {
+		return nil, ErrNoClock
+	}
+	a = a.clone()
+	now := d.cfg.Now()
+	if a.Created.IsZero() {
+		a.Created = now
+	}
+	// An answer must not outlive the right to ask.
+	if a.Who.Expires.Before(a.Deadline) {
+		a.Deadline = a.Who.Expires
+	}
+	switch {
+	case !a.Who.Valid(now):
+		return nil, ErrExpired
+	case !a.Quorum.Possible():
+		return nil, ErrNoQuorum
+	case !now.Before(a.Deadline):
+		return nil, ErrLate
+	}
+	if a.Hash == "" {
+		a.Hash = Bind(a.SQL, a.Params, a.Who, a.Session, a.Connection)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.room(a.Who); err != nil {
+		return nil, err
+	}
+	id, err := d.freeID(a.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.ID = id
+	h := &hold{ask: a, ctx: ctx, ended: make(chan struct{})}
+	d.open[a.ID] = h
+	d.signal()
+	return h, nil
+}
+
+func (d *Desk) room(who identity.Identity) error {
+	if len(d.open) >= d.cfg.MaxOpen {
+		return fmt.Errorf("%w: %d", ErrFull, len(d.open))
+	}
+	own := 0
+	for _, h := range d.open {
+		if samePerson(h.ask.Who, who) {
+			own++
+		}
+	}
+	if own >= MaxOpenEach {
+		return fmt.Errorf("%w: %d of %s", ErrFull, own, who.Name())
+	}
+	return nil
+}
+
+func (d *Desk) freeID(id string) (string, error) {
+	if id != "" {
+		if d.open[id] != nil {
+			return "", fmt.Errorf("%w: %s", ErrInUse, id)
+		}
+		return id, nil
+	}
+	// A collision is rare; a source that repeats itself must not spin for ever.
+	for range 100 {
+		id = d.cfg.NewID()
+		if id != "" && d.open[id] == nil {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("%w: no free id found", ErrInUse)
+}
+
+// Decide records v on the ask with that id. A refusal by one person ends it; it is
+// granted when the quorum is met. The returned Ask is what the vote was about, also
+// with an error, if the ask exists.
+func (d *Desk) Decide(id string, v Vote) (Ask, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.open[id]
+	if h == nil || h.over(d.cfg.Now()) {
+		return Ask{}, fmt.Errorf("%w: %q", ErrUnknown, id)
+	}
+	v.At = d.cfg.Now()
+	v.Reason = cut(v.Reason, MaxReason)
+	v.Who.Groups = slices.Clone(v.Who.Groups)
+	if err := h.ask.MayAnswer(v.Who, v.At); err != nil {
+		return h.ask.clone(), err
+	}
+	// Who agreed may still change their mind to no, never the other way round.
+	agreed := slices.ContainsFunc(h.votes, func(have Vote) bool { return samePerson(have.Who, v.Who) })
+	if agreed && v.Grant {
+		return h.ask.clone(), fmt.Errorf("%w: %s", ErrTwice, v.Who.Name())
+	}
+	h.votes = append(h.votes, v)
+	switch {
+	case !v.Grant:
+		why := "denied by " + v.Who.Name()
+		if v.Reason != "" {
+			why += ": " + v.Reason
+		}
+		h.end(Answer{Why: why})
+	case h.ask.Quorum.Met(h.votes):
+		h.end(Answer{Granted: true, Why: "approved by " + names(h.votes)})
+	}
+	d.signal()
+	return h.ask.clone(), nil
+}
+
+// over reports whether no vote counts any more: it has an answer, its caller has
+// gone, or its time is up, whether or not the waiting goroutine has noticed.
+func (h *hold) over(now time.Time) bool {
+	select {
+	case <-h.ended:
+		return true
+	default:
+		return h.ctx.Err() != nil || !now.Before(h.ask.Deadline)
+	}
+}
+
+// end sets the answer; the desk's lock is held and the hold has not ended.
+func (h *hold) end(a Answer) {
+	a.Hash = h.ask.Hash
+	a.Votes = slices.Clone(h.votes)
+	h.answer = a
+	close(h.ended)
+}
+
+// giveUp ends an ask that nobody answered in time, or whose caller left. A vote
+// that was accepted first stands.
+func (d *Desk) giveUp(h *hold) Answer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-h.ended:
+		return h.answer
+	default:
+	}
+	switch waited := h.ask.Deadline.Sub(h.ask.Created).Round(time.Second); {
+	case h.ctx.Err() != nil:
+		h.end(Answer{Why: "cancelled"})
+	case len(h.votes) > 0:
+		h.end(Answer{Why: fmt.Sprintf("not enough people answered in %s: needs %s, approved by %s so far", waited, h.ask.Quorum, names(h.votes))})
+	default:
+		h.end(Answer{Why: fmt.Sprintf("nobody answered in %s", waited)})
+	}
+	return h.answer
+}
+
+func (d *Desk) remove(h *hold) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.open, h.ask.ID)
+	d.signal()
+}
+
+// List is every ask that still takes votes, the oldest first.
+func (d *Desk) List() []Open {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := []Open{}
+	for _, h := range d.open {
+		if !h.over(d.cfg.Now()) {
+			list = append(list, Open{Ask: h.ask.clone(), Votes: slices.Clone(h.votes)})
+		}
+	}
+	slices.SortFunc(list, func(a, b Open) int {
+		if c := a.Ask.Created.Compare(b.Ask.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Ask.ID, b.Ask.ID)
+	})
+	return list
+}
+
+// Watch returns a channel with a signal in it now and after every change; changes
+// that nobody has picked up yet are one signal. It is closed when ctx is done.
+func (d *Desk) Watch(ctx context.Context) <-chan struct{} {
+	ch := make(chan struct{}, 1)
+	ch <- struct{}{}
+	d.mu.Lock()
+	d.watchers[ch] = struct{}{}
+	d.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.watchers, ch)
+		close(ch)
+	})
+	return ch
+}
+
+// signal wakes the watchers; the lock is held.
+func (d *Desk) signal() {
+	for ch := range d.watchers {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (a Ask) clone() Ask {
+	a.Params = slices.Clone(a.Params)
+	a.Who.Groups = slices.Clone(a.Who.Groups)
+	a.Quorum.Groups = slices.Clone(a.Quorum.Groups)
+	a.Quorum.And = slices.Clone(a.Quorum.And)
+	return a
+}
+
+// names lists who agreed, each once, in order.
+func names(votes []Vote) string {
+	var s []string
+	for _, v := range votes {
+		if v.Grant {
+			s = append(s, v.Who.Name())
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+func cut(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "")
+}

@@ -1,0 +1,68 @@
+package audit
+
+import "time"
+
+// Kind is what an event tells.
+type Kind string
+
+// The kinds of event in the record.
+const (
+	Decided    Kind = "decided"    // what the policy said of a statement, before it ran
+	Finished   Kind = "finished"   // how that statement ended
+	Connected  Kind = "connected"  // a session was opened, or refused
+	Closed     Kind = "closed"     // a session ended
+	LoggedIn   Kind = "login"      // a certificate was issued, or refused
+	Asked      Kind = "asked"      // a statement began to wait for people
+	Voted      Kind = "voted"      // a person approved or denied
+	Answered   Kind = "answered"   // the wait ended
+	Questioned Kind = "questioned" // the record itself was read
+	Admin      Kind = "admin"      // a session was killed, a policy or label changed, a cancel came without a match
+	Started    Kind = "started"    // the gateway began to serve, with which policy
+	Stopped    Kind = "stopped"    // the gateway ended in order
+)
+
+// Event is one entry of the record. It is flat and public on purpose: it copies
+// from live types and outlives them. Empty fields are left out of its JSON form.
+// Unknown fields in a log written by a later version are kept by verification,
+// which works on bytes.
+type Event struct {
+	Seq     uint64    `json:"seq"`               // index in the log, from 0; set by Append
+	ID      string    `json:"id"`                // unique; set by Append
+	Time    time.Time `json:"time"`              // UTC, microseconds; set by the caller
+	Kind    Kind      `json:"kind"`              //
+	Session string    `json:"session,omitempty"` // one connection of one client
+	Of      string    `json:"of,omitempty"`      // Finished, Asked, Voted, Answered: ID of the Decided event it belongs to, or of the ask
+
+	Who        string   `json:"who,omitempty"`     // name people know: address or subject
+	Subject    string   `json:"subject,omitempty"` // stable identity
+	CallerKind string   `json:"caller_kind,omitempty"`
+	Owner      string   `json:"owner,omitempty"` // person an agent acts for
+	Groups     []string `json:"groups,omitempty"`
+	From       string   `json:"from,omitempty"`        // network address
+	Connection string   `json:"connection,omitempty"`  // name of the connection
+	Role       string   `json:"role,omitempty"`        // database role used
+	Client     string   `json:"application,omitempty"` // application_name
+
+	SQL         string   `json:"sql,omitempty"`
+	SQLHash     string   `json:"sql_hash,omitempty"`     // SHA-256 of the whole text, hex, when SQL was cut
+	Params      []string `json:"params,omitempty"`       // as text; "NULL" for null
+	Fingerprint string   `json:"fingerprint,omitempty"`  //
+	Statement   string   `json:"statement,omitempty"`    // statement kind
+	Signs       []string `json:"signs,omitempty"`        //
+	Reads       []string `json:"reads,omitempty"`        // schema.table.column
+	Writes      []string `json:"writes,omitempty"`       // schema.table or schema.table.column
+	Effect      string   `json:"effect,omitempty"`       // allow, hold, deny
+	Rule        string   `json:"rule,omitempty"`         //
+	Reason      string   `json:"reason,omitempty"`       //
+	Approvers   []string `json:"approvers,omitempty"`    // who approved
+	Outcome     string   `json:"outcome,omitempty"`      // ok, error, refused, cancelled, skipped, lost
+	ErrorCode   string   `json:"error_code,omitempty"`   // SQLSTATE
+	Error       string   `json:"error,omitempty"`        // message without values of rows
+	Rows        int64    `json:"rows,omitempty"`         // returned or affected
+	Bytes       int64    `json:"bytes,omitempty"`        // of row and COPY data, both ways
+	Masked      int64    `json:"masked,omitempty"`       // values hidden
+	MaskedCols  []string `json:"masked_cols,omitempty"`  // result columns hidden, with label: "email:email"
+	DurationUS  int64    `json:"duration_us,omitempty"`  // microseconds from forward to end
+	ParamsCut   bool     `json:"params_cut,omitempty"`   // some parameters were cut or left out for length
+	Detail      string   `json:"detail,omitempty"`       // anything a person should read
+}

@@ -1,0 +1,171 @@
+// Package query knows what a statement would do: its kind, the relations and
+// columns it reads and writes, where every output column comes from, and the
+// signs of danger in it. It parses with PostgreSQL's own grammar and never
+// guesses: what it cannot work out is Unknown, or a column with Known false.
+// The package is pure: no I/O, no clock, no goroutines.
+package query
+
+// Kind is the effect of a statement. The zero value is Unknown: nothing is
+// known about it, and it must be treated as the worst.
+type Kind string
+
+// The kinds of statement, from what the grammar says and what the catalogue adds.
+const (
+	Unknown     Kind = ""            // not parsed, or of unknown effect
+	Select      Kind = "select"      // reads only, VALUES and TABLE included
+	Insert      Kind = "insert"      //
+	Update      Kind = "update"      //
+	Delete      Kind = "delete"      //
+	Merge       Kind = "merge"       //
+	CopyTo      Kind = "copy_to"     // COPY … TO STDOUT
+	CopyFrom    Kind = "copy_from"   // COPY … FROM STDIN
+	DDL         Kind = "ddl"         // CREATE, ALTER, COMMENT, …
+	Drop        Kind = "drop"        // DROP of anything, DROP OWNED
+	Truncate    Kind = "truncate"    //
+	Grant       Kind = "grant"       // GRANT, REVOKE, role and privilege changes
+	Transaction Kind = "transaction" // BEGIN, COMMIT, SAVEPOINT, …
+	Set         Kind = "set"         // SET, RESET, SET ROLE, …
+	Show        Kind = "show"        // SHOW
+	Explain     Kind = "explain"     // EXPLAIN without ANALYZE; with it the inner kind
+	Prepare     Kind = "prepare"     // PREPARE name AS inner
+	Execute     Kind = "execute"     // EXECUTE name
+	Deallocate  Kind = "deallocate"  // DEALLOCATE name|ALL
+	Declare     Kind = "declare"     // DECLARE cursor FOR inner
+	Fetch       Kind = "fetch"       // FETCH, MOVE
+	Close       Kind = "close"       // CLOSE cursor
+	Listen      Kind = "listen"      // LISTEN, UNLISTEN, NOTIFY
+	Maintain    Kind = "maintain"    // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT
+	Lock        Kind = "lock"        // LOCK TABLE
+	Empty       Kind = "empty"       // nothing but white space and comments
+)
+
+// Sign is something about a statement that makes people careful.
+type Sign string
+
+// The signs that the built-in policy looks at; later ones only add to the list.
+const (
+	NoWhere        Sign = "no_where"        // UPDATE or DELETE of every row: WHERE missing or always true
+	Destructive    Sign = "destructive"     // DROP, TRUNCATE, DROP COLUMN: what is gone cannot be rolled forward
+	Program        Sign = "program"         // COPY … PROGRAM: runs a command on the server
+	ServerFile     Sign = "server_file"     // COPY to or from a file on the server, pg_read_file, lo_import
+	DynamicSQL     Sign = "dynamic_sql"     // DO, EXECUTE in a body, query_to_xml, dblink: what runs is not in the text
+	Privilege      Sign = "privilege"       // changes who may do what
+	SessionState   Sign = "session_state"   // SET ROLE, search_path, session_authorization, row_security, set_config
+	UnknownRoutine Sign = "unknown_routine" // calls a function whose effect is not known to be none
+	Unparsable     Sign = "unparsable"      // the grammar refuses it
+	ServerCode     Sign = "server_code"     // CREATE FUNCTION, TRIGGER, RULE, EXTENSION, …: code that runs later
+)
+
+// Ref names a column, or a relation if Column is "".
+type Ref struct {
+	Schema, Table, Column string
+}
+
+// String is schema.table or schema.table.column, without quoting.
+func (r Ref) String() string {
+	s := r.Schema + "." + r.Table
+	if r.Column != "" {
+		s += "." + r.Column
+	}
+	return s
+}
+
+// How says by which way a source reaches an output column.
+type How string
+
+// Direct is the value itself; Derived went through an expression.
+const (
+	Direct  How = "direct"
+	Derived How = "derived"
+)
+
+// Source is one base column whose value reaches an output column.
+type Source struct {
+	Ref Ref
+	How How
+}
+
+// Column is one output or written column. Known false means that its sources
+// could not be worked out; Sources is then at best a part.
+type Column struct {
+	Name    string
+	Sources []Source
+	Known   bool
+}
+
+// Statement is what one statement of a message would do. Nothing in it is
+// changed after Analyze returns, so it may be cached and shared.
+type Statement struct {
+	SQL         string   // its own text, cut out of the message
+	Fingerprint string   // equal for statements that differ in constants, spacing and case only
+	Kind        Kind     //
+	Tag         string   // leading words for people: "DROP TABLE", "UPDATE"
+	Writes      bool     // changes data, in any part of it (CTE, EXPLAIN ANALYZE, …)
+	Reads       []Ref    // columns read anywhere; a relation of which no column is read appears as Ref{Column: ""}
+	Relations   []Ref    // relations read
+	Targets     []Ref    // relations written, created, altered, dropped, truncated
+	Target      *Ref     // the one written relation whose columns Output describes; nil for reads
+	Output      []Column // value sources of each result column, or of each written column if Target is set
+	Returning   []Column // result columns of INSERT, UPDATE, DELETE, MERGE … RETURNING
+	Indirect    []Ref    // columns that steer: filter, join, group, sort
+	Functions   []string // functions called, as written, lower case, schema-qualified where the text is
+	Signs       []Sign   //
+	Name        string   // prepared statement or cursor named by PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; "" means ALL for DEALLOCATE
+	Inner       *Statement
+	SetName     string // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
+	Problem     string // why it is Unknown, for people
+}
+
+// Results are the columns that leave for the client if the statement returns rows:
+// Output of a read, Returning of a write, Inner's for EXPLAIN ANALYZE and the like.
+// ok is false if the statement's result columns could not be worked out.
+func (s *Statement) Results() (cols []Column, ok bool) {
+	switch s.Kind {
+	case Select, CopyTo:
+		return s.Output, s.Output != nil
+	case Insert, Update, Delete, Merge:
+		return s.Returning, true
+	}
+	return nil, false
+}
+
+// Has reports whether the statement, or the one inside it, shows sign.
+func (s *Statement) Has(sign Sign) bool {
+	for _, x := range s.Signs {
+		if x == sign {
+			return true
+		}
+	}
+	return s.Inner != nil && s.Inner.Has(sign)
+}
+
+// RelationKind tells tables from views.
+type RelationKind string
+
+// The kinds of relation the catalogue knows.
+const (
+	Table            RelationKind = "table"
+	View             RelationKind = "view"
+	MaterializedView RelationKind = "matview"
+	ForeignTable     RelationKind = "foreign"
+)
+
+// Relation is what Analyze must know of a table or view.
+type Relation struct {
+	Schema, Name string
+	Kind         RelationKind
+	Columns      []string // in attribute order, dropped ones left out
+	Definition   string   // the SELECT of a view, as pg_get_viewdef prints it
+}
+
+// Schema is the catalogue as Analyze needs it. Implementations are immutable
+// snapshots: the same question always has the same answer.
+type Schema interface {
+	// Lookup finds the relations that name may mean. With schema "" it searches
+	// the path; it returns every candidate when the path in force is not known.
+	// An empty answer means that the relation is not in the catalogue.
+	Lookup(schema, name string) []*Relation
+	// Harmless reports whether every function of that name (schema may be "")
+	// is known to have no effect beside its result.
+	Harmless(schema, name string) bool
+}
