@@ -3,7 +3,8 @@ package approval
 import "crypto/rand"
 
 // idLetters leaves out what people mix up when they read an id to each other: 0 and
-// o, 1, l and i. There are 32, so that a random byte's low five bits choose one evenly.
+// o, 1, l and i. The last place only fills up to 32, so that five random bits are an
+// index; it is never given out.
 const idLetters = "23456789abcdefghjkmnpqrstuvwxyz_"
 
 // idLength gives 28 million ids: hard to hit by a slip of the finger among at most
@@ -19,8 +20,7 @@ func NewID() string {
 	return string(id[:])
 }
 
-// letter draws until the byte is not one of the left-over values, so that every
-// letter is equally likely.
+// letter draws until it hits a real letter, so that each is equally likely.
 func letter() byte {
 	for {
 		var b [1]byte
