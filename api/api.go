@@ -1,0 +1,86 @@
+// Package api holds the messages between the gateway and its clients: plain
+// structs, sent as JSON over HTTP/1.1 inside a tunnel stream of kind "api". It
+// guarantees only their shape. Fields are added, never renamed or reused, so
+// that a client and a gateway one version apart understand each other; unknown
+// fields are ignored by both.
+package api
+
+import "time"
+
+// The paths the gateway serves. InfoPath and CertificatePath are open to a
+// caller without a certificate, because that is how one is obtained; every other
+// path needs one.
+const (
+	InfoPath        = "/v1/info"               // GET: Info
+	CertificatePath = "/v1/certificate"        // POST CertificateRequest: CertificateResponse
+	WhoAmIPath      = "/v1/whoami"             // GET: WhoAmI
+	ConnectionsPath = "/v1/connections"        // GET: []Connection
+	AsksPath        = "/v1/asks"               // GET: []Ask
+	AsksWatchPath   = "/v1/asks/watch"         // GET: one []Ask a line, each time something changes
+	AskPath         = "/v1/asks/{id}"          // POST AskDecision: Ask
+	SessionsPath    = "/v1/sessions"           // GET: []Session
+	KillPath        = "/v1/sessions/{id}/kill" // POST, no body: Session
+	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult
+	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
+	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
+	PolicyPath      = "/v1/policy"             // GET: Policy
+)
+
+// Limits of the messages, for both sides.
+const (
+	MaxRequest = 9 << 20  // a statement to explain is at most 8 MiB; the rest is room for its JSON form
+	MaxReply   = 64 << 20 // the largest answer is a page of the record
+)
+
+// Info is what a gateway tells anyone: enough to log in.
+type Info struct {
+	Version   string   `json:"version"`          // of the gateway
+	GatewayID string   `json:"gateway_id"`       // stable name of this gateway
+	Issuer    string   `json:"issuer"`           // OIDC issuer people log in with
+	ClientID  string   `json:"client_id"`        // OIDC client of the command line
+	Scopes    []string `json:"scopes,omitempty"` // to ask for; "openid email profile groups" if empty
+	Note      string   `json:"note,omitempty"`   // a sentence for whoever logs in
+}
+
+// CertificateRequest trades a verified login for a client certificate. Only the
+// public half of the key travels.
+type CertificateRequest struct {
+	IDToken      string `json:"id_token"`
+	Nonce        string `json:"nonce"`      // the one in the token; identity.NonceFor binds it to the key
+	PublicKeyPEM string `json:"public_key"` // SubjectPublicKeyInfo
+}
+
+// CertificateResponse is the certificate and what it says.
+type CertificateResponse struct {
+	CertPEM  string    `json:"certificate"`
+	Expires  time.Time `json:"expires"`
+	Identity WhoAmI    `json:"identity"`
+}
+
+// WhoAmI is the caller as the gateway sees it.
+type WhoAmI struct {
+	Subject string    `json:"subject"`
+	Email   string    `json:"email,omitempty"`
+	Groups  []string  `json:"groups,omitempty"`
+	Kind    string    `json:"kind"`
+	Owner   string    `json:"owner,omitempty"`
+	Method  string    `json:"method,omitempty"`
+	Issuer  string    `json:"issuer,omitempty"`
+	Expires time.Time `json:"expires"`
+}
+
+// Connection is a database the caller may open.
+type Connection struct {
+	Name     string   `json:"name"`
+	Env      string   `json:"env,omitempty"`
+	Kind     string   `json:"kind"`            // "postgres"
+	Database string   `json:"database"`        // its name on the server
+	Rules    []string `json:"rules,omitempty"` // what applies to the caller there, one sentence each
+}
+
+// Policy is the policy in force, as text and where it came from.
+type Policy struct {
+	Source string `json:"source"` // file name, or "built-in"
+	Hash   string `json:"hash"`   // SHA-256 of Text, hex
+	Text   string `json:"text"`   // YAML
+}
