@@ -1,0 +1,309 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sluicehq/sluice/approval"
+)
+
+// Limits of a policy file.
+const (
+	// maxFile is its size in bytes: thousands of rules.
+	maxFile = 1 << 20
+	// maxRules keeps a decision fast: each costs a fraction of a microsecond.
+	maxRules = 1000
+	// maxReason is the length of a reason in bytes: it is shown on one line.
+	maxReason = 500
+	// maxPeople is the largest number of approvers that makes sense to ask for.
+	maxPeople = 20
+)
+
+// Problem is one thing wrong with a policy file.
+type Problem struct {
+	Line, Column int // from 1; 0 if not known
+	Text         string
+}
+
+// String is the problem for people.
+func (p Problem) String() string {
+	switch {
+	case p.Line == 0:
+		return p.Text
+	case p.Column == 0:
+		return fmt.Sprintf("line %d: %s", p.Line, p.Text)
+	}
+	return fmt.Sprintf("line %d:%d: %s", p.Line, p.Column, p.Text)
+}
+
+// LoadError is everything that is wrong with a policy file.
+type LoadError struct {
+	File     string
+	Problems []Problem // in the order of the file
+}
+
+// Error lists all problems.
+func (e *LoadError) Error() string {
+	if len(e.Problems) == 1 {
+		return e.File + ": " + e.Problems[0].String()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d problems", e.File, len(e.Problems))
+	for _, p := range e.Problems {
+		b.WriteString("\n  " + p.String())
+	}
+	return b.String()
+}
+
+// Load reads a policy file. It adds the built-in rules unless the file says
+// "builtin: false". The error is a *LoadError with all that is wrong: unknown keys,
+// expressions that do not compile, rules that could never work.
+func Load(name string, data []byte) (*Rules, error) {
+	l := &loader{lines: strings.Split(string(data), "\n"), seen: map[string]int{}}
+	builtin := l.file(data)
+	if builtin && len(l.problems) == 0 {
+		for _, r := range Builtin().List {
+			if line := l.seen[r.Name]; line != 0 {
+				l.problem(line, "the built-in policy has a rule named %q already; choose another name", r.Name)
+			}
+			l.rules = append(l.rules, r)
+		}
+	}
+	if len(l.problems) > 0 {
+		slices.SortStableFunc(l.problems, func(a, b Problem) int { return a.Line - b.Line })
+		return nil, &LoadError{File: name, Problems: l.problems}
+	}
+	return &Rules{List: l.rules}, nil
+}
+
+// loader collects the rules and problems of one file.
+type loader struct {
+	lines    []string // of the file
+	compiler *compiler
+	rules    []Rule
+	seen     map[string]int // rule name → line
+	problems []Problem
+}
+
+func (l *loader) problem(line int, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// file reads the whole document and reports whether the built-in rules are wanted.
+func (l *loader) file(data []byte) (builtin bool) {
+	if len(data) > maxFile {
+		l.problem(0, "the file is larger than %d bytes", maxFile)
+		return false
+	}
+	c, err := newCompiler()
+	if err != nil {
+		l.problem(0, "%v", err)
+		return false
+	}
+	l.compiler = c
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		l.syntax(err)
+		return false
+	}
+	builtin = true
+	if doc.Kind == 0 {
+		return builtin // nothing but comments
+	}
+	for _, f := range l.fields(doc.Content[0], "a policy file", "builtin", "rules") {
+		switch f.key {
+		case "builtin":
+			builtin = l.boolean(f)
+		case "rules":
+			l.list(f.value)
+		}
+	}
+	return builtin
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntax words an error of the YAML parser in our form.
+func (l *loader) syntax(err error) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	line, text := 0, err.Error()
+	if m != nil {
+		line, _ = strconv.Atoi(m[1]) // no number: no line
+		text = strings.TrimPrefix(text, m[0])
+	}
+	l.problem(line, "not valid YAML: %s", strings.Join(strings.Fields(text), " "))
+}
+
+func (l *loader) list(n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		l.problem(n.Line, "rules must be a list; begin each rule with \"- name: …\"")
+		return
+	}
+	if len(n.Content) > maxRules {
+		l.problem(n.Line, "there are %d rules; at most %d are allowed", len(n.Content), maxRules)
+		return
+	}
+	for _, item := range n.Content {
+		l.rule(item)
+	}
+}
+
+// rule reads one rule and checks that it can work.
+func (l *loader) rule(n *yaml.Node) {
+	before := len(l.problems)
+	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask")
+	whole := len(l.problems) == before
+	r, has := Rule{}, map[string]bool{}
+	for _, f := range fields {
+		has[f.key] = true
+		switch f.key {
+		case "name":
+			r.Name = l.name(f)
+		case "when":
+			l.when(&r, f.value)
+		case "effect":
+			l.effect(&r, f)
+		case "reason":
+			r.Reason = l.reason(f)
+		case "approvers":
+			r.Approvers = l.approvers(f.value)
+		case "unmask":
+			r.Unmask = l.words(f, "kind of personal data, such as email")
+		}
+	}
+	// A misspelt key is one problem, not also a missing key.
+	if whole {
+		l.sense(n.Line, &r, has)
+	}
+	if r.Reason == "" {
+		r.Reason = fmt.Sprintf("rule %q says %s", r.Name, r.Effect)
+	}
+	l.rules = append(l.rules, r)
+}
+
+// sense refuses a rule that could never do what its author meant.
+func (l *loader) sense(line int, r *Rule, has map[string]bool) {
+	if !has["name"] {
+		l.problem(line, "the rule has no name")
+	}
+	if !has["when"] {
+		l.problem(line, "the rule has no \"when\"; write when: true if it is meant for every statement")
+	}
+	switch {
+	case !has["effect"] && !has["unmask"]:
+		l.problem(line, "the rule does nothing: it has neither \"effect\" nor \"unmask\"")
+	case !r.Decides:
+		if has["approvers"] {
+			l.problem(line, "\"approvers\" needs effect: hold")
+		}
+	case r.Effect == Hold && !has["approvers"]:
+		l.problem(line, "nobody could ever approve what this rule holds; add approvers: {groups: [dba], count: 1}")
+	case r.Effect != Hold && has["approvers"]:
+		l.problem(line, "\"approvers\" needs effect: hold, this rule says %s", r.Effect)
+	case r.Effect == Deny && has["unmask"]:
+		l.problem(line, "a rule that denies shows nothing, so \"unmask\" has no effect")
+	}
+}
+
+var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func (l *loader) name(f field) string {
+	name, ok := l.text(f)
+	if !ok {
+		return ""
+	}
+	switch first := l.seen[name]; {
+	case !ruleName.MatchString(name):
+		l.problem(f.value.Line, "a rule's name is made of up to 64 letters, digits, \"-\", \"_\" and \".\", not %q", name)
+	case name == ruleNone || name == ruleIdentity:
+		l.problem(f.value.Line, "the name %q is used by Sluice itself", name)
+	case first != 0:
+		l.problem(f.value.Line, "the name %q is taken by the rule on line %d", name, first)
+	default:
+		l.seen[name] = f.value.Line
+	}
+	return name
+}
+
+func (l *loader) effect(r *Rule, f field) {
+	text, ok := l.text(f)
+	if !ok {
+		return
+	}
+	if err := r.Effect.UnmarshalText([]byte(text)); err != nil {
+		l.problem(f.value.Line, "unknown effect %q%s", text, didYouMean(text, []string{"allow", "deny", "hold"}))
+	}
+	r.Decides = true
+}
+
+func (l *loader) reason(f field) string {
+	text, ok := l.text(f)
+	if ok && len(text) > maxReason {
+		l.problem(f.value.Line, "the reason is longer than %d bytes", maxReason)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) }) {
+		l.problem(f.value.Line, "the reason must be one line without control characters")
+	}
+	return text
+}
+
+func (l *loader) approvers(n *yaml.Node) approval.Quorum {
+	q := approval.Quorum{Count: 1}
+	before := len(l.problems)
+	for _, f := range l.fields(n, "approvers", "groups", "count") {
+		switch f.key {
+		case "groups":
+			q.Groups = l.words(f, "group")
+		case "count":
+			count, err := strconv.Atoi(f.value.Value)
+			if f.value.ShortTag() != "!!int" || err != nil || count < 1 || count > maxPeople {
+				l.problem(f.value.Line, "count is how many people must agree, 1 to %d, not %q", maxPeople, f.value.Value)
+			}
+			q.Count = count
+		}
+	}
+	if len(l.problems) == before && !q.Possible() {
+		l.problem(n.Line, "approvers must name a group: nobody could ever answer")
+	}
+	return q
+}
+
+// when compiles the expression and puts its flaws where they are in the file.
+func (l *loader) when(r *Rule, n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode || (n.ShortTag() != "!!str" && n.ShortTag() != "!!bool") {
+		l.problem(n.Line, "when must be an expression, such as 'statement.writes'")
+		return
+	}
+	r.When = n.Value
+	program, flaws := l.compiler.compile(n.Value)
+	for _, f := range flaws {
+		l.problems = append(l.problems, l.place(n, f))
+	}
+	r.program = program
+}
+
+// place finds a flaw's line and column in the file. A folded expression has no
+// exact columns any more; then the line it begins on must do.
+func (l *loader) place(n *yaml.Node, f flaw) Problem {
+	p := Problem{Line: n.Line, Text: f.text}
+	if n.Style&yaml.LiteralStyle != 0 {
+		p.Line = min(n.Line+max(f.line, 1), len(l.lines))
+		return p
+	}
+	start := n.Column - 1
+	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		start++
+	}
+	if n.Line > len(l.lines) || start < 0 || start > len(l.lines[n.Line-1]) || f.column < 1 {
+		return p
+	}
+	if strings.HasPrefix(l.lines[n.Line-1][start:], n.Value) {
+		p.Column = start + f.column
+	}
+	return p
+}

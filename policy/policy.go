@@ -1,0 +1,183 @@
+// Package policy decides what happens to a statement: it runs, it waits for other
+// people, or it is refused. The strictest matching rule wins, a rule that cannot be
+// worked out refuses, and what no rule allows is refused. The package is pure: the
+// same request under the same rules always gives the same verdict.
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/query"
+)
+
+// Rules are an ordered set of rules. The zero value refuses everything.
+type Rules struct {
+	List []Rule // those of the file first, then the built-in ones
+}
+
+// Rule says what happens to the statements it matches.
+type Rule struct {
+	Name      string
+	When      string          // CEL expression, true for the statements it matches
+	Decides   bool            // it has an effect; without one it only unmasks
+	Effect    Effect          //
+	Reason    string          // for the person whose statement it is
+	Approvers approval.Quorum // for Hold: who must agree
+	Unmask    []string        // kinds of personal data shown in clear to those it matches
+	BuiltIn   bool            // comes with Sluice
+	program   cel.Program     // When, compiled
+}
+
+// Connection is what rules see of the database behind a statement.
+type Connection struct {
+	Name string // as in the gateway's configuration
+	Env  string // "prod", "staging", …; compared in lower case
+}
+
+// Request is one statement to decide on.
+type Request struct {
+	Who        identity.Identity
+	Connection Connection
+	Statement  *query.Statement
+	At         time.Time
+}
+
+// Effect is what happens to a statement. The zero value refuses.
+type Effect int
+
+// The effects, the strictest first.
+const (
+	Deny Effect = iota
+	Hold
+	Allow
+)
+
+// String is the effect as rules and people write it.
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "allow"
+	case Hold:
+		return "hold"
+	}
+	return "deny"
+}
+
+// MarshalText writes the effect for JSON.
+func (e Effect) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (e *Effect) UnmarshalText(text []byte) error {
+	for _, x := range []Effect{Deny, Hold, Allow} {
+		if x.String() == string(text) {
+			*e = x
+			return nil
+		}
+	}
+	*e = Deny
+	return fmt.Errorf("unknown effect %q", text)
+}
+
+// Verdict is what was decided. The zero value refuses.
+type Verdict struct {
+	Effect    Effect          `json:"effect"`
+	Rule      string          `json:"rule"`             // the rule that decided; several that hold are joined with ", "
+	Reason    string          `json:"reason"`           // one line for the person
+	Unmask    []string        `json:"unmask,omitempty"` // kinds of personal data shown in clear
+	Approvers approval.Quorum `json:"approvers"`        // with Hold: who must agree
+}
+
+// Names of the verdicts that no rule gave. Files may not use them.
+const (
+	ruleNone     = "no-rule"
+	ruleIdentity = "no-identity"
+)
+
+// Decide gives the verdict on one statement. The strictest effect of the matching
+// rules wins; every rule that holds must be satisfied; all that matching rules
+// unmask is shown.
+func (r *Rules) Decide(req Request) Verdict {
+	if !req.Who.Valid(req.At) {
+		return Verdict{Rule: ruleIdentity, Reason: "the identity has expired or names nobody: log in again"}
+	}
+	if req.Statement == nil {
+		return Verdict{Rule: ruleNone, Reason: "there is no statement to decide on"}
+	}
+	f := facts{req: &req}
+	verdict := Verdict{Rule: ruleNone, Reason: "no rule of the policy allows this"}
+	decided := false
+	var unmask []string
+	for i := range r.List {
+		rule := &r.List[i]
+		matches, err := rule.matches(&f)
+		if err != nil {
+			return Verdict{Rule: rule.Name, Reason: fmt.Sprintf("rule %q could not be worked out, so the statement is refused: %v", rule.Name, err)}
+		}
+		if !matches {
+			continue
+		}
+		if rule.Decides {
+			v := Verdict{Effect: rule.Effect, Rule: rule.Name, Reason: rule.Reason, Approvers: rule.Approvers}
+			if v.Effect == Deny {
+				return v
+			}
+			verdict = stricter(verdict, v, decided)
+			decided = true
+		}
+		unmask = append(unmask, rule.Unmask...)
+	}
+	if verdict.Effect == Deny {
+		return verdict
+	}
+	slices.Sort(unmask)
+	verdict.Unmask = slices.Compact(unmask)
+	return verdict
+}
+
+// stricter joins v to what is decided so far, if anything is.
+func stricter(sum, v Verdict, decided bool) Verdict {
+	if !decided || v.Effect < sum.Effect {
+		return v
+	}
+	if v.Effect == Hold && sum.Effect == Hold {
+		sum.Approvers = sum.Approvers.Plus(v.Approvers)
+		sum.Rule = join(sum.Rule, v.Rule, ", ")
+		sum.Reason = join(sum.Reason, v.Reason, "; ")
+	}
+	return sum
+}
+
+// join appends b to a list of such, once.
+func join(a, b, sep string) string {
+	if slices.Contains(strings.Split(a, sep), b) {
+		return a
+	}
+	return a + sep + b
+}
+
+// Strictest is the verdict on several statements that stand or fall together. What
+// is held needs the approvers of every part, so that nothing rides along with a
+// harmless statement; only what every part unmasks is shown. Of nothing it refuses.
+func Strictest(verdicts ...Verdict) Verdict {
+	if len(verdicts) == 0 {
+		return Verdict{Rule: ruleNone, Reason: "there is no statement to decide on"}
+	}
+	sum := verdicts[0]
+	unmask := slices.Clone(sum.Unmask)
+	for _, v := range verdicts[1:] {
+		sum = stricter(sum, v, true)
+		unmask = slices.DeleteFunc(unmask, func(t string) bool { return !slices.Contains(v.Unmask, t) })
+	}
+	sum.Unmask = unmask
+	if sum.Effect == Deny || len(unmask) == 0 {
+		sum.Unmask = nil
+	}
+	return sum
+}
