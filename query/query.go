@@ -61,9 +61,13 @@ type Ref struct {
 	Schema, Table, Column string
 }
 
-// String is schema.table or schema.table.column, without quoting.
+// String is schema.table or schema.table.column, without quoting; a relation
+// that is in no catalogue and was written without a schema has none.
 func (r Ref) String() string {
-	s := r.Schema + "." + r.Table
+	s := r.Table
+	if r.Schema != "" {
+		s = r.Schema + "." + s
+	}
 	if r.Column != "" {
 		s += "." + r.Column
 	}
@@ -105,7 +109,7 @@ type Statement struct {
 	Relations   []Ref    // relations read
 	Targets     []Ref    // relations written, created, altered, dropped, truncated
 	Target      *Ref     // the one written relation whose columns Output describes; nil for reads
-	Output      []Column // value sources of each result column, or of each written column if Target is set
+	Output      []Column // value sources of each result column, or of each written column if Target is set; a star that could not be expanded is one column Star with Known false
 	Returning   []Column // result columns of INSERT, UPDATE, DELETE, MERGE … RETURNING
 	Indirect    []Ref    // columns that steer: filter, join, group, sort
 	Functions   []string // functions called, as written, lower case, schema-qualified where the text is
@@ -114,19 +118,33 @@ type Statement struct {
 	Inner       *Statement
 	SetName     string // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
 	Problem     string // why it is Unknown, for people
+	Partial     bool   // Reads, Relations, Output or Indirect may lack something that could not be resolved
 }
 
+// Star names the output column that stands for a star nobody could expand: from
+// it on, positions in Output are not those of the result.
+const Star = "*"
+
 // Results are the columns that leave for the client if the statement returns rows:
-// Output of a read, Returning of a write, Inner's for EXPLAIN ANALYZE and the like.
-// ok is false if the statement's result columns could not be worked out.
+// Output of a read, Returning of a write. EXPLAIN, with ANALYZE or without,
+// returns its plan. ok is false if the result columns could not be worked out;
+// every one of them is then unknown.
 func (s *Statement) Results() (cols []Column, ok bool) {
 	switch s.Kind {
-	case Select, CopyTo:
-		return s.Output, s.Output != nil
+	case Select, CopyTo, Explain, Show:
+		cols, ok = s.Output, s.Output != nil
 	case Insert, Update, Delete, Merge:
-		return s.Returning, true
+		cols, ok = s.Returning, true
+	case DDL, Drop, Truncate, Grant, Transaction, Set, Prepare, Deallocate, Declare,
+		Close, Listen, Maintain, Lock, CopyFrom, Empty:
+		return nil, true
 	}
-	return nil, false
+	for _, c := range cols {
+		if c.Name == Star && !c.Known {
+			return nil, false
+		}
+	}
+	return cols, ok
 }
 
 // Has reports whether the statement, or the one inside it, shows sign.
@@ -168,4 +186,11 @@ type Schema interface {
 	// Harmless reports whether every function of that name (schema may be "")
 	// is known to have no effect beside its result.
 	Harmless(schema, name string) bool
+}
+
+// Placer is a Schema that knows in which schema CREATE puts a relation whose
+// name has none: the first of the search path.
+type Placer interface {
+	// Creates answers "" if the path in force is not known.
+	Creates() string
 }

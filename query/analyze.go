@@ -1,0 +1,131 @@
+package query
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
+
+// Analyze says what each statement of a message would do. It always answers,
+// with at least one statement: Unknown with the sign Unparsable for a text that
+// is refused or not understood, Empty for one that holds nothing. Without a
+// catalogue (s nil) kinds and signs are the same, but relations are named as
+// they are written and no column's source is known.
+func Analyze(sql string, s Schema) []Statement {
+	list, problem := parse(sql)
+	if problem != "" {
+		return []Statement{unparsable(sql, problem)}
+	}
+	if len(list) == 0 {
+		return []Statement{{SQL: strings.TrimSpace(sql), Kind: Empty, Tag: "EMPTY"}}
+	}
+	out := make([]Statement, len(list))
+	for i, p := range list {
+		out[i] = analyze(p, s)
+	}
+	return out
+}
+
+func unparsable(sql, problem string) Statement {
+	return Statement{SQL: sql, Kind: Unknown, Signs: []Sign{Unparsable}, Problem: problem, Partial: true}
+}
+
+// analyze classifies one statement, collects its signs and follows its columns.
+// A panic in any of it makes the statement Unknown.
+func analyze(p parsed, s Schema) (st Statement) {
+	defer func() {
+		if v := recover(); v != nil {
+			st = unparsable(p.sql, "statement not understood")
+			st.Fingerprint = p.fingerprint
+		}
+	}()
+	a := &analysis{schema: s, st: &Statement{SQL: p.sql, Fingerprint: p.fingerprint}}
+	a.statement(p.node)
+	return *a.st
+}
+
+// analysis is the work on one statement. It fills st and is then thrown away.
+type analysis struct {
+	schema Schema
+	st     *Statement
+	tree   *resolver // nil until columns are followed
+}
+
+// inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).
+func (a *analysis) inner(n ast.Node) *Statement {
+	b := &analysis{schema: a.schema, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
+	b.statement(n)
+	return b.st
+}
+
+// statement classifies n, then looks at the whole of it for signs, then
+// follows its columns.
+func (a *analysis) statement(n ast.Node) {
+	a.classify(n)
+	a.look(n)
+	a.follow(n)
+	st := a.st
+	slices.Sort(st.Signs)
+	slices.Sort(st.Functions)
+	st.Signs = slices.Compact(st.Signs)
+	st.Functions = slices.Compact(st.Functions)
+	st.Targets = sortRefs(st.Targets)
+}
+
+func (a *analysis) sign(signs ...Sign) {
+	for _, s := range signs {
+		if !slices.Contains(a.st.Signs, s) {
+			a.st.Signs = append(a.st.Signs, s)
+		}
+	}
+}
+
+func (a *analysis) target(rv *ast.RangeVar) {
+	if rv == nil {
+		return
+	}
+	a.st.Targets = append(a.st.Targets, a.place(rv)...)
+}
+
+// place is what a written relation may be: what the catalogue has by that name,
+// else the name as written.
+func (a *analysis) place(rv *ast.RangeVar) []Ref {
+	if a.schema != nil {
+		var refs []Ref
+		for _, rel := range a.schema.Lookup(rv.SchemaName, rv.RelName) {
+			refs = append(refs, Ref{Schema: rel.Schema, Table: rel.Name})
+		}
+		if refs != nil {
+			return refs
+		}
+	}
+	return []Ref{{Schema: rv.SchemaName, Table: rv.RelName}}
+}
+
+// places is where a new relation goes.
+func (a *analysis) places(rv *ast.RangeVar) Ref {
+	ref := Ref{Schema: rv.SchemaName, Table: rv.RelName}
+	if p, ok := a.schema.(Placer); ok && ref.Schema == "" && rv.RelPersistence != ast.RELPERSISTENCE_TEMP {
+		ref.Schema = p.Creates()
+	}
+	if rv.RelPersistence == ast.RELPERSISTENCE_TEMP && ref.Schema == "" {
+		ref.Schema = "pg_temp"
+	}
+	return ref
+}
+
+func sortRefs(refs []Ref) []Ref {
+	slices.SortFunc(refs, compareRefs)
+	return slices.Compact(refs)
+}
+
+func compareRefs(a, b Ref) int {
+	if c := strings.Compare(a.Schema, b.Schema); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Table, b.Table); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Column, b.Column)
+}

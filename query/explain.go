@@ -1,0 +1,70 @@
+package query
+
+import "slices"
+
+// Explanation is what explain prints of a statement, for people and scripts.
+// Its field names are a contract; no list is ever null.
+type Explanation struct {
+	Kind     Kind              `json:"kind"`
+	Reads    []string          `json:"reads"`
+	Writes   []string          `json:"writes"`
+	Target   *string           `json:"target"`
+	Columns  []ExplainedColumn `json:"columns"`
+	Indirect []string          `json:"indirect"`
+	Signs    []Sign            `json:"signs"`
+}
+
+// ExplainedColumn is one output or written column.
+type ExplainedColumn struct {
+	Name    string   `json:"name"`
+	Sources []string `json:"sources"`
+	How     How      `json:"how"` // direct if every source is
+	Known   bool     `json:"known"`
+}
+
+// Explain puts what is known of the statement, and of the one inside it, into the
+// form that explain prints.
+func (s *Statement) Explain() Explanation {
+	e := Explanation{
+		Kind:     s.Kind,
+		Reads:    refStrings(s.Reads),
+		Writes:   refStrings(s.Targets),
+		Columns:  []ExplainedColumn{},
+		Indirect: refStrings(s.Indirect),
+		Signs:    []Sign{},
+	}
+	if e.Kind == Unknown {
+		e.Kind = "unknown"
+	}
+	if s.Target != nil {
+		t := s.Target.String()
+		e.Target = &t
+	}
+	for _, c := range s.Output {
+		x := ExplainedColumn{Name: c.Name, Sources: []string{}, How: Direct, Known: c.Known}
+		for _, src := range c.Sources {
+			x.Sources = append(x.Sources, src.Ref.String())
+			if src.How != Direct {
+				x.How = Derived
+			}
+		}
+		slices.Sort(x.Sources)
+		x.Sources = slices.Compact(x.Sources)
+		e.Columns = append(e.Columns, x)
+	}
+	for in := s; in != nil; in = in.Inner {
+		e.Signs = append(e.Signs, in.Signs...)
+	}
+	slices.Sort(e.Signs)
+	e.Signs = slices.Compact(e.Signs)
+	return e
+}
+
+func refStrings(refs []Ref) []string {
+	out := []string{}
+	for _, r := range refs {
+		out = append(out, r.String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,159 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser"
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
+
+// parsed is one statement of a message: its tree and the text it came from.
+type parsed struct {
+	sql         string
+	fingerprint string
+	node        ast.Node
+}
+
+// parse reads a whole message. The problem is "" unless the text is refused,
+// unguarded or unparsed; it never panics, whatever the grammar's code does.
+func parse(sql string) (list []parsed, problem string) {
+	if problem := refuse(sql); problem != "" {
+		return nil, problem
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			list, problem = nil, "statement not understood"
+		}
+	}()
+	nodes, err := parser.ParseSQL(sql)
+	if err != nil {
+		return nil, "statement not understood: " + firstLine(err.Error())
+	}
+	pieces := cut(sql)
+	if len(pieces) != len(nodes) {
+		// The cut is for people and statistics; when it is in doubt each
+		// statement is shown with the whole message.
+		whole := piece{text: strings.TrimSpace(sql), fingerprint: Fingerprint(sql)}
+		pieces = make([]piece, len(nodes))
+		for i := range pieces {
+			pieces[i] = whole
+		}
+	}
+	for i, n := range nodes {
+		if n == nil {
+			return nil, "statement not understood"
+		}
+		list = append(list, parsed{pieces[i].text, pieces[i].fingerprint, n})
+	}
+	return list, ""
+}
+
+// parseQuery reads text that must be exactly one query, as a view's definition is.
+func parseQuery(sql string) (ast.Node, error) {
+	list, problem := parse(sql)
+	if problem != "" {
+		return nil, fmt.Errorf("parse query: %s", problem)
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("parse query: %d statements where one is expected", len(list))
+	}
+	return list[0].node, nil
+}
+
+// piece is the text of one statement of a message.
+type piece struct {
+	text, fingerprint string
+}
+
+// cut splits a message at the semicolons between statements. Those inside
+// parentheses (CREATE RULE) and BEGIN ATOMIC bodies belong to a statement.
+func cut(sql string) []piece {
+	var pieces []piece
+	var open []token
+	depth, atomic := 0, 0
+	flush := func(end int) {
+		if len(open) > 0 {
+			pieces = append(pieces, piece{strings.TrimSpace(sql[open[0].at:end]), digest(open)})
+		}
+		open = nil
+	}
+	tokens, _ := lex(sql)
+	for _, t := range tokens {
+		switch {
+		case t.kind == '(':
+			depth++
+		case t.kind == ')':
+			depth--
+		case t.kind == parser.ATOMIC && len(open) > 0 && open[len(open)-1].kind == parser.BEGIN_P:
+			atomic = 1
+		case t.kind == parser.CASE && atomic > 0:
+			atomic++
+		case t.kind == parser.END_P && atomic > 0:
+			atomic--
+		case t.kind == ';' && depth <= 0 && atomic == 0:
+			flush(t.at)
+			depth = 0
+			continue
+		}
+		open = append(open, t)
+	}
+	flush(len(sql))
+	return pieces
+}
+
+// token is one token of the grammar: where it begins, and the word that stands
+// for it in a fingerprint.
+type token struct {
+	kind int
+	at   int
+	word string
+}
+
+// lex reads all tokens of a text that refuse let pass. ok is false if the text
+// ends in something that is no token.
+func lex(sql string) (tokens []token, ok bool) {
+	l := parser.NewLexer(sql)
+	// Every token takes at least one byte, so the loop ends even if the lexer does not.
+	for range len(sql) + 1 {
+		t := l.NextToken()
+		switch {
+		case t == nil || t.Type == parser.EOF:
+			return tokens, !l.HasErrors()
+		case t.Type == parser.INVALID:
+			return tokens, false
+		}
+		tokens = append(tokens, token{t.Type, t.Position, word(t)})
+	}
+	return tokens, false
+}
+
+// word is the normal form of a token: ? for a constant, quotes around every
+// name, so that neither can be taken for a keyword.
+func word(t *parser.Token) string {
+	switch t.Type {
+	case parser.SCONST, parser.USCONST, parser.ICONST, parser.FCONST, parser.BCONST, parser.XCONST, parser.PARAM:
+		return "?"
+	case parser.IDENT, parser.UIDENT:
+		return `"` + t.Value.Str + `"`
+	}
+	if t.Value.Keyword != "" {
+		return strings.ToLower(t.Value.Keyword)
+	}
+	if t.Value.Str != "" {
+		return t.Value.Str
+	}
+	return t.Text
+}
+
+func firstLine(s string) string {
+	if i := strings.IndexByte(s, '\n'); i >= 0 {
+		s = s[:i]
+	}
+	// The grammar's messages quote the text; a message for people stays short.
+	const longest = 200
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,146 @@
+package query
+
+import (
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
+
+// look visits every node of a statement, whatever it is inside of: the writes,
+// the unbounded changes and the calls of functions in it.
+func (a *analysis) look(n ast.Node) {
+	if a.st.Kind == Explain {
+		// Nothing inside runs, but immutable functions are called to plan.
+		a.calls(n)
+		return
+	}
+	if a.st.Inner != nil {
+		switch n := n.(type) {
+		case *ast.PrepareStmt, *ast.DeclareCursorStmt:
+			return // all of it is in Inner
+		case *ast.CopyStmt:
+			a.sign(a.st.Inner.Signs...)
+			a.st.Functions = append(a.st.Functions, a.st.Inner.Functions...)
+			_ = n
+			return
+		case *ast.ExplainStmt:
+			a.st.Functions = append(a.st.Functions, a.st.Inner.Functions...)
+			return
+		}
+	}
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		a.visit(c.Node())
+		return true
+	}, nil)
+}
+
+func (a *analysis) visit(n ast.Node) {
+	st := a.st
+	switch n := n.(type) {
+	case *ast.FuncCall:
+		if n != nil {
+			a.call(n)
+		}
+	case *ast.InsertStmt:
+		if n != nil {
+			st.Writes = true
+			a.target(n.Relation)
+		}
+	case *ast.UpdateStmt:
+		if n != nil {
+			st.Writes = true
+			a.target(n.Relation)
+			if unbounded(n.WhereClause, n.Relation, items(n.FromClause)) {
+				a.sign(NoWhere)
+			}
+		}
+	case *ast.DeleteStmt:
+		if n != nil {
+			st.Writes = true
+			a.target(n.Relation)
+			if unbounded(n.WhereClause, n.Relation, items(n.UsingClause)) {
+				a.sign(NoWhere)
+			}
+		}
+	case *ast.MergeStmt:
+		if n != nil {
+			st.Writes = true
+			a.target(n.Relation)
+			if mergeUnbounded(n) {
+				a.sign(NoWhere)
+			}
+		}
+	case *ast.SelectStmt:
+		if n != nil && n.IntoClause != nil {
+			st.Writes = true
+		}
+	}
+}
+
+// calls collects functions only.
+func (a *analysis) calls(n ast.Node) {
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		if f, ok := c.Node().(*ast.FuncCall); ok && f != nil {
+			a.call(f)
+		}
+		return true
+	}, nil)
+}
+
+// call notes a function and the signs its name gives.
+func (a *analysis) call(f *ast.FuncCall) {
+	parts := names(f.Funcname)
+	if len(parts) == 0 {
+		a.sign(UnknownRoutine)
+		return
+	}
+	a.st.Functions = append(a.st.Functions, strings.ToLower(strings.Join(parts, ".")))
+	schema, name := "", parts[len(parts)-1]
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	if sign, ok := dangerous(name); ok {
+		a.sign(sign)
+		if sign == writesRows {
+			a.st.Signs = a.st.Signs[:len(a.st.Signs)-1]
+			a.st.Writes = true
+		}
+		if sign == SessionState {
+			a.setConfig(f)
+		}
+		return
+	}
+	if !a.harmless(schema, name) {
+		a.sign(UnknownRoutine)
+	}
+}
+
+// setConfig names the parameter that set_config sets, "" if it is computed.
+func (a *analysis) setConfig(f *ast.FuncCall) {
+	if args := items(f.Args); len(args) > 0 && a.st.SetName == "" {
+		if s, ok := stringConst(args[0]); ok {
+			a.st.SetName = strings.ToLower(s)
+		}
+	}
+}
+
+func (a *analysis) harmless(schema, name string) bool {
+	if a.schema != nil {
+		return a.schema.Harmless(schema, name)
+	}
+	return (schema == "" || schema == "pg_catalog") && pure(name)
+}
+
+func stringConst(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.A_Const:
+		if s, ok := n.Val.(*ast.String); ok && s != nil && !n.Isnull {
+			return s.SVal, true
+		}
+	case *ast.TypeCast:
+		return stringConst(n.Arg)
+	case *ast.ParenExpr:
+		return stringConst(n.Expr)
+	}
+	return "", false
+}
