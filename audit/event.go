@@ -44,25 +44,26 @@ type Event struct {
 	Client     string   `json:"application,omitempty"` // application_name
 
 	SQL         string   `json:"sql,omitempty"`
-	SQLHash     string   `json:"sql_hash,omitempty"`     // SHA-256 of the whole text, hex, when SQL was cut
-	Params      []string `json:"params,omitempty"`       // as text; "NULL" for null
-	Fingerprint string   `json:"fingerprint,omitempty"`  //
-	Statement   string   `json:"statement,omitempty"`    // statement kind
-	Signs       []string `json:"signs,omitempty"`        //
-	Reads       []string `json:"reads,omitempty"`        // schema.table.column
-	Writes      []string `json:"writes,omitempty"`       // schema.table or schema.table.column
-	Effect      string   `json:"effect,omitempty"`       // allow, hold, deny
-	Rule        string   `json:"rule,omitempty"`         //
-	Reason      string   `json:"reason,omitempty"`       //
-	Approvers   []string `json:"approvers,omitempty"`    // who approved
-	Outcome     string   `json:"outcome,omitempty"`      // ok, error, refused, cancelled, skipped, lost
-	ErrorCode   string   `json:"error_code,omitempty"`   // SQLSTATE
-	Error       string   `json:"error,omitempty"`        // message without values of rows
-	Rows        int64    `json:"rows,omitempty"`         // returned or affected
-	Bytes       int64    `json:"bytes,omitempty"`        // of row and COPY data, both ways
-	Masked      int64    `json:"masked,omitempty"`       // values hidden
-	MaskedCols  []string `json:"masked_cols,omitempty"`  // result columns hidden, with label: "email:email"
-	DurationUS  int64    `json:"duration_us,omitempty"`  // microseconds from forward to end
-	ParamsCut   bool     `json:"params_cut,omitempty"`   // some parameters were cut or left out for length
-	Detail      string   `json:"detail,omitempty"`       // anything a person should read
+	SQLHash     string   `json:"sql_hash,omitempty"`    // SHA-256 of the whole text, hex, when SQL was cut
+	Params      []string `json:"params,omitempty"`      // as text; "NULL" for null
+	Fingerprint string   `json:"fingerprint,omitempty"` //
+	Statement   string   `json:"statement,omitempty"`   // statement kind
+	Signs       []string `json:"signs,omitempty"`       //
+	Reads       []string `json:"reads,omitempty"`       // schema.table.column
+	Writes      []string `json:"writes,omitempty"`      // schema.table or schema.table.column
+	Effect      string   `json:"effect,omitempty"`      // allow, hold, deny
+	Rule        string   `json:"rule,omitempty"`        //
+	Reason      string   `json:"reason,omitempty"`      //
+	Approvers   []string `json:"approvers,omitempty"`   // who approved
+	Outcome     string   `json:"outcome,omitempty"`     // ok, error, refused, cancelled, skipped, lost
+	ErrorCode   string   `json:"error_code,omitempty"`  // SQLSTATE
+	Error       string   `json:"error,omitempty"`       // message without values of rows
+	Rows        int64    `json:"rows,omitempty"`        // returned or affected
+	Bytes       int64    `json:"bytes,omitempty"`       // of row and COPY data, both ways
+	Masked      int64    `json:"masked,omitempty"`      // values hidden
+	MaskedCols  []string `json:"masked_cols,omitempty"` // result columns hidden, with label: "email:email"
+	DurationUS  int64    `json:"duration_us,omitempty"` // microseconds from forward to end
+	ParamsCut   bool     `json:"params_cut,omitempty"`  // some parameters were cut or left out for length
+	Cut         []string `json:"cut,omitempty"`         // fields, by JSON name, that were shortened to fit; set by Append
+	Detail      string   `json:"detail,omitempty"`      // anything a person should read
 }

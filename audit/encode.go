@@ -1,0 +1,199 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// timeFormat is how a line gives a time: UTC, always with six decimals, so that
+// equal times have equal bytes.
+const timeFormat = "2006-01-02T15:04:05.000000Z"
+
+// headRoom is more than appendHead can append.
+const headRoom = 128
+
+// appendHead appends what only the log knows: the place of the event in it. It
+// is apart from the body so that the body, which is nearly all of the work, is
+// encoded outside of any lock.
+func appendHead(b []byte, seq uint64, idPrefix string) []byte {
+	b = append(b, `{"seq":`...)
+	b = strconv.AppendUint(b, seq, 10)
+	b = append(b, `,"id":"`...)
+	b = append(b, idPrefix...)
+	b = strconv.AppendUint(b, seq, 10)
+	return append(b, '"')
+}
+
+// appendBody appends the rest of the object in the order of the fields of
+// Event. Written by hand because it lies on the path of every statement.
+func appendBody(b []byte, ev *Event) []byte {
+	b = append(b, `,"time":"`...)
+	b = ev.Time.UTC().AppendFormat(b, timeFormat)
+	b = append(b, `","kind":`...)
+	b = appendString(b, string(ev.Kind))
+	b = appendText(b, "session", ev.Session)
+	b = appendText(b, "of", ev.Of)
+	b = appendText(b, "who", ev.Who)
+	b = appendText(b, "subject", ev.Subject)
+	b = appendText(b, "caller_kind", ev.CallerKind)
+	b = appendText(b, "owner", ev.Owner)
+	b = appendList(b, "groups", ev.Groups)
+	b = appendText(b, "from", ev.From)
+	b = appendText(b, "connection", ev.Connection)
+	b = appendText(b, "role", ev.Role)
+	b = appendText(b, "application", ev.Client)
+	b = appendText(b, "sql", ev.SQL)
+	b = appendText(b, "sql_hash", ev.SQLHash)
+	b = appendList(b, "params", ev.Params)
+	b = appendText(b, "fingerprint", ev.Fingerprint)
+	b = appendText(b, "statement", ev.Statement)
+	b = appendList(b, "signs", ev.Signs)
+	b = appendList(b, "reads", ev.Reads)
+	b = appendList(b, "writes", ev.Writes)
+	b = appendText(b, "effect", ev.Effect)
+	b = appendText(b, "rule", ev.Rule)
+	b = appendText(b, "reason", ev.Reason)
+	b = appendList(b, "approvers", ev.Approvers)
+	b = appendText(b, "outcome", ev.Outcome)
+	b = appendText(b, "error_code", ev.ErrorCode)
+	b = appendText(b, "error", ev.Error)
+	b = appendNumber(b, "rows", ev.Rows)
+	b = appendNumber(b, "bytes", ev.Bytes)
+	b = appendNumber(b, "masked", ev.Masked)
+	b = appendList(b, "masked_cols", ev.MaskedCols)
+	b = appendNumber(b, "duration_us", ev.DurationUS)
+	if ev.ParamsCut {
+		b = append(b, `,"params_cut":true`...)
+	}
+	b = appendList(b, "cut", ev.Cut)
+	b = appendText(b, "detail", ev.Detail)
+	return append(b, '}')
+}
+
+func appendKey(b []byte, key string) []byte {
+	b = append(b, ',', '"')
+	b = append(b, key...)
+	return append(b, '"', ':')
+}
+
+func appendText(b []byte, key, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return appendString(appendKey(b, key), s)
+}
+
+func appendNumber(b []byte, key string, n int64) []byte {
+	if n == 0 {
+		return b
+	}
+	return strconv.AppendInt(appendKey(b, key), n, 10)
+}
+
+func appendList(b []byte, key string, list []string) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	b = append(appendKey(b, key), '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, s)
+	}
+	return append(b, ']')
+}
+
+// appendString appends s as a JSON string. A line break never stays one, so a
+// text cannot pose as another entry. Bytes that are no UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				b = append(b, s[from:i]...)
+				b = append(b, "\ufffd"...)
+				from = i + 1
+			}
+			i += n
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		b = append(b, s[from:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		from = i
+	}
+	b = append(b, s[from:]...)
+	return append(b, '"')
+}
+
+var errLine = errors.New("not an event line")
+
+// lineSeq reads the sequence number that a line claims. It looks at the head
+// only: that the rest is what was written is for the tree to say.
+func lineSeq(line []byte) (uint64, error) {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"seq":`))
+	if !ok {
+		return 0, errLine
+	}
+	n := bytes.IndexByte(rest, ',')
+	if n < 1 || n > 20 || rest[0] == '0' && n > 1 {
+		return 0, errLine
+	}
+	var seq uint64
+	for _, c := range rest[:n] {
+		if c < '0' || c > '9' {
+			return 0, errLine
+		}
+		next := seq*10 + uint64(c-'0')
+		if next/10 != seq {
+			return 0, errLine
+		}
+		seq = next
+	}
+	return seq, nil
+}
+
+// decodeLine reads a whole line, without its line break. Fields it does not
+// know are passed over: a later version may have written them.
+func decodeLine(line []byte) (Event, error) {
+	if len(line) > maxEventBytes {
+		return Event{}, fmt.Errorf("%w: %d bytes is longer than any event", errLine, len(line))
+	}
+	seq, err := lineSeq(line)
+	if err != nil {
+		return Event{}, err
+	}
+	var ev Event
+	if err := json.Unmarshal(line, &ev); err != nil {
+		return Event{}, fmt.Errorf("%w: %w", errLine, err)
+	}
+	// JSON allows a key twice, the last one counting. Nothing honest writes that.
+	if ev.Seq != seq {
+		return Event{}, fmt.Errorf("%w: it gives two sequence numbers", errLine)
+	}
+	return ev, nil
+}

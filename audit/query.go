@@ -1,0 +1,295 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// Filter chooses events. Empty fields choose all; those that are set must all
+// hold.
+type Filter struct {
+	Since      time.Time // at or after
+	Until      time.Time // before
+	Who        string    // name, stable identity or owner, exactly
+	Connection string
+	Session    string
+	Kind       Kind
+	Touches    string // relation or column read or written: "orders", "public.orders", "orders.email", "public.orders.email"
+	Text       string // part of the SQL, a parameter, the error, the reason or the detail, in any case
+	Effect     string
+	Outcome    string
+	ID         string // of the event
+	Of         string // ID of the event it belongs to
+	Before     uint64 // only events with a smaller Seq; 0 begins at the newest. Result.Next goes here for the next page
+	Limit      int    // at most so many, default 100, at most 10,000
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 10_000
+	// maxResultBytes bounds one page in memory: 10,000 events of the largest
+	// size would be 2.5 GB.
+	maxResultBytes = 64 << 20
+	// timeSlack is how far the times of entries may be out of order. A caller
+	// takes the time before it appends, and may wait for a slow disk in between;
+	// a clock may be set back. Entries older than Since by more end the search.
+	timeSlack = time.Hour
+)
+
+// Result is a page of events, newest first.
+type Result struct {
+	Events []Event
+	Next   uint64 // Before of the next page; 0 if there is none
+	Read   uint64 // entries looked at
+}
+
+// Query answers f from the log, up to the last event written.
+func (l *Log) Query(ctx context.Context, f Filter) (Result, error) {
+	return Query(ctx, l.cfg.Dir, f)
+}
+
+// Query answers f from the log in dir, which may be open elsewhere. It reads
+// from the newest entry back, keeps only what it returns, and stops once the
+// page is full. It does not check the tree: that is for Verify.
+func Query(ctx context.Context, dir string, f Filter) (Result, error) {
+	switch {
+	case f.Limit < 0:
+		return Result{}, fmt.Errorf("read the record: a limit of %d", f.Limit)
+	case f.Limit == 0:
+		f.Limit = defaultLimit
+	}
+	f.Limit = min(f.Limit, maxLimit)
+	if _, err := os.Stat(dir); err != nil {
+		return Result{}, fmt.Errorf("read the record: %w", err)
+	}
+	bases, _, err := listSegments(dir)
+	if err != nil {
+		return Result{}, err
+	}
+	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text)}
+	for i := len(bases) - 1; i >= 0 && !q.done; i-- {
+		if f.Before > 0 && bases[i] >= f.Before {
+			continue
+		}
+		if err := q.segment(ctx, segmentPath(dir, bases[i])); err != nil {
+			return Result{}, err
+		}
+	}
+	return q.result, nil
+}
+
+// query is one search under way.
+type query struct {
+	Filter
+	must   [][]byte // every matching line has all of these in it
+	text   string   // Text in lower case
+	bytes  int
+	done   bool
+	result Result
+}
+
+// literals gives what the line of any matching event must have in it, as
+// encoded. Looking for bytes is far cheaper than decoding each line.
+func (f Filter) literals() [][]byte {
+	var must [][]byte
+	for _, s := range []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.Outcome, f.ID, f.Of} {
+		if s != "" {
+			must = append(must, appendString(nil, s))
+		}
+	}
+	if f.Touches != "" {
+		quoted := appendString(nil, f.Touches)
+		must = append(must, quoted[1:len(quoted)-1])
+	}
+	return must
+}
+
+// checkEvery is how many lines are read between two looks at the context.
+const checkEvery = 1024
+
+func (q *query) segment(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the record: %w", err)
+	}
+	defer file.Close()
+	r, err := newBackReader(file)
+	if err != nil {
+		return fmt.Errorf("read the record: %s: %w", path, err)
+	}
+	for n := 0; !q.done; n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return fmt.Errorf("read the record: %w", ctx.Err())
+		}
+		line, err := r.previous()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the record: %s at byte %d: %w", path, r.start, err)
+		}
+		if err := q.line(line); err != nil {
+			return fmt.Errorf("read the record: %s at byte %d: %w\nhint: run sluice audit verify", path, r.start, err)
+		}
+	}
+	return nil
+}
+
+// line looks at one entry.
+func (q *query) line(line []byte) error {
+	seq, err := lineSeq(line)
+	if err != nil {
+		return err
+	}
+	if q.Before > 0 && seq >= q.Before {
+		return nil
+	}
+	q.result.Read++
+	if !q.Since.IsZero() {
+		if at, ok := lineTime(line); ok && at.Before(q.Since.Add(-timeSlack)) {
+			q.done = true
+			return nil
+		}
+	}
+	for _, m := range q.must {
+		if !bytes.Contains(line, m) {
+			return nil
+		}
+	}
+	ev, err := decodeLine(line)
+	if err != nil {
+		return err
+	}
+	if !q.matches(ev) {
+		return nil
+	}
+	// One more than the page holds says that there is a next page, and where.
+	if len(q.result.Events) == q.Limit || q.bytes+len(line) > maxResultBytes {
+		q.result.Next = seq + 1
+		q.done = true
+		return nil
+	}
+	q.bytes += len(line)
+	q.result.Events = append(q.result.Events, ev)
+	return nil
+}
+
+// lineTime reads the time of a line without decoding it. It follows the ID.
+func lineTime(line []byte) (time.Time, bool) {
+	const key = `","time":"`
+	i := bytes.Index(line[:min(len(line), headRoom+len(key))], []byte(key))
+	if i < 0 || len(line) < i+len(key)+len(timeFormat) {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(timeFormat, string(line[i+len(key):i+len(key)+len(timeFormat)]))
+	return at, err == nil
+}
+
+func (q *query) matches(ev Event) bool {
+	is := func(want, have string) bool { return want == "" || want == have }
+	return (q.Since.IsZero() || !ev.Time.Before(q.Since)) &&
+		(q.Until.IsZero() || ev.Time.Before(q.Until)) &&
+		(q.Who == "" || q.Who == ev.Who || q.Who == ev.Subject || q.Who == ev.Owner) &&
+		is(q.Connection, ev.Connection) && is(q.Session, ev.Session) && is(string(q.Kind), string(ev.Kind)) &&
+		is(q.Effect, ev.Effect) && is(q.Outcome, ev.Outcome) && is(q.ID, ev.ID) && is(q.Of, ev.Of) &&
+		(q.Touches == "" || anyTouches(ev.Reads, q.Touches) || anyTouches(ev.Writes, q.Touches)) &&
+		(q.text == "" || q.hasText(ev))
+}
+
+func (q *query) hasText(ev Event) bool {
+	for _, s := range append([]string{ev.SQL, ev.Error, ev.Reason, ev.Detail}, ev.Params...) {
+		if strings.Contains(strings.ToLower(s), q.text) {
+			return true
+		}
+	}
+	return false
+}
+
+// anyTouches says whether name stands in one of the dotted names: as whole
+// parts, so that "users" is in "public.users.email" but not in "public.users2".
+func anyTouches(list []string, name string) bool {
+	name = "." + name + "."
+	for _, s := range list {
+		if strings.Contains("."+s+".", name) {
+			return true
+		}
+	}
+	return false
+}
+
+// backReader reads the whole lines of a file from the last to the first.
+type backReader struct {
+	file  io.ReaderAt
+	start int64  // offset of the line last given
+	at    int64  // offset of buf in the file
+	buf   []byte // read but not yet given; ends with a line break or is empty
+}
+
+const backChunk = 256 << 10
+
+// newBackReader begins behind the last line break: what follows it is being
+// written right now, or is torn.
+func newBackReader(file *os.File) (*backReader, error) {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	r := &backReader{file: file, start: size, at: size}
+	for {
+		if i := bytes.LastIndexByte(r.buf, '\n'); i >= 0 {
+			r.buf = r.buf[:i+1]
+			return r, nil
+		}
+		if r.at == 0 {
+			r.buf = nil
+			return r, nil
+		}
+		// A torn end may be as long as a whole write, so there is no limit here
+		// but memory is: what has been looked at is not kept.
+		r.buf = r.buf[:0]
+		if err := r.more(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// more puts an earlier piece of the file before what buf has.
+func (r *backReader) more() error {
+	n := min(int64(backChunk), r.at)
+	buf := make([]byte, int(n)+len(r.buf))
+	if _, err := r.file.ReadAt(buf[:n], r.at-n); err != nil {
+		return err
+	}
+	copy(buf[n:], r.buf)
+	r.buf, r.at = buf, r.at-n
+	return nil
+}
+
+// previous gives the line before the one given last, or io.EOF.
+func (r *backReader) previous() ([]byte, error) {
+	for {
+		if len(r.buf) > 0 {
+			line := r.buf[:len(r.buf)-1]
+			if i := bytes.LastIndexByte(line, '\n'); i >= 0 || r.at == 0 {
+				r.buf = r.buf[:i+1]
+				r.start = r.at + int64(i+1)
+				return line[i+1:], nil
+			}
+			if len(line) > maxEventBytes {
+				return nil, fmt.Errorf("%w: longer than any event", errLine)
+			}
+		}
+		if r.at == 0 {
+			return nil, io.EOF
+		}
+		if err := r.more(); err != nil {
+			return nil, err
+		}
+	}
+}
