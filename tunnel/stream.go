@@ -1,0 +1,100 @@
+package tunnel
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// Stream is one accepted stream, with what its opener said it is for and who the
+// peer of its session is.
+type Stream struct {
+	net.Conn                     // after Accept: raw bytes both ways; it has CloseWrite
+	Header   Header              // what the opener asked for
+	TLS      tls.ConnectionState // of the session
+
+	answered bool // owned by the handler's goroutine
+}
+
+// Accept tells the opener that its stream is served. Call it once, before the
+// first read or write.
+func (st *Stream) Accept() error { return st.answer(answer{OK: true}) }
+
+// Reject tells the opener, in one sentence and a hint, why its stream is not
+// served. The handler returns after it.
+func (st *Stream) Reject(sentence, hint string) error {
+	const room = 4 << 10 // each, so that both fit the frame however JSON escapes them
+	return st.answer(answer{Error: cut(sentence, room/6), Hint: cut(hint, room/6)})
+}
+
+func (st *Stream) answer(a answer) error {
+	if st.answered {
+		return errors.New("a stream is answered once")
+	}
+	st.answered = true
+	return writeFrame(st.Conn, a)
+}
+
+// CloseWrite ends this side's bytes; the peer reads them to their end and may go
+// on writing for halfCloseLife.
+func (st *Stream) CloseWrite() error { return CloseWrite(st.Conn) }
+
+// CloseWrite ends the write side of conn if it has such a thing, else closes it.
+func CloseWrite(conn net.Conn) error {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return conn.Close()
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// streamConn gives a yamux stream the manners of a TCP connection: Close ends
+// both directions, CloseWrite one, and after a failed write nothing more is
+// written, because yamux may still send what it reported as failed.
+type streamConn struct {
+	*yamux.Stream
+	broken atomic.Bool
+	closed atomic.Bool
+}
+
+func (c *streamConn) Read(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.Stream.Read(p)
+	if err != nil && c.closed.Load() {
+		return n, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *streamConn) Write(p []byte) (int, error) {
+	if c.broken.Load() || c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.Stream.Write(p)
+	if err != nil {
+		c.broken.Store(true)
+	}
+	return n, err
+}
+
+func (c *streamConn) CloseWrite() error { return c.Stream.Close() }
+
+func (c *streamConn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	// yamux goes on reading after its Close: a deadline in the past ends that.
+	return errors.Join(c.Stream.SetDeadline(time.Unix(1, 0)), c.Stream.Close())
+}
