@@ -34,7 +34,8 @@ type Config struct {
 	Now        func() time.Time // for events that come without a time; default time.Now
 	Log        *slog.Logger     // default: nothing is logged
 
-	disk disk // in tests, one that breaks
+	disk      disk          // in tests, one that breaks
+	sealEvery time.Duration // in tests, never
 }
 
 // The two promises about when an event is on disk that nobody waits for.
@@ -158,6 +159,9 @@ func (c *Config) complete() error {
 	}
 	if c.disk == nil {
 		c.disk = realDisk{}
+	}
+	if c.sealEvery == 0 {
+		c.sealEvery = sealEvery
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type sealer struct {
 // sealLoop makes a checkpoint every second if there is something to seal.
 func (l *Log) sealLoop() {
 	defer l.loops.Done()
-	tick := time.NewTicker(sealEvery)
+	tick := time.NewTicker(l.cfg.sealEvery)
 	defer tick.Stop()
 	for {
 		select {

@@ -118,11 +118,11 @@ func (v *verifier) chooseKey(key string) error {
 	if err != nil && (key == "" || !errors.Is(err, fs.ErrNotExist)) {
 		return fmt.Errorf("verify the record: read its public key: %w", err)
 	}
-	own := strings.TrimSpace(string(stored))
+	own, whole := strings.CutSuffix(string(stored), "\n")
 	v.report.SelfSigned = key == ""
 	if key == "" {
 		key = own
-	} else if own != key {
+	} else if own != key || !whole {
 		v.problem(0, vkeyName, 0, "the public key stored with the record is not the one given")
 	}
 	if v.known, err = note.NewVerifier(key); err != nil {
