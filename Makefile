@@ -1,0 +1,61 @@
+# One command for each thing. Everything here works on a fresh machine with Go,
+# git, make and a package manager; nothing asks a question.
+
+GO       ?= go
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# The slowest package starts several PostgreSQL servers under the race detector.
+TIMEOUT  ?= 15m
+BENCH    ?= .
+
+.PHONY: build demo test cross bench lint fmt vet check vuln postgres compiler clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
+
+# The whole product on this machine: a sample database, an identity provider, the
+# gateway, a login, a tunnel. On a terminal it waits for you, else it tours itself.
+demo: postgres build
+	./bin/sluice demo
+
+test: postgres compiler vet
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
+	$(MAKE) cross
+
+# What a release is built from must compile everywhere, without a C compiler.
+cross:
+	@set -e; for p in $(PLATFORMS); do \
+		echo "build $$p"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./...; \
+	done
+
+bench: postgres
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+vet:
+	$(GO) vet ./...
+
+fmt:
+	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
+
+# The rules of our own are tests (lint_test.go, imports_test.go). golangci-lint
+# adds its set where it is installed; a fresh machine is not asked to build it.
+lint: fmt vet
+	$(GO) test -count=1 -run 'TestHouseRules|TestImports|TestForbiddenImports' .
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: its rules were not run"; fi
+
+check: lint test
+
+# Needs the Go vulnerability database, which is on the network.
+vuln:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+postgres:
+	@sh scripts/ensure-postgres.sh
+
+# The race detector needs cgo, and cgo a compiler. Only tests do.
+compiler:
+	@sh scripts/ensure-compiler.sh
+
+clean:
+	rm -rf bin dist
