@@ -304,8 +304,7 @@ func (d *Desk) signal() {
 func (a Ask) clone() Ask {
 	a.Params = slices.Clone(a.Params)
 	a.Who.Groups = slices.Clone(a.Who.Groups)
-	a.Quorum.Groups = slices.Clone(a.Quorum.Groups)
-	a.Quorum.And = slices.Clone(a.Quorum.And)
+	a.Quorum = a.Quorum.clone()
 	return a
 }
 

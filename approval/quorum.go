@@ -79,6 +79,14 @@ func (q Quorum) String() string {
 	return strings.Join(s, " and ")
 }
 
+func (q Quorum) clone() Quorum {
+	q.Groups, q.And = slices.Clone(q.Groups), slices.Clone(q.And)
+	for i := range q.And {
+		q.And[i] = q.And[i].clone()
+	}
+	return q
+}
+
 func (q Quorum) need() int { return max(q.Count, 1) }
 
 // granted counts the distinct people of the part's groups who agreed.
