@@ -1,0 +1,269 @@
+package mask
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ColumnInfo is what there is to judge a column by.
+type ColumnInfo struct {
+	Schema, Table, Column string
+	Type                  string   // as format_type prints it
+	TypeOID               uint32   // base type; 0 if not known
+	Comment               string   //
+	Samples               []string // values as text, NULLs left out
+	Rows                  float64  // how many rows the table has, as far as known
+	Siblings              []string // the other columns of the table
+}
+
+// Finding is the judgement on a column: PII, Clean, or neither, that is unknown.
+type Finding struct {
+	PII        bool
+	Type       Type
+	Where      string // "whole", "embedded" or "json"; "" if not PII
+	Evidence   string // one line for people
+	Clean      bool
+	Confidence float64
+}
+
+// With fewer values than this content alone does not show that a column is clean.
+const enoughSamples = 20
+
+// Shares of the values that a detector must accept before they give the column its
+// type. A Luhn sum is right by chance for one number in ten, other forms almost never.
+const (
+	wholeShare  = 0.6
+	plusShare   = 0.3 // of telephone numbers in international form
+	personShape = 0.8
+	personHits  = 0.22 // of the values have a word that the lists of names know
+	freeText    = 40   // mean length from which a text with spaces is prose
+)
+
+// Classify judges a column by its type, then its name, then its content.
+func Classify(in ColumnInfo) Finding {
+	class := classOf(in)
+	if class == classClean {
+		return Finding{Clean: true, Confidence: 0.95, Evidence: "a " + in.Type + " holds nothing personal by itself"}
+	}
+	c := judge{in: in, class: class}
+	c.name()
+	c.content()
+	return c.finding()
+}
+
+// class is the type gate: which signals count for a column.
+type class int
+
+const (
+	classClean class = iota
+	classText
+	classJSON
+	classInteger
+	classDate
+	classNetwork
+	classBytes
+	classPoint
+	classOpaque // arrays of numbers, composites, ranges, types of extensions
+)
+
+func classOf(in ColumnInfo) class {
+	switch kindOf(in.TypeOID) {
+	case kindText, kindXML, kindTextArray:
+		return classText
+	case kindJSON, kindJSONB, kindJSONArray:
+		return classJSON
+	case kindInt4, kindInt8, kindNumeric, kindNumberArray:
+		return classInteger
+	case kindDate:
+		return classDate
+	case kindInet, kindCIDR, kindMAC, kindMAC8:
+		return classNetwork
+	case kindBytes:
+		return classBytes
+	}
+	if in.TypeOID == 600 {
+		return classPoint
+	}
+	if in.TypeOID != 0 && alwaysClean(in.TypeOID) {
+		return moneyClass(in)
+	}
+	switch base, _, _ := strings.Cut(in.Type, "("); base {
+	case "text", "character varying", "character", "citext", "name", "xml", "text[]", "character varying[]":
+		return classText
+	case "json", "jsonb":
+		return classJSON
+	case "integer", "bigint", "numeric":
+		return classInteger
+	case "date":
+		return classDate
+	case "geometry", "geography":
+		return classPoint
+	case "boolean", "smallint", "real", "double precision", "uuid":
+		return classClean
+	}
+	return classOpaque
+}
+
+// moneyClass lets a salary or a position be found in a column of a type that says
+// nothing by itself.
+func moneyClass(in ColumnInfo) class {
+	t, strong := NameType(in.Column)
+	if !strong {
+		return classClean
+	}
+	switch k := kindOf(in.TypeOID); {
+	case t == Salary && (k == kindMoney || k == kindFloat4 || k == kindFloat8),
+		t == Location && (k == kindFloat4 || k == kindFloat8),
+		t == BirthDate && (k == kindTimestamp || k == kindTimestampTZ):
+		return classInteger
+	}
+	return classClean
+}
+
+// judge collects the signals about one column.
+type judge struct {
+	in    ColumnInfo
+	class class
+
+	nameType   Type
+	nameStrong bool
+	people     bool // the table is about people
+	things     bool // the table is about something else
+
+	n         int // values read
+	whole     map[Type]int
+	embedded  map[Type]int
+	shaped    int // values that look like names of persons
+	listed    int // of these, values with a word that the lists know
+	streets   int // house number and words
+	documents int // JSON with personal leaves
+	spaced    int
+	length    int
+	distinct  map[string]bool
+}
+
+func (c *judge) name() {
+	c.nameType, c.nameStrong = NameType(c.in.Column)
+	if c.nameType == "" && c.in.Comment != "" {
+		if t, strong := commentType(c.in.Comment); strong {
+			c.nameType = t
+		}
+	}
+	c.people = tableIs(peopleTables, c.in.Table) || c.personalSiblings()
+	c.things = !tableIs(peopleTables, c.in.Table) && tableIs(thingTables, c.in.Table)
+	if !c.fits() {
+		c.nameType, c.nameStrong = "", false
+	}
+}
+
+// commentType reads a comment as a list of words, each of which may be a name.
+func commentType(comment string) (Type, bool) {
+	if len(comment) > 80 {
+		return "", false
+	}
+	return tokensType(tokens(comment))
+}
+
+func (c *judge) personalSiblings() bool {
+	for _, s := range c.in.Siblings {
+		if t, strong := NameType(s); strong && (t == Email || t == BirthDate || t == SSN) {
+			return true
+		}
+	}
+	return false
+}
+
+// fits says whether data of the type that the name suggests can be in the column.
+func (c *judge) fits() bool {
+	switch c.class {
+	case classDate:
+		return c.nameType == BirthDate || c.nameType == Health
+	case classNetwork:
+		return true
+	case classPoint:
+		return c.nameType == Location || c.nameType == Address
+	case classInteger:
+		switch c.nameType {
+		case Phone, Card, Account, SSN, NationalID, Salary, Health, Location, BirthDate:
+			return true
+		case Address, Secret: // postcodes, PINs
+			return c.nameStrong
+		}
+		return false
+	}
+	return c.nameType != ""
+}
+
+func (c *judge) finding() Finding {
+	if f, ok := c.byContent(); ok {
+		return f
+	}
+	if c.nameStrong && !c.contradicted() {
+		return c.found(c.nameType, "whole", 0.9, fmt.Sprintf("the name says %s", c.nameType))
+	}
+	if c.nameType != "" && c.people && !c.contradicted() {
+		return c.found(c.nameType, "whole", 0.7, fmt.Sprintf("the name suggests %s and the table is about people", c.nameType))
+	}
+	if f, ok := c.byParts(); ok {
+		return f
+	}
+	return c.rest()
+}
+
+func (c *judge) found(t Type, where string, confidence float64, evidence string) Finding {
+	return Finding{PII: true, Type: t, Where: where, Confidence: confidence, Evidence: evidence}
+}
+
+// contradicted says whether enough content cannot be what the name says: words where
+// numbers must be, or one value for everyone.
+func (c *judge) contradicted() bool {
+	if c.n < enoughSamples {
+		return false
+	}
+	switch c.nameType {
+	case Email, IBAN:
+		return c.whole[c.nameType]+c.embedded[c.nameType] == 0
+	case Person:
+		if !c.nameStrong { // a weak "name" must look like one
+			return float64(c.shaped) < 0.5*float64(c.n) || c.things
+		}
+		return false
+	case Phone, Card, Account, SSN:
+		digits := 0
+		for _, v := range c.in.Samples {
+			if countDigits([]byte(v)) >= 3 {
+				digits++
+			}
+		}
+		return digits*2 < c.n
+	case Secret:
+		return !c.nameStrong || len(c.distinct) <= 3 && c.length/c.n < 12
+	case IP:
+		return c.whole[IP] == 0 && c.class == classText
+	}
+	return false
+}
+
+// rest are columns in which nothing was found. Prose and JSON are never clean: the
+// next row may hold anything. Nor is a text column of which too little was read.
+func (c *judge) rest() Finding {
+	switch {
+	case c.class == classDate && c.n >= 0:
+		return Finding{Clean: true, Confidence: 0.8, Evidence: "a date that its name does not tie to a birth"}
+	case c.class == classNetwork:
+		return c.found(IP, "whole", 0.8, "a network address tells where someone is")
+	case c.class == classInteger && kindOf(c.in.TypeOID) == kindInt4:
+		return Finding{Clean: true, Confidence: 0.9, Evidence: "too small for a card or account number, and the name says nothing"}
+	case c.n < enoughSamples:
+		return Finding{Evidence: fmt.Sprintf("only %d values to judge by", c.n)}
+	case c.class == classInteger:
+		return Finding{Clean: true, Confidence: 0.9, Evidence: fmt.Sprintf("nothing personal in %d values", c.n)}
+	case c.class == classText && !c.prose():
+		return Finding{Clean: true, Confidence: 0.85, Evidence: fmt.Sprintf("nothing personal in %d values", c.n)}
+	}
+	return Finding{Evidence: fmt.Sprintf("nothing found in %d values, but there may be in the next", c.n)}
+}
+
+func (c *judge) prose() bool {
+	return c.n > 0 && c.length/c.n > freeText && c.spaced*2 > c.n
+}

@@ -1,0 +1,112 @@
+package mask
+
+import "bytes"
+
+// scanSecrets looks at every word for what issuers put in front of their keys, for
+// hashes of passwords, signed tokens and key files. A secret is hidden to the end
+// of its word.
+func scanSecrets(dst []Span, b []byte) []Span {
+	if i := bytes.Index(b, []byte("-----BEGIN ")); i >= 0 && bytes.Contains(b[i:], []byte("PRIVATE KEY")) {
+		dst = append(dst, Span{Secret, i, len(b)})
+	}
+	for i := 0; i < len(b); {
+		if classTable[b[i]]&clsWord == 0 {
+			i++
+			continue
+		}
+		start := i
+		for i < len(b) && classTable[b[i]]&clsWord != 0 {
+			i++
+		}
+		if b[start] == '$' {
+			if end := cryptEnd(b, start); end > 0 {
+				dst = append(dst, Span{Secret, start, end})
+				i = max(i, end)
+			}
+			continue
+		}
+		if i-start >= minToken {
+			dst = scanWord(dst, b, start, i)
+		}
+	}
+	return dst
+}
+
+// scanWord also looks behind each = and / of a word, so that key=sk_live_… is found.
+func scanWord(dst []Span, b []byte, start, end int) []Span {
+	for at := start; end-at >= minToken; {
+		if t := secretType(b[at:end]); t != "" {
+			return append(dst, Span{t, at, end})
+		}
+		next := bytes.IndexAny(b[at:end], "=/")
+		if next < 0 {
+			break
+		}
+		at += next + 1
+	}
+	return dst
+}
+
+// secretPrefixes are the beginnings that issuers document for live credentials.
+var secretPrefixes = [][]string{
+	'A': {"AKIA", "ASIA", "AIza", "AGE-SECRET-KEY-"},
+	'S': {"SG."},
+	'd': {"dop_v1_", "doo_v1_", "dckr_pat_", "dapi"},
+	'g': {"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-"},
+	'h': {"hf_", "hvs.", "hvb."},
+	'l': {"lin_api_"},
+	'n': {"npm_"},
+	'p': {"pk_live_", "phc_", "pypi-", "pul-"},
+	'r': {"rk_live_", "rk_test_"},
+	's': {"sk_live_", "sk_test_", "sk-ant-", "sk-proj-", "sk-", "shpat_", "shpss_", "sqp_", "sntrys_"},
+	't': {"tfp_"},
+	'w': {"whsec_"},
+	'x': {"xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xapp-"},
+	'y': {"ya29."},
+}
+
+func secretType(w []byte) Type {
+	if len(w) > 24 && w[0] == 'e' && string(w[:3]) == "eyJ" && bytes.Count(w, []byte{'.'}) >= 2 {
+		return JWT
+	}
+	if int(w[0]) >= len(secretPrefixes) {
+		return ""
+	}
+	for _, p := range secretPrefixes[w[0]] {
+		if len(w) >= len(p)+12 && string(w[:len(p)]) == p && mixed(w[len(p):]) {
+			return Secret
+		}
+	}
+	return ""
+}
+
+// mixed tells the random part of a key from words: it has letters and digits.
+func mixed(w []byte) bool {
+	digits := countDigits(w)
+	letters := 0
+	for _, c := range w {
+		if isLetter(c) {
+			letters++
+		}
+	}
+	return digits >= 2 && letters >= 2 && bytes.Count(w, []byte{'-'}) <= 3
+}
+
+// cryptPrefixes begin stored password hashes.
+var cryptPrefixes = []string{"$2a$", "$2b$", "$2y$", "$argon2", "$1$", "$5$", "$6$", "$y$", "$7$", "$scrypt$", "$pbkdf2"}
+
+func cryptEnd(b []byte, i int) int {
+	for _, p := range cryptPrefixes {
+		if len(b)-i < 20 || string(b[i:i+len(p)]) != p {
+			continue
+		}
+		end := i
+		for end < len(b) && b[end] > ' ' && b[end] != '"' && b[end] != '\'' && b[end] != '}' {
+			end++
+		}
+		if end-i >= 20 {
+			return end
+		}
+	}
+	return 0
+}
