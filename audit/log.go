@@ -60,7 +60,7 @@ const (
 
 // Errors a caller may tell apart.
 var (
-	ErrInUse  = errors.New("the record is open in another process")
+	ErrInUse  = errors.New("the record is already open, here or in another process")
 	ErrClosed = errors.New("the record is closed")
 )
 
@@ -152,7 +152,7 @@ func (c *Config) complete() error {
 		c.KeyFile = filepath.Clean(c.Dir) + ".key"
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of a setting, for callers who have no other clock
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

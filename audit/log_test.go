@@ -169,7 +169,7 @@ func TestConcurrentAppends(t *testing.T) {
 func TestSecondOpenerIsTurnedAway(t *testing.T) {
 	cfg := testConfig(t)
 	l := openLog(t, cfg)
-	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "open in another process") {
+	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "already open") {
 		t.Errorf("second Open: %v", err)
 	}
 	closeLog(t, l)
