@@ -23,6 +23,8 @@ func matchPhone(b []byte, i int) (int, bool) {
 		return end, g.first >= '2'
 	case g.n == 4 && g.len[0] == 1 && g.first == '1' && g.len[1] == 3 && g.len[2] == 3 && g.len[3] == 4:
 		return end, true
+	case g.n == 3 && g.len[0] == 3 && g.len[1] == 2: // an American number that was never issued
+		return 0, false
 	case g.first == '0' && g.len[0] >= 2 && g.len[0] <= 5 && g.n >= 2 && g.dots == 0 && (end == len(b) || b[end] != ':'):
 		return end, g.digits >= 9 && g.digits <= 12
 	}
@@ -84,13 +86,13 @@ func (g *groups) read(b []byte, i int) (end int) {
 // if no country has it. Codes of one digit are 1 and 7; those of two are listed;
 // those of three fill the ranges around them.
 func callingCode(b []byte) int {
-	if len(b) < 3 || !isDigit(b[0]) || !isDigit(b[1]) {
+	if len(b) < 3 || !isDigit(b[0]) || b[0] == '0' {
 		return 0
 	}
-	switch b[0] {
-	case '1', '7':
+	if b[0] == '1' || b[0] == '7' {
 		return 1
-	case '0':
+	}
+	if !isDigit(b[1]) {
 		return 0
 	}
 	switch (b[0]-'0')*10 + b[1] - '0' {

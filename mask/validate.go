@@ -65,8 +65,11 @@ func isLocal(c byte) bool {
 // userInfo finds the start of user:password in front of the @ of a URL, or returns start.
 func userInfo(b []byte, start int) int {
 	for i := start; i > 2 && b[i-1] != ' ' && b[i-1] != '@'; i-- {
-		if b[i-1] == '/' && b[i-2] == '/' && b[i-3] == ':' {
-			return i
+		if b[i-1] == '/' {
+			if b[i-2] == '/' && b[i-3] == ':' {
+				return i
+			}
+			break // an address in a path or query is none of the host's
 		}
 	}
 	return start
