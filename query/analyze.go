@@ -49,7 +49,6 @@ func analyze(p parsed, s Schema) (st Statement) {
 type analysis struct {
 	schema Schema
 	st     *Statement
-	tree   *resolver // nil until columns are followed
 }
 
 // inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).

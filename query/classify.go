@@ -116,6 +116,7 @@ func (a *analysis) copy(n *ast.CopyStmt) {
 	case n.Filename != "":
 		a.sign(ServerFile)
 	}
+	st.Options = options(n.Options)
 	if n.Query != nil && !n.IsFrom {
 		st.Inner = a.inner(n.Query)
 		st.Writes = st.Inner.Writes
@@ -189,6 +190,7 @@ func (a *analysis) session(n ast.Node) bool {
 func (a *analysis) set(n *ast.VariableSetStmt) {
 	st := a.st
 	st.Tag, st.SetName = "SET", strings.ToLower(n.Name)
+	st.SetTo = setTo(n)
 	switch n.Kind {
 	case ast.VAR_RESET:
 		st.Tag = "RESET"

@@ -290,6 +290,8 @@ func (f folder) among(l, r ast.Node) truth {
 		list = items(r)
 	case *ast.A_ArrayExpr:
 		list = items(r.Elements)
+	case *ast.ArrayExpr:
+		list = items(r.Elements)
 	default:
 		return byRow
 	}

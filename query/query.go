@@ -116,9 +116,11 @@ type Statement struct {
 	Signs       []Sign   //
 	Name        string   // prepared statement or cursor named by PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; "" means ALL for DEALLOCATE
 	Inner       *Statement
-	SetName     string // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
-	Problem     string // why it is Unknown, for people
-	Partial     bool   // Reads, Relations, Output or Indirect may lack something that could not be resolved
+	SetName     string            // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
+	SetTo       string            // value of SET, lower case, if it is one constant; "" for DEFAULT and RESET
+	Options     map[string]string // options of COPY, lower-case names
+	Problem     string            // why it is Unknown, for people
+	Partial     bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
 }
 
 // Star names the output column that stands for a star nobody could expand: from
