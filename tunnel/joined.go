@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // bufferSize is what a session keeps beneath TLS in each direction: several full
@@ -75,6 +77,10 @@ type joined struct {
 	under *buffered
 	buf   []byte // the header held, then the frame
 	due   int    // bytes of the body still to come
+
+	// refused is set when the peer refused our certificate: yamux keeps only that
+	// the session ended, and a person must know why.
+	refused atomic.Bool
 }
 
 func (j *joined) Write(p []byte) (int, error) {
@@ -116,7 +122,31 @@ func (j *joined) send(out []byte) error {
 	return err
 }
 
-func (j *joined) Read(p []byte) (int, error) { return j.tls.Read(p) }
-func (j *joined) Close() error               { return j.tls.Close() }
-func (j *joined) LocalAddr() net.Addr        { return j.tls.LocalAddr() }
-func (j *joined) RemoteAddr() net.Addr       { return j.tls.RemoteAddr() }
+func (j *joined) Read(p []byte) (int, error) {
+	n, err := j.tls.Read(p)
+	if err != nil && refusesCertificate(err) {
+		j.refused.Store(true)
+	}
+	return n, err
+}
+
+// refusesCertificate reports whether err is the peer's word that it does not
+// take our certificate (RFC 8446 section 6.2: bad, unsupported, revoked,
+// expired, unknown, of an unknown authority). crypto/tls gives alerts as errors
+// of a private type; their texts are those of the public one.
+func refusesCertificate(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	for _, a := range []tls.AlertError{42, 43, 44, 45, 46, 48} {
+		if op.Err.Error() == a.Error() {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *joined) Close() error         { return j.tls.Close() }
+func (j *joined) LocalAddr() net.Addr  { return j.tls.LocalAddr() }
+func (j *joined) RemoteAddr() net.Addr { return j.tls.RemoteAddr() }

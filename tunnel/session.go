@@ -59,8 +59,13 @@ func (l muxLog) Println(v ...any) { l.log.Debug("multiplexer", "text", fmt.Sprin
 type Session struct {
 	TLS tls.ConnectionState // of the gateway
 
-	mux *yamux.Session
+	mux  *yamux.Session
+	conn *joined
 }
+
+// ErrCertificateRefused says that the gateway did not take our certificate: it
+// has expired, or another gateway issued it.
+var ErrCertificateRefused = errors.New("the gateway refused our certificate")
 
 // Rejection is a stream that the gateway did not serve, in its own words.
 type Rejection struct {
@@ -100,11 +105,12 @@ func start(ctx context.Context, raw net.Conn, tc *tls.Config, cfg Config) (*Sess
 		return nil, fmt.Errorf("handshake with %s: it is not a gateway (it does not speak %q)", raw.RemoteAddr(), ALPN)
 	}
 	under.grow()
-	mux, err := yamux.Client(&joined{tls: t, under: under}, muxConfig(cfg.Log, window))
+	conn := &joined{tls: t, under: under}
+	mux, err := yamux.Client(conn, muxConfig(cfg.Log, window))
 	if err != nil {
 		return nil, fmt.Errorf("start the multiplexer: %w", err)
 	}
-	return &Session{TLS: state, mux: mux}, nil
+	return &Session{TLS: state, mux: mux, conn: conn}, nil
 }
 
 func clientTLS(base *tls.Config, addr string) *tls.Config {
@@ -149,7 +155,7 @@ func (s *Session) Open(ctx context.Context, h Header) (net.Conn, error) {
 		return nil, ctx.Err()
 	}
 	if o.err != nil {
-		return nil, fmt.Errorf("open a stream: %w", o.err)
+		return nil, s.explain(fmt.Errorf("open a stream: %w", o.err))
 	}
 	conn := &streamConn{Stream: o.st}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -160,9 +166,17 @@ func (s *Session) Open(ctx context.Context, h Header) (net.Conn, error) {
 	}
 	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, s.explain(err)
 	}
 	return conn, nil
+}
+
+// explain adds why the session ended, if the gateway said so.
+func (s *Session) explain(err error) error {
+	if s.conn.refused.Load() {
+		return fmt.Errorf("%w: %w", ErrCertificateRefused, err)
+	}
+	return err
 }
 
 // ask sends the header and reads the answer.

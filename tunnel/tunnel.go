@@ -17,6 +17,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -205,6 +206,9 @@ func (s *server) shake(ctx context.Context, raw net.Conn) (*joined, error) {
 	under := &buffered{Conn: raw}
 	t := tls.Server(under, s.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
+		if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+			linger(ctx, raw)
+		}
 		return nil, err
 	}
 	if p := t.ConnectionState().NegotiatedProtocol; p != ALPN {
@@ -212,6 +216,19 @@ func (s *server) shake(ctx context.Context, raw net.Conn) (*joined, error) {
 	}
 	under.grow()
 	return &joined{tls: t, under: under}, nil
+}
+
+// linger lets the alert that refuses a certificate arrive: closing while the
+// peer's first bytes are unread would reset the connection and lose it.
+func linger(ctx context.Context, raw net.Conn) {
+	const most = 64 << 10 // what an honest client has sent by then
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	if CloseWrite(raw) == nil {
+		io.CopyN(io.Discard, raw, most)
+	}
 }
 
 type sessionLimits struct {

@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/tunnel"
+)
+
+// Limits of a local port.
+const (
+	maxLocal       = 512              // connections at once: what the gateway allows per session
+	copyBuffer     = 64 << 10         // one read of bulk data
+	startupTimeout = 10 * time.Second // for a client that is to be told why it cannot connect
+	maxStartup     = 10 << 10         // PostgreSQL's own limit
+)
+
+// buffers are shared by all copies: most connections are idle most of the time.
+var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
+
+// Forward joins each connection to ln with a stream from open. It closes ln, and
+// returns nil when ctx has ended and all connections have. A client whose stream
+// cannot be opened is told why in its own protocol.
+func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (net.Conn, error), log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer ln.Close()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	room := make(chan struct{}, maxLocal)
+	for {
+		local, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+		}
+		select {
+		case room <- struct{}{}:
+		default:
+			log.Warn("local connection refused: too many", "limit", maxLocal)
+			local.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-room }()
+			defer local.Close()
+			forwardOne(ctx, local, open, log)
+		})
+	}
+}
+
+func forwardOne(ctx context.Context, local net.Conn, open func(context.Context) (net.Conn, error), log *slog.Logger) {
+	stop := context.AfterFunc(ctx, func() { local.Close() })
+	defer stop()
+	remote, err := open(ctx)
+	if err != nil {
+		log.Warn("no stream for a local connection", "error", err)
+		if ctx.Err() == nil {
+			tellWhy(local, err)
+		}
+		return
+	}
+	defer remote.Close()
+	stopRemote := context.AfterFunc(ctx, func() { remote.Close() })
+	defer stopRemote()
+	join(local, remote)
+}
+
+// join copies both ways until both directions have ended. The end of one is
+// passed on as such; an error in one ends the other.
+func join(a, b net.Conn) {
+	var wg sync.WaitGroup
+	wg.Go(func() { pump(a, b) })
+	pump(b, a)
+	wg.Wait()
+}
+
+func pump(dst, src net.Conn) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := src.Read(*buf)
+		if n > 0 {
+			if _, werr := dst.Write((*buf)[:n]); werr != nil {
+				break
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			if tunnel.CloseWrite(dst) != nil {
+				break
+			}
+			return
+		}
+		if err != nil {
+			break
+		}
+	}
+	src.Close()
+	dst.Close()
+}
+
+// The codes that stand where a startup message has its version.
+const (
+	sslRequest    = 80877103
+	gssRequest    = 80877104
+	cancelRequest = 80877102
+)
+
+// tellWhy answers a PostgreSQL client's startup with an error, so that psql
+// prints a sentence instead of "server closed the connection unexpectedly".
+func tellWhy(local net.Conn, err error) {
+	late := time.AfterFunc(startupTimeout, func() { local.Close() })
+	defer late.Stop()
+	for range 3 { // GSS and SSL requests may each come first
+		code, rerr := readStartup(local)
+		if rerr != nil {
+			return
+		}
+		switch code {
+		case sslRequest, gssRequest:
+			if _, werr := local.Write([]byte{'N'}); werr != nil {
+				return
+			}
+		case cancelRequest:
+			return // its sender reads no answer
+		default:
+			if _, werr := local.Write(errorResponse(err)); werr == nil {
+				tunnel.CloseWrite(local)
+				io.CopyN(io.Discard, local, maxStartup) // or the kernel's reset could overtake the message
+			}
+			return
+		}
+	}
+}
+
+func readStartup(r io.Reader) (code uint32, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, err
+	}
+	n := binary.BigEndian.Uint32(head[:4])
+	if n < 8 || n > maxStartup {
+		return 0, fmt.Errorf("a startup message of %d bytes", n)
+	}
+	if _, err := io.CopyN(io.Discard, r, int64(n-8)); err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint32(head[4:]), nil
+}
+
+// errorResponse encodes a fatal ErrorResponse (PostgreSQL protocol, section
+// "Message Formats"). SQLSTATE 28000 is a login that is not valid, 08006 a
+// connection that failed.
+func errorResponse(err error) []byte {
+	text, hint, state := err.Error(), "", "08006"
+	if e, ok := api.AsError(err); ok {
+		text, hint = e.Sentence, e.Hint
+		if e.Code == api.CodeNotLoggedIn || e.Code == api.CodeRefused {
+			state = "28000"
+		}
+	}
+	msg := []byte{'E', 0, 0, 0, 0}
+	field := func(kind byte, text string) {
+		msg = append(msg, kind)
+		for _, b := range []byte(text) {
+			if b != 0 {
+				msg = append(msg, b)
+			}
+		}
+		msg = append(msg, 0)
+	}
+	field('S', "FATAL")
+	field('V', "FATAL")
+	field('C', state)
+	field('M', text)
+	if hint != "" {
+		field('H', hint)
+	}
+	msg = append(msg, 0)
+	binary.BigEndian.PutUint32(msg[1:5], uint32(len(msg)-1))
+	return msg
+}

@@ -1,0 +1,282 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/tunnel"
+)
+
+// How long to wait before dialling again after a failure: at once after the
+// first, then doubling, so that a gateway that restarts is not stormed.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 10 * time.Second
+)
+
+// maxLine bounds one line of a watched stream: a full list of asks, each with
+// its statement.
+const maxLine = 16 << 20
+
+// Gateway is a logged-in handle. Its session is dialled when it is needed and
+// again after it was lost, with the credentials that the store holds then. Safe
+// for use by several goroutines.
+type Gateway struct {
+	Address  string
+	Identity identity.Identity // as of Open
+
+	store  *Store
+	http   *http.Client
+	turn   chan struct{}   // 1: held by whoever looks at or replaces the session
+	sess   *tunnel.Session // under turn; nil before the first dial
+	wait   time.Duration   // under turn; pause before the next dial
+	closed bool            // under turn
+}
+
+// Open loads the credentials for addr (the latest if it is empty) and dials.
+func Open(ctx context.Context, store *Store, addr string) (*Gateway, error) {
+	c, err := store.Load(addr)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{Address: c.Gateway, Identity: c.Identity, store: store, turn: make(chan struct{}, 1)}
+	g.http = streamClient(func(ctx context.Context) (net.Conn, error) {
+		return g.open(ctx, tunnel.Header{Kind: tunnel.API})
+	})
+	if _, err := g.session(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Close ends the session and everything in it.
+func (g *Gateway) Close() error {
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
+	g.closed = true
+	g.http.CloseIdleConnections()
+	if g.sess == nil {
+		return nil
+	}
+	return g.sess.Close()
+}
+
+// session gives the live session, dialling if there is none.
+func (g *Gateway) session(ctx context.Context) (*tunnel.Session, error) {
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if g.closed {
+		return nil, net.ErrClosed
+	}
+	if g.sess != nil {
+		select {
+		case <-g.sess.Closed():
+			g.http.CloseIdleConnections() // they were streams of the lost session
+		default:
+			return g.sess, nil
+		}
+	}
+	if g.wait > 0 {
+		select {
+		case <-time.After(g.wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	sess, err := g.dial(ctx)
+	if err != nil {
+		g.wait = min(max(2*g.wait, firstBackoff), lastBackoff)
+		return nil, err
+	}
+	g.sess, g.wait = sess, 0
+	return sess, nil
+}
+
+func (g *Gateway) dial(ctx context.Context) (*tunnel.Session, error) {
+	c, err := g.store.Load(g.Address)
+	if err != nil {
+		return nil, err
+	}
+	if !c.Identity.Valid(g.store.Now()) {
+		return nil, loginExpired(g.Address)
+	}
+	pair, err := c.keyPair()
+	if err != nil {
+		return nil, err
+	}
+	tc := c.Trust.config(g.Address, g.store.Now)
+	tc.Certificates = []tls.Certificate{pair}
+	sess, err := tunnel.Dial(ctx, g.Address, tc, tunnel.Config{})
+	if err != nil {
+		return nil, dialError(g.Address, err)
+	}
+	return sess, nil
+}
+
+// open opens a stream, on a new session if the present one turns out dead.
+func (g *Gateway) open(ctx context.Context, h tunnel.Header) (net.Conn, error) {
+	for try := 0; ; try++ {
+		sess, err := g.session(ctx)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := sess.Open(ctx, h)
+		if err == nil {
+			return conn, nil
+		}
+		var no *tunnel.Rejection
+		switch {
+		case errors.As(err, &no):
+			return nil, &api.Error{Sentence: no.Sentence, Hint: no.Hint, Code: api.CodeError}
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		sess.Close()
+		if try > 0 || errors.Is(err, tunnel.ErrCertificateRefused) {
+			return nil, dialError(g.Address, err)
+		}
+	}
+}
+
+// Stream opens the PostgreSQL stream of a connection. verifier is what the
+// gateway checks the local client's password with; empty for no password.
+func (g *Gateway) Stream(ctx context.Context, connection, verifier string) (net.Conn, error) {
+	return g.open(ctx, tunnel.Header{Kind: tunnel.Postgres, Connection: connection, Verifier: verifier})
+}
+
+// Call sends in as JSON (nil for no body) and reads the answer into out (nil to
+// drop it). A refusal is an *api.Error.
+func (g *Gateway) Call(ctx context.Context, method, path string, in, out any) error {
+	return call(ctx, g.http, method, path, in, out)
+}
+
+// Watch calls line with each line that path sends, until ctx ends, line returns
+// an error or the gateway ends the answer. A clean end is nil. line must not
+// keep its argument.
+func (g *Gateway) Watch(ctx context.Context, path string, line func([]byte) error) error {
+	resp, err := send(ctx, g.http, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	sc := bufio.NewScanner(resp.Body)
+	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+	for sc.Scan() {
+		if len(sc.Bytes()) == 0 {
+			continue // sent to keep the stream alive
+		}
+		if err := line(sc.Bytes()); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("watch %s: %w", path, err)
+	}
+	return nil
+}
+
+// streamClient speaks HTTP over streams that open gives.
+func streamClient(open func(context.Context) (net.Conn, error)) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return open(ctx) },
+			MaxIdleConnsPerHost: 2,                // a TUI polls and watches
+			IdleConnTimeout:     30 * time.Second, // shorter than a laptop's sleep
+			DisableCompression:  true,             // the tunnel is not the place to save bytes
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("a gateway does not redirect")
+		},
+	}
+}
+
+func call(ctx context.Context, c *http.Client, method, path string, in, out any) error {
+	resp, err := send(ctx, c, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxReply+1))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	if len(body) > api.MaxReply {
+		return fmt.Errorf("the answer of %s is longer than %d bytes", path, api.MaxReply)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// send gives an answer that is 2xx, or an error. The caller closes its body.
+func send(ctx context.Context, c *http.Client, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request to %s: %w", path, err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	// The host is a name for HTTP's sake; the stream goes where the session goes.
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("request %s: %w", path, err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		if e, ok := api.AsError(err); ok {
+			return nil, e // without the words of net/http around it
+		}
+		return nil, fmt.Errorf("call the gateway: %w", err)
+	}
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, refusal(resp)
+}
+
+// refusal reads the gateway's own words, or makes some.
+func refusal(resp *http.Response) error {
+	const maxError = 64 << 10
+	var e api.Error
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxError))
+	if err == nil && json.Unmarshal(raw, &e) == nil && e.Sentence != "" {
+		if e.Code == 0 {
+			e.Code = api.CodeError
+		}
+		return &e
+	}
+	return &api.Error{
+		Sentence: "the gateway answered " + strings.ToLower(resp.Status),
+		Hint:     "client and gateway may be of different versions; run: sluice doctor",
+		Code:     api.CodeError,
+	}
+}
