@@ -1,7 +1,11 @@
 package policy
 
 import (
+	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -75,7 +79,9 @@ func Load(name string, data []byte) (*Rules, error) {
 		}
 	}
 	if len(l.problems) > 0 {
-		slices.SortStableFunc(l.problems, func(a, b Problem) int { return a.Line - b.Line })
+		slices.SortStableFunc(l.problems, func(a, b Problem) int {
+			return cmp.Or(a.Line-b.Line, a.Column-b.Column)
+		})
 		return nil, &LoadError{File: name, Problems: l.problems}
 	}
 	return &Rules{List: l.rules}, nil
@@ -106,15 +112,20 @@ func (l *loader) file(data []byte) (builtin bool) {
 		return false
 	}
 	l.compiler = c
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	var doc, more yaml.Node
+	in := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := in.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return true // nothing but comments
+	case err != nil:
 		l.syntax(err)
 		return false
 	}
-	builtin = true
-	if doc.Kind == 0 {
-		return builtin // nothing but comments
+	if err := in.Decode(&more); !errors.Is(err, io.EOF) {
+		l.problem(more.Line, "a policy is one document; what follows --- would be ignored")
+		return false
 	}
+	builtin = true
 	for _, f := range l.fields(doc.Content[0], "a policy file", "builtin", "rules") {
 		switch f.key {
 		case "builtin":

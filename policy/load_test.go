@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected outputs")
+
+// TestLoadProblems loads a file in which everything is wrong, and compares the
+// whole message.
+func TestLoadProblems(t *testing.T) {
+	const file = "testdata/load/problems.txt"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, want, _ := strings.Cut(string(data), "---\n")
+	rules, err := Load("p.yaml", []byte(source))
+	if err == nil || rules != nil {
+		t.Fatalf("got %v, %v", rules, err)
+	}
+	got := err.Error() + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(source+"---\n"+got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	tests := []struct{ name, source, want string }{
+		{"no YAML", "rules: [", "p.yaml: line 1: not valid YAML: did not find expected node content"},
+		{"a list", "- a", "p.yaml: line 1: a policy file must have the keys builtin, rules"},
+		{"rules of another shape", "rules: {a: b}", `p.yaml: line 1: rules must be a list; begin each rule with "- name: …"`},
+		{"a misspelt key", "rules:\n  - name: a\n    when: 'true'\n    efect: deny\n", `p.yaml: line 4: unknown key "efect", did you mean "effect"?`},
+		{"a name that is built in", "rules:\n- {name: no-drop, when: 'true', effect: allow}", `p.yaml: line 2: the built-in policy has a rule named "no-drop" already; choose another name`},
+		{"a rule that speaks of nothing there is", "rules:\n- {name: a, effect: deny, when: user == 'x'}", "p.yaml: line 2:33: undeclared reference to 'user'"},
+		{"a limit that nothing enforces", "rules:\n- {name: a, effect: allow, when: true, max_rows: 5}", `p.yaml: line 2: unknown key "max_rows"; known are approvers, effect, name, reason, unmask, when`},
+		{"more than a file may hold", strings.Repeat("#", maxFile+1), "p.yaml: the file is larger than 1048576 bytes"},
+		{"an expression that goes on for ever", "rules:\n- {name: a, effect: deny, when: '" + strings.Repeat("(", maxWhen) + "1'}", "p.yaml: line 2:34: when is longer than 4096 bytes"},
+		{"a second document", "rules: []\n---\nrules: []\n", "p.yaml: line 2: a policy is one document; what follows --- would be ignored"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rules, err := Load("p.yaml", []byte(tt.source))
+			var le *LoadError
+			if rules != nil || !errors.As(err, &le) {
+				t.Fatalf("got %v, %v", rules, err)
+			}
+			if err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// A file without rules is the built-in policy, or with builtin: false one that
+// refuses everything.
+func TestLoadEmpty(t *testing.T) {
+	for source, want := range map[string]int{"": len(Builtin().List), "# nothing\n": len(Builtin().List), "builtin: false": 0, "builtin: true\nrules: []": len(Builtin().List)} {
+		rules, err := Load("p.yaml", []byte(source))
+		if err != nil || len(rules.List) != want {
+			t.Errorf("%q: %v, want %d rules", source, err, want)
+		}
+	}
+}
+
+func TestBuiltinYAMLLoads(t *testing.T) {
+	if _, err := Load("builtin.yaml", []byte(BuiltinYAML())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(BuiltinYAML())
+	if data, err := os.ReadFile("testdata/load/problems.txt"); err == nil {
+		f.Add(string(data))
+	}
+	for _, s := range []string{"rules: [{when: '\n\n}']", "rules: [{name: *a}]", "a: &a [*a]", "rules:\n- when: |\n", "rules: [{when: \"\\\"x\"}]", "rules:\n- ? a\n  : b", "rules: [!!bool x]", "builtin: !!int 3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		rules, err := Load("p.yaml", []byte(source))
+		if (rules == nil) == (err == nil) {
+			t.Errorf("got %v and %v", rules, err)
+		}
+		var le *LoadError
+		if err != nil && (!errors.As(err, &le) || len(le.Problems) == 0) {
+			t.Errorf("got %v without a problem", err)
+		}
+	})
+}
