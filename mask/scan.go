@@ -1,5 +1,7 @@
 package mask
 
+import "slices"
+
 // Span is a part of a value that holds personal data.
 type Span struct {
 	Type       Type
@@ -154,11 +156,7 @@ func scanText(dst []Span, b []byte) []Span {
 // of them gives the type.
 func tidy(dst []Span, n int) []Span {
 	s := dst[n:]
-	for i := 1; i < len(s); i++ {
-		for j := i; j > 0 && s[j].Start < s[j-1].Start; j-- {
-			s[j], s[j-1] = s[j-1], s[j]
-		}
-	}
+	slices.SortStableFunc(s, func(a, b Span) int { return a.Start - b.Start })
 	out := s[:1]
 	for _, x := range s[1:] {
 		last := &out[len(out)-1]

@@ -3,6 +3,7 @@ package mask_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicehq/sluice/mask"
 )
@@ -95,6 +96,21 @@ func TestNameType(t *testing.T) {
 		}
 		if g != want {
 			t.Errorf("%s: got %q, want %q", name, g, want)
+		}
+	}
+}
+
+// TestDoorValueMadeToTakeLong: a value can be written by anyone, and reading it must
+// not take time that grows with the square of its length.
+func TestDoorValueMadeToTakeLong(t *testing.T) {
+	for _, piece := range []string{"%40", "@", "a@", "a@b.c", "://", "eyJ/", "sk-/", "$2b$", "$1$ ", "+", "(", "+4", "1.", "1-", "1 ", ":", "a:", "::1 ",
+		"DE89", "DE89 ", "-", "-----BEGIN ", "a@b.de 4111111111111111 ", "Ada ", "{", "[", "{\"a\":", "\"", "\\"} {
+		v := []byte(strings.Repeat(piece, (1<<20)/len(piece)))
+		start := time.Now()
+		mask.Scan(nil, v, textOID, false)
+		apply(mask.Column{State: mask.Unknown, TypeOID: 3802}, v)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("%q repeated: %v", piece, d)
 		}
 	}
 }

@@ -65,15 +65,22 @@ var secretPrefixes = [][]string{
 	'y': {"ya29."},
 }
 
+// How much of a word is read to know a signed token by its two dots, and a key by
+// its letters and digits. More would take quadratic time on words made for it.
+const (
+	tokenBytes = 4096
+	keyBytes   = 64
+)
+
 func secretType(w []byte) Type {
-	if len(w) > 24 && w[0] == 'e' && string(w[:3]) == "eyJ" && bytes.Count(w, []byte{'.'}) >= 2 {
+	if len(w) > 24 && w[0] == 'e' && string(w[:3]) == "eyJ" && bytes.Count(w[:min(len(w), tokenBytes)], []byte{'.'}) >= 2 {
 		return JWT
 	}
 	if int(w[0]) >= len(secretPrefixes) {
 		return ""
 	}
 	for _, p := range secretPrefixes[w[0]] {
-		if len(w) >= len(p)+12 && string(w[:len(p)]) == p && mixed(w[len(p):]) {
+		if len(w) >= len(p)+12 && string(w[:len(p)]) == p && mixed(w[len(p):min(len(w), keyBytes)]) {
 			return Secret
 		}
 	}

@@ -23,6 +23,14 @@ func isDate(b []byte) bool {
 	return len(b) == 10 && b[4] == '-' && b[7] == '-' && countDigits(b) == 8
 }
 
+// How far a detector looks back from an @: the local part of an address has at most
+// 64 bytes (RFC 5321), three times that in percent codes; a URL's user and password
+// more. Without bounds a long value could be made to take quadratic time.
+const (
+	maxLocal    = 192
+	maxUserInfo = 512
+)
+
 // scanEmails looks around each @, which may be written %40 in an address of the web.
 func scanEmails(dst []Span, b []byte) []Span {
 	last := 0
@@ -34,7 +42,7 @@ func scanEmails(dst []Span, b []byte) []Span {
 			continue
 		}
 		start := i
-		for start > last && isLocal(b[start-1]) {
+		for start > last && i-start < maxLocal && isLocal(b[start-1]) {
 			start--
 		}
 		for start < i && (b[start] == '.' || b[start] == '\'') {
@@ -64,7 +72,7 @@ func isLocal(c byte) bool {
 
 // userInfo finds the start of user:password in front of the @ of a URL, or returns start.
 func userInfo(b []byte, start int) int {
-	for i := start; i > 2 && b[i-1] != ' ' && b[i-1] != '@'; i-- {
+	for i := start; i > 2 && start-i < maxUserInfo && b[i-1] != ' ' && b[i-1] != '@'; i-- {
 		if b[i-1] == '/' {
 			if b[i-2] == '/' && b[i-3] == ':' {
 				return i
