@@ -23,6 +23,7 @@ const (
 	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult
 	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
+	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns
 	PolicyPath      = "/v1/policy"             // GET: Policy
 )
 

@@ -6,23 +6,22 @@ import (
 	"github.com/sluicehq/sluice/audit"
 )
 
-// AuditQuery asks for events of the record. Empty fields do not narrow; several
-// values in one field mean any of them.
+// AuditQuery asks for events of the record. Empty fields do not narrow.
 type AuditQuery struct {
-	Since      time.Time    `json:"since,omitzero"`
-	Until      time.Time    `json:"until,omitzero"`
-	Kinds      []audit.Kind `json:"kinds,omitempty"`
-	Who        string       `json:"who,omitempty"` // name or subject
-	Connection string       `json:"connection,omitempty"`
-	Session    string       `json:"session,omitempty"`
-	Effect     string       `json:"effect,omitempty"`
-	Rule       string       `json:"rule,omitempty"`
-	Reads      string       `json:"reads,omitempty"`  // schema.table.column, or a leading part of it
-	Writes     string       `json:"writes,omitempty"` // schema.table, or a leading part of it
-	Text       string       `json:"text,omitempty"`   // words in the statement
-	ID         string       `json:"id,omitempty"`     // one event and what belongs to it
-	Limit      int          `json:"limit,omitempty"`  // 0 means the gateway's default
-	Before     uint64       `json:"before,omitempty"` // page: only entries with a smaller number; 0 for the newest
+	Since      time.Time  `json:"since,omitzero"`
+	Until      time.Time  `json:"until,omitzero"`
+	Kind       audit.Kind `json:"kind,omitempty"`
+	Who        string     `json:"who,omitempty"` // name, subject or owner
+	Connection string     `json:"connection,omitempty"`
+	Session    string     `json:"session,omitempty"`
+	Effect     string     `json:"effect,omitempty"`
+	Outcome    string     `json:"outcome,omitempty"`
+	Touches    string     `json:"touches,omitempty"` // relation or column read or written: "orders", "public.orders.email"
+	Text       string     `json:"text,omitempty"`    // part of the statement, a parameter, the error or the reason
+	ID         string     `json:"id,omitempty"`      // of the event
+	Of         string     `json:"of,omitempty"`      // id of the event it belongs to
+	Limit      int        `json:"limit,omitempty"`   // 0 means the gateway's default
+	Before     uint64     `json:"before,omitempty"`  // page: only entries with a smaller number; 0 for the newest
 }
 
 // AuditResult is a page of events, newest first.
@@ -34,10 +33,33 @@ type AuditResult struct {
 
 // VerifyResult is what a check of the whole record found.
 type VerifyResult struct {
-	OK          bool   `json:"ok"`
-	Size        uint64 `json:"size"`              // entries checked
-	Checkpoints int    `json:"checkpoints"`       // signed states checked
-	Root        string `json:"root,omitempty"`    // hash of the tree, base64
-	Entry       int64  `json:"entry,omitempty"`   // first entry that does not fit, from 1; 0 if all do
-	Problem     string `json:"problem,omitempty"` // one sentence when not OK
+	OK          bool            `json:"ok"`
+	Origin      string          `json:"origin"`
+	Entries     uint64          `json:"entries"`        // entries checked
+	Sealed      uint64          `json:"sealed"`         // of them under a signed checkpoint
+	Checkpoints int             `json:"checkpoints"`    // signed states checked
+	Root        string          `json:"root,omitempty"` // hash of the tree, base64
+	Signer      string          `json:"signer"`         // name and hash of the key
+	SelfSigned  bool            `json:"self_signed"`    // the key came from the record's own directory
+	Problems    []VerifyProblem `json:"problems"`
+}
+
+// VerifyProblem is one thing that does not fit, and where.
+type VerifyProblem struct {
+	Entry  uint64 `json:"entry"` // number of the entry, from 0
+	File   string `json:"file"`
+	Offset int64  `json:"offset"`
+	What   string `json:"what"`
+}
+
+// Verified puts a report in the form that travels.
+func Verified(r audit.Report) VerifyResult {
+	out := VerifyResult{
+		OK: r.OK(), Origin: r.Origin, Entries: r.Entries, Sealed: r.Sealed, Checkpoints: r.Checkpoints,
+		Root: r.Root, Signer: r.Signer, SelfSigned: r.SelfSigned, Problems: []VerifyProblem{},
+	}
+	for _, p := range r.Problems {
+		out.Problems = append(out.Problems, VerifyProblem{Entry: p.Seq, File: p.File, Offset: p.Offset, What: p.What})
+	}
+	return out
 }

@@ -69,3 +69,8 @@ type ExplainRequest struct {
 // ExplainResult has one object for each statement of the text, in the stable
 // form that `sluice explain -o json` prints.
 type ExplainResult []json.RawMessage
+
+// ScanRequest asks what is known of every column of a connection.
+type ScanRequest struct {
+	Connection string `json:"connection"`
+}

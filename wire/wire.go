@@ -10,36 +10,43 @@ type Action int
 // The actions. Pass needs no decision; the others must be decided before the
 // request is sent on.
 const (
-	Pass    Action = iota // bookkeeping and data of a statement already decided
+	Pass    Action = iota // bookkeeping, and data of a statement already decided
 	Prepare               // SQL is parsed under a name and may run later
 	Run                   // SQL runs now with Params
 	Call                  // a function is called without SQL (PostgreSQL's fast path)
 )
 
-// Param is one bind parameter.
+// Param is one bind parameter as the client sent it.
 type Param struct {
 	Value   []byte // nil is NULL
 	Binary  bool
 	TypeOID uint32 // 0 if the client left it to the server
 }
 
-// Prepared is a statement the client has named. Data belongs to whoever decides:
-// it attaches what it worked out at Prepare and finds it again at Run.
+// Prepared is a statement that a client has named. Whoever decides attaches Data
+// and Look when it is prepared, and finds them again when it runs.
 type Prepared struct {
-	Name    string
-	SQL     string
-	Types   []uint32 // parameter types, as far as known
-	Columns []Column // result columns once the server has told them
-	Data    any
+	Name  string
+	SQL   string
+	Types []uint32 // parameter types as far as the client gave them
+	Data  any      // the decider's own
+	Look  bool     // its rows must be seen one by one when it runs
 }
 
-// Request is one message of a client, or the bytes of several that need no decision.
+// Request is one message of a client, or the bytes of several that need no
+// decision. Frame aliases the reader's buffer until the next Read.
 type Request struct {
-	Seq      uint64    // grows by one per request of a session
-	Action   Action    //
+	Seq      uint64 // grows by one per request of a session
+	Action   Action
 	SQL      string    // "" if the frame runs nothing
 	Params   []Param   //
-	Prepared *Prepared // set when SQL was or is being named
+	Prepared *Prepared // set when SQL is being named, or runs under a name
+	Unnamed  bool      // runs under a name that was never given here: what it would do is not known
+	Again    bool      // continues an execution that was already let through (a portal fetched in parts)
+	Data     any       // the decider's own: comes back in each Reply
+	Look     bool      // set by the decider: rows must be seen one by one
+	Gate     bool      // set by the decider: tell before anything of the answer is handed back
+	Renames  bool      // set by the decider: may change what statement names mean
 	Frame    any       // the adapter's own
 }
 
@@ -57,26 +64,37 @@ type Kind int
 
 // The kinds of reply.
 const (
-	Raw      Kind = iota // bytes that can be handed back as they are
-	Columns              // a result begins; its Columns are known
-	Row                  // one row, of a request that asked to see rows
-	CopyRow              // one piece of COPY data, of a request that asked to see rows
-	Message              // error or notice about the statement, or a notification
-	Done                 // one statement ended: Err "" is success
-	Ready                // the server waits for the next request
-	Setting              // a session setting was reported
+	Raw     Kind = iota // bytes that can be handed back as they are
+	Begin               // the answer to a request with Gate begins; nothing of it was handed back yet
+	Columns             // a result begins, of a request with Look
+	Row                 // one row, of a request with Look
+	Copy                // COPY data begins, of a request with Look
+	CopyRow             // a piece of COPY data, of a request with Look
+	Done                // one statement of the request ended
+	Message             // a notice, or an error that ends no statement
+	Notify              // a notification from another session
+	Setting             // the server reports a session setting: Name and Value
 )
 
-// Reply is one step of an answer.
+// Reply is one step of an answer. What it points to is valid until the next Receive.
 type Reply struct {
-	Seq     uint64   // of the request it answers; 0 if it answers none
-	Kind    Kind     //
-	Columns []Column //
-	Row     [][]byte // nil element is NULL
-	Err     string   // message of the error
-	Code    string   // SQLSTATE
-	Tag     string   // command tag
-	Rows    int64    // returned or affected, with Done
-	Bytes   int64    // of row and COPY data, with Done
-	Frame   any      // the adapter's own
+	Kind      Kind
+	Of        *Request        // the request it answers; nil if it answers none
+	Index     int             // which statement of the request, from 0
+	Columns   []Column        // with Columns; nil if the server did not say
+	Row       [][]byte        // with Row; a nil element is NULL
+	Data      []byte          // with CopyRow
+	Binary    bool            // with Copy
+	Fields    map[byte]string // with Message, Done, Notify: the message's fields by PostgreSQL's codes
+	Name      string          // with Setting and Notify (channel)
+	Value     string          // with Setting and Notify (payload)
+	Tag       string          // with Done: command tag
+	Rows      int64           // with Done: returned or affected
+	Bytes     int64           // with Done: of row and COPY data, both ways
+	Failed    bool            // with Done: ended by an error (Fields)
+	Refused   bool            // with Done: failed because Sluice refused it
+	Skipped   bool            // with Done: the server never looked at it, after an earlier error
+	Suspended bool            // with Done: the portal has more rows
+	Open      bool            // with Raw: ends in the middle of a message
+	Frame     []byte          // bytes to hand back if nothing is changed; nil if nothing is owed
 }

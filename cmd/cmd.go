@@ -1,0 +1,166 @@
+// Package cmd is what a person types: one file per command, flags and files read
+// and handed down, errors turned into a sentence, a hint and an exit code. Data
+// goes to standard output, everything else to standard error.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitOK          = 0
+	exitError       = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitNotApproved = 4
+	exitNotLoggedIn = 5
+)
+
+// version is set by the linker at a release; else it comes from the build itself.
+var version = ""
+
+// app is what commands share: the streams they talk to, the clock and where the
+// person's files lie. It is made once, in Main, and read only.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	terminal bool // standard output and input are one
+	color    bool
+	env      func(string) string
+	now      func() time.Time
+}
+
+// usageError is a mistake in how a command was called.
+type usageError struct{ error }
+
+// exitError is how a program that a command ran has ended.
+type exitStatus struct{ code int }
+
+func (e exitStatus) Error() string { return fmt.Sprintf("the command ended with status %d", e.code) }
+
+// Main runs the command line and returns the exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
+	a.terminal = isTerminal(os.Stdin) && isTerminal(os.Stdout)
+	a.color = isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return a.run(ctx, os.Args[1:])
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var ended exitStatus
+	if errors.As(err, &ended) {
+		return ended.code
+	}
+	return a.report(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "an access broker for databases",
+		Long: `Sluice stands between people, jobs and agents and the databases they use. It
+knows who asks and what a statement would do; it refuses what is reckless, holds
+what is risky until a person approves it, masks personal data in what leaves, and
+keeps a record that cannot be changed unseen.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 refused by policy, 4 held and not approved
+in time, 5 not logged in.`,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(a.commands()...)
+	return root
+}
+
+// report prints an error as a sentence and a hint, and gives its exit code.
+func (a *app) report(err error) int {
+	sentence, hint, code := explainError(err)
+	fmt.Fprintln(a.err, a.paint("31", "error:"), sentence)
+	if hint != "" {
+		fmt.Fprintln(a.err, a.paint("36", "hint:"), hint)
+	}
+	return code
+}
+
+func explainError(err error) (sentence, hint string, code int) {
+	var usage usageError
+	var login *postgres.Login
+	var told *told
+	switch e, ok := api.AsError(err); {
+	case ok:
+		return e.Sentence, e.Hint, e.Code
+	case errors.As(err, &told):
+		return told.sentence, told.hint, told.code
+	case errors.As(err, &usage):
+		return usage.Error(), "see: sluice help", exitUsage
+	case errors.As(err, &login):
+		return login.Say.Message, login.Say.Hint, exitError
+	case errors.Is(err, context.Canceled):
+		return "interrupted", "", exitError
+	}
+	return err.Error(), "", exitError
+}
+
+// told is an error made here, with what to do next.
+type told struct {
+	sentence, hint string
+	code           int
+	cause          error
+}
+
+func (t *told) Error() string { return t.sentence }
+func (t *told) Unwrap() error { return t.cause }
+
+func tell(code int, hint, format string, args ...any) error {
+	return &told{sentence: fmt.Sprintf(format, args...), hint: hint, code: code}
+}
+
+// paint colours text for a terminal.
+func (a *app) paint(code, text string) string {
+	if !a.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// buildVersion is the version of this binary.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// store is where this person's credentials lie: $SLUICE_HOME, else the system's
+// place for configuration.
+func (a *app) store() *client.Store { return client.NewStore(a.env("SLUICE_HOME"), a.now) }

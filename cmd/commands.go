@@ -1,0 +1,12 @@
+package cmd
+
+import "github.com/spf13/cobra"
+
+// commands are all commands, in the order help shows them.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		a.devCommand(),
+		a.gatewayCommand(),
+		a.versionCommand(),
+	}
+}

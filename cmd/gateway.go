@@ -1,0 +1,99 @@
+package cmd
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
+)
+
+func (a *app) gatewayCommand() *cobra.Command {
+	var path string
+	var verbose bool
+	c := &cobra.Command{
+		Use: "gateway --config FILE", Short: "serve databases to people, jobs and agents", Args: noArgs,
+		Example: "  sluice gateway --config gateway.yaml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := readConfig(path)
+			if err != nil {
+				return err
+			}
+			return a.runGateway(c, cfg, verbose)
+		},
+	}
+	c.Flags().StringVar(&path, "config", "gateway.yaml", "configuration file")
+	c.Flags().BoolVar(&verbose, "verbose", false, "log more")
+	return c
+}
+
+func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool) error {
+	hc, err := a.houseOf(c, cfg)
+	if err != nil {
+		return err
+	}
+	if verbose {
+		hc.level = slog.LevelDebug
+	}
+	ln, err := listen(cfg.Listen, "choose another port with listen:")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	h, err := a.openHouse(c.Context(), hc)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "serving %d connections on %s\n", len(cfg.Connections), ln.Addr())
+	if h.fingerprint != "" {
+		fmt.Fprintf(a.err, "certificate fingerprint, to compare at the first login: %s\n", h.fingerprint)
+	}
+	return h.serve(c.Context(), ln)
+}
+
+// houseOf turns the file into what a house is made of.
+func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error) {
+	hc := houseConfig{
+		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, durability: cfg.Record.Durability, log: a.err, level: slog.LevelInfo,
+		oidc: &identity.OIDCConfig{Issuer: cfg.OIDC.Issuer, ClientID: cfg.OIDC.ClientID, GroupsClaim: cfg.OIDC.GroupsClaim, RequireGroups: cfg.OIDC.RequireGroups},
+		base: gateway.Config{
+			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),
+			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),
+		},
+	}
+	if len(hc.hosts) == 0 {
+		hc.hosts = defaultHosts(cfg.Listen)
+	}
+	if cfg.TLS.Cert != "" || cfg.TLS.Key != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+		if err != nil {
+			return hc, tell(exitUsage, "check tls.cert and tls.key: both are PEM files", "the gateway's certificate cannot be read: %v", err)
+		}
+		hc.cert = &cert
+	}
+	for _, entry := range cfg.Connections {
+		conn, err := entry.connection(c.Context(), a.env)
+		if err != nil {
+			return hc, err
+		}
+		hc.connections = append(hc.connections, conn)
+	}
+	return hc, nil
+}
+
+func defaultHosts(listen string) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
+	}
+	return hosts
+}

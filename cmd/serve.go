@@ -1,0 +1,179 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/tunnel"
+)
+
+// house is a gateway with all that belongs to it in one data directory:
+//
+//	id          stable name
+//	authority/  signs client certificates
+//	server/     signs the gateway's own certificate
+//	record/     the record, its signing key beside it
+type house struct {
+	dir         string
+	id          string
+	gateway     *gateway.Gateway
+	authority   *identity.Authority
+	record      *audit.Log
+	tls         *tls.Config
+	fingerprint string // of the gateway's own authority; "" with a certificate from elsewhere
+	log         *slog.Logger
+}
+
+// houseConfig is what differs between the gateway, dev and the demo.
+type houseConfig struct {
+	dir         string
+	hosts       []string // in the self-made certificate
+	cert        *tls.Certificate
+	oidc        *identity.OIDCConfig // nil if nobody logs in
+	connections []gateway.Connection
+	policy      string // file; "" for the built-in one alone
+	durability  string
+	base        gateway.Config // durations, groups
+	log         io.Writer
+	level       slog.Level
+}
+
+// openHouse makes or opens a data directory and the gateway in it.
+func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
+	if err := durable.MkdirAll(cfg.dir, 0o700); err != nil {
+		return nil, tell(exitError, "choose another directory with data:", "the data directory cannot be made: %v", err)
+	}
+	h := &house{dir: cfg.dir, log: slog.New(slog.NewTextHandler(cfg.log, &slog.HandlerOptions{Level: cfg.level}))}
+	var err error
+	if h.id, err = stableID(filepath.Join(cfg.dir, "id")); err != nil {
+		return nil, err
+	}
+	if h.authority, err = identity.LoadOrCreateAuthority(filepath.Join(cfg.dir, "authority"), a.now); err != nil {
+		return nil, err
+	}
+	if err := h.certificate(cfg, a.now()); err != nil {
+		return nil, err
+	}
+	gc := cfg.base
+	if gc.Rules, gc.PolicySource, gc.PolicyText, err = readPolicy(cfg.policy); err != nil {
+		return nil, err
+	}
+	if cfg.oidc != nil {
+		if gc.Provider, err = identity.NewProvider(ctx, *cfg.oidc); err != nil {
+			return nil, tell(exitError, "check oidc.issuer, and that the gateway may reach it", "the identity provider cannot be used: %v", err)
+		}
+		gc.Issuer, gc.ClientID = cfg.oidc.Issuer, cfg.oidc.ClientID
+	}
+	gc.RecordDir = filepath.Join(cfg.dir, "record")
+	h.record, err = audit.Open(audit.Config{Dir: gc.RecordDir, Origin: "sluice/" + h.id, Durability: cfg.durability, Now: a.now, Log: h.log})
+	if err != nil {
+		if errors.Is(err, audit.ErrInUse) {
+			return nil, tell(exitError, "stop the other gateway, or give this one its own data directory", "another gateway uses the data directory %s", cfg.dir)
+		}
+		return nil, err
+	}
+	gc.ID, gc.Version, gc.Connections, gc.Record, gc.Authority, gc.Now, gc.Log = h.id, buildVersion(), cfg.connections, h.record, h.authority, a.now, h.log
+	if h.gateway, err = gateway.New(gc); err != nil {
+		return nil, errors.Join(err, h.record.Close())
+	}
+	return h, nil
+}
+
+// certificate is what the gateway shows to clients.
+func (h *house) certificate(cfg houseConfig, now time.Time) error {
+	cert := cfg.cert
+	if cert == nil {
+		made, fingerprint, err := identity.ServerCertificate(filepath.Join(cfg.dir, "server"), now, cfg.hosts...)
+		if err != nil {
+			return err
+		}
+		cert, h.fingerprint = &made, fingerprint
+	}
+	h.tls = &tls.Config{Certificates: []tls.Certificate{*cert}, ClientCAs: h.authority.Pool()}
+	return nil
+}
+
+// serve runs the gateway on ln until ctx is done, then closes the record.
+func (h *house) serve(ctx context.Context, ln net.Listener) error {
+	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
+	return errors.Join(err, h.record.Close())
+}
+
+// admit makes credentials for who without a login, for a gateway of one's own.
+func (h *house) admit(store *client.Store, addr string, who identity.Identity, ttl time.Duration) error {
+	key, err := identity.NewKey()
+	if err != nil {
+		return err
+	}
+	who.Expires = store.Now().Add(ttl)
+	der, err := h.authority.Issue(who, key.Public(), ttl)
+	if err != nil {
+		return fmt.Errorf("issue a certificate: %w", err)
+	}
+	pem, err := identity.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	return store.Save(&client.Credentials{
+		Gateway: addr, ID: h.id, Trust: client.Trust{Pin: h.fingerprint}, Key: string(pem),
+		Cert: string(identity.EncodeCertificate(der)), Identity: who, LoggedIn: store.Now(),
+	})
+}
+
+// stableID reads or makes the gateway's name.
+func stableID(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := "gw-" + strings.ToLower(rand.Text()[:10])
+	return id, durable.WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+// readPolicy reads a policy file; without one the built-in policy applies.
+func readPolicy(path string) (rules *policy.Rules, source, text string, err error) {
+	if path == "" {
+		return policy.Builtin(), "built-in", policy.BuiltinYAML(), nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", "", tell(exitUsage, "check the path given as policy", "the policy cannot be read: %v", err)
+	}
+	rules, err = policy.Load(filepath.Base(path), data)
+	if err != nil {
+		return nil, "", "", tell(exitUsage, "mend the policy and try again; nothing was started", "%v", err)
+	}
+	return rules, path, string(data), nil
+}
+
+// listen opens a port; one that is taken is said in words.
+func listen(addr, hint string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err == nil {
+		return ln, nil
+	}
+	if strings.Contains(err.Error(), "in use") || strings.Contains(err.Error(), "Only one usage") {
+		return nil, tell(exitError, hint, "the address %s is taken by another program", addr)
+	}
+	return nil, tell(exitError, hint, "cannot listen on %s: %v", addr, err)
+}

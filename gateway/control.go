@@ -1,0 +1,335 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/tunnel"
+)
+
+// headerTime bounds reading a request's header, so that a stream that says nothing
+// does not stay.
+const headerTime = 10 * time.Second
+
+// serveAPI answers control messages on one stream. The caller is whom the
+// certificate of the tunnel names, for every request on it.
+func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
+	who, err := g.cfg.Authority.Identify(st.TLS)
+	if err != nil && !errors.Is(err, identity.ErrNoCertificate) {
+		g.reject(st, "your certificate is not accepted", "run: sluice login")
+		return
+	}
+	if err := st.Accept(); err != nil {
+		return
+	}
+	ln := newOnce(st)
+	server := &http.Server{
+		Handler: g.handler(who), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    nil,
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if err := server.Close(); err != nil {
+			g.cfg.Log.Debug("close a control stream", "error", err)
+		}
+	})
+	defer stop()
+	if err := server.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		g.cfg.Log.Debug("control stream", "error", err)
+	}
+}
+
+// handler routes control messages of one caller. Only the two that lead to a
+// certificate are open to nobody.
+func (g *Gateway) handler(who identity.Identity) http.Handler {
+	mux := http.NewServeMux()
+	open(mux, "GET "+api.InfoPath, g.info)
+	open(mux, "POST "+api.CertificatePath, g.certificate)
+	g.closed(mux, who, "GET "+api.WhoAmIPath, func(*http.Request) (any, error) { return whoAmI(who), nil })
+	g.closed(mux, who, "GET "+api.ConnectionsPath, func(*http.Request) (any, error) { return g.Connections(who), nil })
+	g.closed(mux, who, "GET "+api.AsksPath, func(*http.Request) (any, error) { return g.Asks(who), nil })
+	g.closed(mux, who, "POST "+api.AskPath, func(r *http.Request) (any, error) {
+		var in api.AskDecision
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.Answer(who, r.PathValue("id"), in)
+	})
+	g.closed(mux, who, "GET "+api.SessionsPath, func(*http.Request) (any, error) { return g.Sessions(who), nil })
+	g.closed(mux, who, "POST "+api.KillPath, func(r *http.Request) (any, error) { return g.Kill(who, r.PathValue("id")) })
+	g.closed(mux, who, "POST "+api.AuditQueryPath, func(r *http.Request) (any, error) {
+		var in api.AuditQuery
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.AuditQuery(r.Context(), who, in)
+	})
+	g.closed(mux, who, "POST "+api.AuditVerifyPath, func(r *http.Request) (any, error) { return g.AuditVerify(r.Context(), who) })
+	g.closed(mux, who, "POST "+api.ExplainPath, func(r *http.Request) (any, error) {
+		var in api.ExplainRequest
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.Explain(r.Context(), who, in.Connection, in.SQL)
+	})
+	g.closed(mux, who, "POST "+api.ScanPath, func(r *http.Request) (any, error) {
+		var in api.ScanRequest
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.Scan(r.Context(), in.Connection)
+	})
+	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
+		return api.Policy{Source: g.cfg.PolicySource, Hash: hashText(g.cfg.PolicyText), Text: g.cfg.PolicyText}, nil
+	})
+	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
+		if err := g.known(who); err != nil {
+			fail(w, err)
+			return
+		}
+		g.watchAsks(w, r, who)
+	})
+	return mux
+}
+
+func open(mux *http.ServeMux, pattern string, f func(*http.Request) (any, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { reply(w, r, f) })
+}
+
+// closed serves callers whose certificate is still good.
+func (g *Gateway) closed(mux *http.ServeMux, who identity.Identity, pattern string, f func(*http.Request) (any, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := g.known(who); err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w, r, f)
+	})
+}
+
+func (g *Gateway) known(who identity.Identity) error {
+	if who.Valid(g.cfg.Now()) {
+		return nil
+	}
+	return &api.Error{Sentence: "you are not logged in, or your login has expired", Hint: "run: sluice login", Code: api.CodeNotLoggedIn}
+}
+
+func reply(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
+	r.Body = http.MaxBytesReader(w, r.Body, api.MaxRequest)
+	out, err := f(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n')) // a caller that left misses nothing
+}
+
+func read(r *http.Request, in any) error {
+	if err := json.NewDecoder(r.Body).Decode(in); err != nil {
+		return &api.Error{Sentence: "the request is not the JSON that was expected", Hint: "update sluice on one of the two sides", Code: api.CodeUsage}
+	}
+	return nil
+}
+
+func fail(w http.ResponseWriter, err error) {
+	e, ok := api.AsError(err)
+	if !ok {
+		e = &api.Error{Sentence: err.Error(), Hint: "the gateway's log has the details", Code: api.CodeError}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.Status())
+	_ = json.NewEncoder(w).Encode(e) // a caller that left misses nothing
+}
+
+func (g *Gateway) info(*http.Request) (any, error) {
+	return api.Info{Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID}, nil
+}
+
+// certificate trades a verified login for a certificate, and records it.
+func (g *Gateway) certificate(r *http.Request) (any, error) {
+	var in api.CertificateRequest
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if g.cfg.Provider == nil {
+		return nil, &api.Error{Sentence: "nobody can log in here: no identity provider is configured", Hint: "set oidc in the gateway's configuration", Code: api.CodeError}
+	}
+	pub, err := identity.ParsePublicKey([]byte(in.PublicKeyPEM))
+	if err != nil {
+		return nil, &api.Error{Sentence: "the public key cannot be read", Hint: "log in again with sluice login", Code: api.CodeUsage}
+	}
+	who, err := g.cfg.Provider.VerifyLogin(r.Context(), in.IDToken, in.Nonce, pub)
+	if err != nil {
+		g.log(g.note(audit.Event{Kind: audit.LoggedIn, Outcome: "refused", Error: err.Error()}))
+		return nil, &api.Error{Sentence: "the identity provider's answer was not accepted: " + err.Error(), Hint: "log in again with sluice login", Code: api.CodeNotLoggedIn}
+	}
+	who.Expires = g.cfg.Now().Add(g.cfg.CertificateTTL)
+	der, err := g.cfg.Authority.Issue(who, pub, g.cfg.CertificateTTL)
+	if err != nil {
+		return nil, fmt.Errorf("issue a certificate: %w", err)
+	}
+	ev := audit.Event{Kind: audit.LoggedIn, Outcome: "ok", Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Detail: "certificate until " + who.Expires.UTC().Format(time.RFC3339)}
+	if err := g.note(ev); err != nil {
+		return nil, err
+	}
+	return api.CertificateResponse{CertPEM: string(identity.EncodeCertificate(der)), Expires: who.Expires, Identity: whoAmI(who)}, nil
+}
+
+func whoAmI(id identity.Identity) api.WhoAmI {
+	return api.WhoAmI{Subject: id.Subject, Email: id.Email, Groups: id.Groups, Kind: string(id.Kind), Owner: id.Owner, Method: id.Method, Issuer: id.Issuer, Expires: id.Expires}
+}
+
+// Connections lists what there is, and what applies to who.
+func (g *Gateway) Connections(identity.Identity) []api.Connection {
+	out := []api.Connection{}
+	for _, c := range g.cfg.Connections {
+		out = append(out, api.Connection{Name: c.Name, Env: c.Env, Kind: "postgres", Database: c.Database.Database, Rules: g.rulesFor(c)})
+	}
+	return out
+}
+
+// rulesFor are the reasons of the rules that restrict something, for a person to read.
+func (g *Gateway) rulesFor(Connection) (out []string) {
+	for _, r := range g.cfg.Rules.List {
+		if r.Decides && r.Effect != policy.Allow {
+			out = append(out, fmt.Sprintf("%s (%s): %s", r.Name, r.Effect, r.Reason))
+		}
+	}
+	return out
+}
+
+// Asks lists what waits: one's own asks, and those one may answer.
+func (g *Gateway) Asks(who identity.Identity) []api.Ask {
+	out := []api.Ask{}
+	for _, o := range g.desk.List() {
+		may := o.Ask.MayAnswer(who, g.cfg.Now()) == nil
+		if may || o.Ask.Who.Subject == who.Subject || g.auditor(who) {
+			out = append(out, askFor(o, may))
+		}
+	}
+	return out
+}
+
+func askFor(o approval.Open, may bool) api.Ask {
+	a := api.Ask{
+		ID: o.Ask.ID, Who: whoAmI(o.Ask.Who), Connection: o.Ask.Connection, Session: o.Ask.Session, SQL: o.Ask.SQL, Params: o.Ask.Params,
+		Kind: o.Ask.Kind, Rule: o.Ask.Rule, Reason: o.Ask.Reason, Created: o.Ask.Created, Deadline: o.Ask.Deadline, State: api.AskWaiting, MayAnswer: may,
+	}
+	for _, q := range o.Ask.Quorum.Parts() {
+		a.Groups = append(a.Groups, q.Groups...)
+		a.Needed = max(a.Needed, q.Count)
+	}
+	for _, v := range o.Votes {
+		a.Votes = append(a.Votes, api.Vote{Who: v.Who.Name(), Grant: v.Grant, Reason: v.Reason, At: v.At})
+	}
+	return a
+}
+
+// watchAsks sends the list of asks each time it changes.
+func (g *Gateway) watchAsks(w http.ResponseWriter, r *http.Request, who identity.Identity) {
+	w.Header().Set("Content-Type", "application/jsonl")
+	flusher := http.NewResponseController(w)
+	enc := json.NewEncoder(w)
+	for range g.desk.Watch(r.Context()) {
+		if g.known(who) != nil || enc.Encode(g.Asks(who)) != nil || flusher.Flush() != nil {
+			return
+		}
+	}
+}
+
+// Answer votes on an ask. The vote is recorded when it has been counted; the
+// statement itself runs only after its own record of the answer.
+func (g *Gateway) Answer(who identity.Identity, id string, in api.AskDecision) (api.Ask, error) {
+	ask, err := g.desk.Decide(id, approval.Vote{Who: who, Grant: in.Grant, Reason: in.Reason})
+	effect := policy.Deny
+	if in.Grant {
+		effect = policy.Allow
+	}
+	ev := audit.Event{
+		Kind: audit.Voted, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Connection: ask.Connection,
+		Session: ask.Session, Rule: ask.Rule, Reason: in.Reason, Effect: effect.String(), SQLHash: ask.Hash, Detail: "ask " + id, Outcome: "ok",
+	}
+	if err != nil {
+		ev.Outcome, ev.Error = "refused", err.Error()
+	}
+	if rerr := g.note(ev); rerr != nil {
+		return api.Ask{}, rerr
+	}
+	if err != nil {
+		return api.Ask{}, answerError(id, err)
+	}
+	out := askFor(approval.Open{Ask: ask}, true)
+	out.State = api.AskDenied
+	if in.Grant {
+		out.State = api.AskApproved
+	}
+	return out, nil
+}
+
+func answerError(id string, err error) error {
+	e := &api.Error{Sentence: err.Error(), Hint: "run: sluice approvals ls", Code: api.CodeRefused}
+	if errors.Is(err, approval.ErrUnknown) {
+		e.Sentence, e.Code = fmt.Sprintf("no statement waits under the id %q", id), api.CodeError
+	}
+	return e
+}
+
+// once is a listener that has one connection to give.
+type once struct {
+	conn chan net.Conn
+	done chan struct{}
+	addr net.Addr
+	end  sync.Once
+}
+
+func newOnce(conn net.Conn) *once {
+	o := &once{conn: make(chan net.Conn, 1), done: make(chan struct{}), addr: conn.LocalAddr()}
+	o.conn <- &closing{Conn: conn, closed: func() { o.end.Do(func() { close(o.done) }) }}
+	return o
+}
+
+// Accept returns the connection, and then waits for its end.
+func (o *once) Accept() (net.Conn, error) {
+	select {
+	case c := <-o.conn:
+		return c, nil
+	default:
+	}
+	<-o.done
+	return nil, net.ErrClosed
+}
+
+func (o *once) Close() error {
+	o.end.Do(func() { close(o.done) })
+	return nil
+}
+
+func (o *once) Addr() net.Addr { return o.addr }
+
+// closing tells when it is closed.
+type closing struct {
+	net.Conn
+	closed func()
+}
+
+func (c *closing) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehq/sluice/catalog"
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+const (
+	// pollEvery is how often a catalogue is checked for changes made elsewhere: one
+	// cheap query on the gateway's own connection.
+	pollEvery = 10 * time.Second
+	// refreshTime bounds reading a catalogue while a statement waits for it.
+	refreshTime = 30 * time.Second
+)
+
+// database is a connection with what is known of the database behind it.
+type database struct {
+	Connection
+	number uint64 // place in the configuration; tells cache entries apart
+	log    *slog.Logger
+
+	current atomic.Pointer[known]
+	changes atomic.Uint64 // grows with every change of the catalogue seen
+
+	mu   sync.Mutex // held while the catalogue is read
+	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
+}
+
+// known is a catalogue that is in use.
+type known struct {
+	*catalog.Snapshot
+	path        []string           // search_path of a fresh session, resolved
+	fingerprint string             // of the structure it was read from
+	seen        uint64             // changes when it was read
+	number      uint64             // grows with every read: part of cache keys
+	holders     map[query.Ref]bool // relations with a column of personal data
+}
+
+// ready makes sure that the catalogue has been read once.
+func (d *database) ready(ctx context.Context) error {
+	if d.current.Load() != nil {
+		return nil
+	}
+	return d.refresh(ctx)
+}
+
+// snapshot is the catalogue in use; empty before the first read.
+func (d *database) snapshot() *catalog.Snapshot {
+	if k := d.current.Load(); k != nil {
+		return k.Snapshot
+	}
+	return nil
+}
+
+// stale notes that a statement may have changed the catalogue.
+func (d *database) stale() { d.changes.Add(1) }
+
+// fresh is the catalogue after all changes that were noted. If it cannot be read,
+// nothing is known: every statement then has columns of unknown origin.
+func (d *database) fresh(ctx context.Context) *known {
+	k := d.current.Load()
+	if k != nil && k.seen == d.changes.Load() {
+		return k
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	if err := d.refresh(ctx); err != nil {
+		d.log.Error("read the catalogue", "connection", d.Name, "error", err)
+		return &known{}
+	}
+	return d.current.Load()
+}
+
+// refresh reads the catalogue if it changed, and labels what is new.
+func (d *database) refresh(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.current.Load()
+	changes := d.changes.Load()
+	if old != nil && old.seen == changes {
+		return nil // another session has just done it
+	}
+	return d.load(ctx, old, changes)
+}
+
+// load reads the catalogue; d.mu is held.
+func (d *database) load(ctx context.Context, old *known, changes uint64) error {
+	if err := d.connect(ctx); err != nil {
+		return err
+	}
+	k := &known{seen: changes, number: 1}
+	var previous *catalog.Snapshot
+	if old != nil {
+		previous, k.number = old.Snapshot, old.number+1
+	}
+	var err error
+	if k.fingerprint, err = catalog.Changed(ctx, d.conn); err == nil {
+		if k.Snapshot, err = catalog.Load(ctx, d.conn, previous); err == nil {
+			err = d.conn.QueryRow(ctx, "select pg_catalog.current_schemas(false)").Scan(&k.path)
+		}
+	}
+	if err != nil {
+		d.drop(ctx)
+		return fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
+	}
+	if err := d.label(ctx, k); err != nil {
+		d.log.Warn("some columns could not be sampled; they stay unknown", "connection", d.Name, "error", err)
+	}
+	k.holders = map[query.Ref]bool{}
+	for ref, c := range k.Columns() {
+		if c.Label.PII {
+			k.holders[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
+		}
+	}
+	d.current.Store(k)
+	return nil
+}
+
+// label finds out what the columns without a label hold. A column without evidence
+// stays unknown, and its values are read one by one.
+func (d *database) label(ctx context.Context, k *known) error {
+	var missing bool
+	for _, c := range k.Columns() {
+		if c.Label == (catalog.Label{}) {
+			missing = true
+			break
+		}
+	}
+	if !missing {
+		return nil
+	}
+	samples, err := catalog.Sample(ctx, d.conn, k.Snapshot, catalog.Budget{})
+	labels := map[query.Ref]catalog.Label{}
+	for ref, c := range k.Columns() {
+		if c.Label != (catalog.Label{}) {
+			continue
+		}
+		f := mask.Classify(mask.ColumnInfo{Schema: ref.Schema, Table: ref.Table, Column: ref.Column, Type: c.Type, Comment: c.Comment, Samples: samples[ref]})
+		labels[ref] = catalog.Label{PII: f.PII, Type: string(f.Type), Where: f.Where, Clean: f.Clean, Confidence: f.Confidence, Evidence: f.Evidence}
+	}
+	k.Snapshot = k.WithLabels(labels)
+	return err
+}
+
+// connect opens the gateway's own connection; d.mu is held.
+func (d *database) connect(ctx context.Context) error {
+	if d.conn != nil && !d.conn.IsClosed() {
+		return nil
+	}
+	cfg, err := pgx.ParseConfig("")
+	if err != nil {
+		return err
+	}
+	cfg.Config = *d.Database.Copy()
+	cfg.RuntimeParams["application_name"] = "sluice catalogue"
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return postgres.Explain(d.Database, err)
+	}
+	d.conn = conn
+	return nil
+}
+
+func (d *database) drop(ctx context.Context) {
+	if d.conn != nil {
+		// It may be broken already; what matters is that it is not used again.
+		_ = d.conn.Close(context.WithoutCancel(ctx))
+		d.conn = nil
+	}
+}
+
+// watch looks for changes made elsewhere until ctx is done.
+func (d *database) watch(ctx context.Context) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.mu.Lock()
+			d.drop(ctx)
+			d.mu.Unlock()
+			return
+		case <-tick.C:
+			d.poll(ctx)
+		}
+	}
+}
+
+func (d *database) poll(ctx context.Context) {
+	old := d.current.Load()
+	if old == nil {
+		return // nobody has used it yet
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.connect(ctx); err != nil {
+		d.log.Warn("look for catalogue changes", "connection", d.Name, "error", err)
+		return
+	}
+	fingerprint, err := catalog.Changed(ctx, d.conn)
+	if err != nil {
+		d.drop(ctx)
+		return
+	}
+	if fingerprint == old.fingerprint {
+		return
+	}
+	if err := d.load(ctx, old, d.changes.Load()); err != nil {
+		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
+	}
+}
+
+// personal reports whether a column, or any column of a relation, holds personal
+// data or is not known not to.
+func (k *known) personal(r query.Ref) bool {
+	if k == nil || k.Snapshot == nil {
+		return true
+	}
+	if r.Column != "" {
+		label, ok := k.Label(r)
+		return !ok || label.PII
+	}
+	_, ok := k.Relation(r.Schema, r.Table)
+	return !ok || k.holders[r]
+}

@@ -1,0 +1,322 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/wire"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+// down carries answers from the database to the client. What is known to be clean
+// passes as bytes; everything else goes through egress first.
+func (s *session) down(ctx context.Context) error {
+	for {
+		r, err := s.server.Receive()
+		if err != nil {
+			return s.lost(err)
+		}
+		if err := s.egress(ctx, r); err != nil {
+			return err
+		}
+		if r.Frame != nil || r.Kind == wire.Row || r.Kind == wire.CopyRow {
+			if err := s.client.Write(r); err != nil {
+				return err
+			}
+		}
+		if !s.server.Buffered() {
+			if err := s.client.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// lost says goodbye when the database has gone.
+func (s *session) lost(err error) error {
+	if ferr := s.client.Flush(); ferr != nil {
+		return ferr
+	}
+	return err
+}
+
+// egress is the one place through which all that leaves passes. It changes r in
+// place; an error ends the session.
+func (s *session) egress(ctx context.Context, r *wire.Reply) error {
+	switch r.Kind {
+	case wire.Raw:
+		return nil // bytes of answers that were found clean, and protocol bookkeeping
+	case wire.Begin:
+		return s.release(ctx, r)
+	case wire.Columns:
+		s.describe(r)
+	case wire.Row:
+		s.row(r)
+	case wire.Copy:
+		s.beginCopy(r)
+	case wire.CopyRow:
+		return s.copyRow(r)
+	case wire.Done:
+		s.done(r)
+	case wire.Message:
+		s.message(r, jobOf(r))
+	case wire.Notify:
+		if text, n := mask.ScanText(r.Value); n > 0 {
+			r.Value = text
+			postgres.Renotify(r)
+		}
+	case wire.Setting:
+		s.setting(r)
+	}
+	return nil
+}
+
+func jobOf(r *wire.Reply) *job {
+	if r.Of == nil {
+		return nil
+	}
+	j, _ := r.Of.Data.(*job)
+	return j
+}
+
+// runOf is the statement a reply belongs to. The server may make one statement into
+// several (a rule); what it adds counts to the last.
+func runOf(r *wire.Reply) (*job, *run) {
+	j := jobOf(r)
+	if j == nil || len(j.runs) == 0 {
+		return j, nil
+	}
+	return j, j.runs[min(r.Index, len(j.runs)-1)]
+}
+
+// release waits until the decision is on disk.
+func (s *session) release(ctx context.Context, r *wire.Reply) error {
+	j := jobOf(r)
+	if j == nil {
+		return nil
+	}
+	if err := s.client.Flush(); err != nil { // earlier answers need not wait
+		return err
+	}
+	if err := j.gate.Durable(ctx); err != nil {
+		s.cut(errRecord)
+		return err
+	}
+	return nil
+}
+
+// describe makes the plan of a result once its columns are known.
+func (s *session) describe(r *wire.Reply) {
+	_, x := runOf(r)
+	if x == nil {
+		return
+	}
+	x.plan = mask.NewPlan(s.columns(x, r.Columns))
+	x.hidden = hiddenColumns(x.plan)
+}
+
+// row masks one row. Without a plan, or with one for another number of columns,
+// nothing of the row is shown.
+func (s *session) row(r *wire.Reply) {
+	_, x := runOf(r)
+	if x == nil || x.plan == nil || len(x.plan.Columns()) != len(r.Row) {
+		for i := range r.Row {
+			r.Row[i] = nil
+		}
+		return
+	}
+	x.masked += int64(x.plan.Apply(r.Row))
+}
+
+// columns decides on each result column. The statement's own columns count only if
+// there are as many as the server says.
+func (s *session) columns(x *run, told []wire.Column) []mask.Column {
+	out := make([]mask.Column, len(told))
+	match := x.known && len(x.result) == len(told)
+	for i, c := range told {
+		if !match {
+			out[i] = mask.Resolve(nil, false, c.TypeOID, c.Binary, c.Name)
+			continue
+		}
+		out[i] = mask.Resolve(s.labels(x, x.result[i]), x.result[i].Known, c.TypeOID, c.Binary, c.Name)
+	}
+	return out
+}
+
+// labels are what is known of the sources of a result column. Kinds of data that
+// the caller may see count as clean.
+func (s *session) labels(x *run, c query.Column) []mask.SourceLabel {
+	snap := s.base.snapshot()
+	out := make([]mask.SourceLabel, 0, len(c.Sources))
+	for _, src := range c.Sources {
+		label, _ := snap.Label(src.Ref)
+		l := mask.SourceLabel{Type: mask.Type(label.Type), PII: label.PII, Clean: label.Clean, Direct: src.How == query.Direct, Where: label.Where}
+		if l.PII && mayUnmask(x.verdict, label.Type) {
+			l.PII, l.Clean = false, true
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func mayUnmask(v policy.Verdict, label string) bool {
+	return v.Effect != policy.Deny && (slices.Contains(v.Unmask, label) || slices.Contains(v.Unmask, "all"))
+}
+
+// results notes a run's result columns, and whether any of them must be looked at.
+func (s *session) results(x *run) {
+	x.result, x.known = x.means.Results()
+	if x.text.Kind == query.Declare {
+		return // the rows come with FETCH
+	}
+	if !x.known {
+		x.look = true
+		return
+	}
+	for _, c := range x.result {
+		if !c.Known {
+			x.look = true
+		}
+		for _, l := range s.labels(x, c) {
+			x.look = x.look || !l.Clean
+		}
+	}
+}
+
+func hiddenColumns(p *mask.Plan) (hidden []string) {
+	for _, c := range p.Columns() {
+		if c.State == mask.PII || c.State == mask.Hide {
+			hidden = append(hidden, c.Name+":"+c.Label)
+		}
+	}
+	return hidden
+}
+
+// beginCopy makes the plan for COPY data, which names no types: all is text, or
+// binary by the type each column of the statement has.
+func (s *session) beginCopy(r *wire.Reply) {
+	_, x := runOf(r)
+	if x == nil {
+		return
+	}
+	told := make([]wire.Column, len(x.result))
+	for i, c := range x.result {
+		told[i] = wire.Column{Name: c.Name, TypeOID: s.typeOf(c), Binary: r.Binary}
+	}
+	columns := s.columns(x, told)
+	x.copy = mask.NewCopy(columns, copyFormat(x.means, r.Binary))
+	x.hidden = hiddenColumns(mask.NewPlan(columns))
+}
+
+// copyRow masks a piece of COPY data. Data that cannot be read as the format it
+// should have ends the session: some of it might be what must not pass.
+func (s *session) copyRow(r *wire.Reply) error {
+	_, x := runOf(r)
+	if x == nil || x.copy == nil || !x.known {
+		r.Data = nil
+		return errUnreadable
+	}
+	data, err := x.copy.Write(nil, r.Data)
+	if err != nil {
+		return err
+	}
+	r.Data = data
+	x.masked = x.copy.Masked()
+	return nil
+}
+
+// done records how a statement ended, and what it did to names and catalogue.
+func (s *session) done(r *wire.Reply) {
+	j, x := runOf(r)
+	if r.Failed && r.Frame != nil && !r.Refused {
+		s.message(r, j)
+	}
+	if j == nil || x == nil {
+		return
+	}
+	outcome := outcomeOf(r, j)
+	if r.Suspended {
+		s.finish(j, x, r, "ok")
+		return
+	}
+	if outcome == "ok" {
+		s.effects(x)
+	}
+	s.finish(j, x, r, outcome)
+	if r.Failed { // the rest of the message never ran
+		for _, rest := range j.runs {
+			s.finish(j, rest, &wire.Reply{Failed: true, Skipped: true}, restOutcome(outcome))
+		}
+	}
+}
+
+func outcomeOf(r *wire.Reply, j *job) string {
+	switch {
+	case r.Skipped:
+		return "skipped"
+	case r.Refused && r.Fields['C'] == "57014", r.Failed && r.Fields['C'] == "57014":
+		return "cancelled"
+	case r.Refused:
+		return "refused"
+	case r.Failed:
+		return "error"
+	}
+	return "ok"
+}
+
+func restOutcome(first string) string {
+	if first == "refused" || first == "cancelled" {
+		return first
+	}
+	return "skipped"
+}
+
+// effects notes what a statement that succeeded has changed for later ones.
+func (s *session) effects(x *run) {
+	var err error
+	switch x.text.Kind {
+	case query.Prepare:
+		err = s.server.Define(prepared(x.text), false)
+	case query.Declare:
+		err = s.server.Define(prepared(x.text), true)
+	case query.Deallocate:
+		s.server.Undefine(x.text.Name)
+	}
+	if err != nil {
+		s.g.cfg.Log.Warn("a name made by SQL is not kept", "session", s.id, "error", err)
+	}
+	s.settled(x)
+}
+
+func prepared(st *query.Statement) *wire.Prepared {
+	p := &wire.Prepared{Name: st.Name}
+	if st.Inner != nil {
+		p.SQL = st.Inner.SQL
+	}
+	return p
+}
+
+// message hides what an error or notice may carry.
+func (s *session) message(r *wire.Reply, j *job) {
+	opaque := j != nil && j.opaque
+	if fields, changed := mask.Egress(r.Fields, opaque); changed {
+		r.Fields = fields
+		postgres.Reword(r)
+	}
+}
+
+// setting watches session settings on which the reading of statements rests.
+func (s *session) setting(r *wire.Reply) {
+	name := strings.ToLower(r.Name)
+	if name == "standard_conforming_strings" && r.Value != "on" || name == "client_encoding" && !strings.EqualFold(r.Value, "UTF8") {
+		s.misread(name)
+	}
+	if text, n := mask.ScanText(r.Value); n > 0 {
+		r.Value = text
+		postgres.Resetting(r)
+	}
+}

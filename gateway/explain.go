@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
+)
+
+// Explained is one statement as explain prints it: what it would do, and what would
+// be done with it. Field names are a contract.
+type Explained struct {
+	query.Explanation
+	Effect    policy.Effect `json:"effect"`
+	Rule      string        `json:"rule"`
+	Reason    string        `json:"reason"`
+	Masks     []Masked      `json:"masks"`
+	Approvers []string      `json:"approvers"`
+}
+
+// Masked is a result column that would be hidden. Label is "unknown" if values
+// would be read one by one because nothing is known of them.
+type Masked struct {
+	Column string `json:"column"`
+	Label  string `json:"label"`
+}
+
+// Explain says what would be done with each statement of a text if who sent it in a
+// new session, without running it.
+func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection, sql string) ([]Explained, error) {
+	base := g.bases[connection]
+	if base == nil {
+		return nil, noConnection(connection)
+	}
+	if err := base.ready(ctx); err != nil {
+		return nil, err
+	}
+	s := &session{Caller: Caller{Who: who, Connection: connection}, g: g, base: base}
+	v := s.view(ctx)
+	out := []Explained{}
+	list := v.analyze(g.cache, sql)
+	for i := range list {
+		x := &run{text: &list[i], means: &list[i]}
+		if x.text.Kind == query.Declare && x.text.Inner != nil {
+			x.means = x.text.Inner
+		}
+		x.verdict = s.decide(x)
+		s.results(x)
+		e := Explained{
+			Explanation: x.text.Explain(), Effect: x.verdict.Effect, Rule: x.verdict.Rule, Reason: x.verdict.Reason,
+			Masks: s.masks(x), Approvers: []string{},
+		}
+		if x.verdict.Effect == policy.Hold {
+			for _, q := range x.verdict.Approvers.Parts() {
+				e.Approvers = append(e.Approvers, q.Groups...)
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// masks are the result columns that would not pass as they are.
+func (s *session) masks(x *run) []Masked {
+	out := []Masked{}
+	if !x.known {
+		return append(out, Masked{Column: query.Star, Label: "unknown"})
+	}
+	for _, c := range x.result {
+		m := mask.Resolve(s.labels(x, c), c.Known, s.typeOf(c), false, c.Name)
+		switch m.State {
+		case mask.Clean:
+		case mask.PII, mask.Hide:
+			out = append(out, Masked{Column: c.Name, Label: m.Label})
+		default:
+			label := m.Label
+			if label == "" {
+				label = "unknown"
+			}
+			out = append(out, Masked{Column: c.Name, Label: label})
+		}
+	}
+	return out
+}
+
+// Scanned is what is known of one column.
+type Scanned struct {
+	PII      bool   `json:"pii"`
+	Type     string `json:"type"`
+	Where    string `json:"where"`
+	Evidence string `json:"evidence"`
+}
+
+// Scan lists every column of a connection's own relations, by schema.table.column,
+// and what it holds.
+func (g *Gateway) Scan(ctx context.Context, connection string) (map[string]Scanned, error) {
+	base := g.bases[connection]
+	if base == nil {
+		return nil, noConnection(connection)
+	}
+	if err := base.ready(ctx); err != nil {
+		return nil, err
+	}
+	out := map[string]Scanned{}
+	k := base.current.Load()
+	for ref, c := range k.Columns() {
+		if rel, ok := k.Relation(ref.Schema, ref.Table); ok && rel.System {
+			continue
+		}
+		out[ref.String()] = Scanned{PII: c.Label.PII, Type: c.Label.Type, Where: c.Label.Where, Evidence: c.Label.Evidence}
+	}
+	return out, nil
+}
+
+func noConnection(name string) error {
+	return &api.Error{Sentence: fmt.Sprintf("there is no connection %q for you", name), Hint: "run: sluice ls", Code: api.CodeError}
+}
+
+// Ready makes sure that a connection's database can be reached and its catalogue
+// read, so that what is wrong is said before anyone waits for it.
+func (g *Gateway) Ready(ctx context.Context, connection string) error {
+	base := g.bases[connection]
+	if base == nil {
+		return noConnection(connection)
+	}
+	return base.ready(ctx)
+}
+
+// Approvers are all groups whose members some rule asks.
+func (g *Gateway) Approvers() (groups []string) {
+	for _, r := range g.cfg.Rules.List {
+		for _, q := range r.Approvers.Parts() {
+			groups = append(groups, q.Groups...)
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}

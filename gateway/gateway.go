@@ -1,0 +1,187 @@
+// Package gateway carries statements up and answers down. It is the only package
+// that sees the whole path: who asks, what a statement would do, what the policy
+// says of it, who approved it, what of the answer is hidden, and the record of all
+// that. It guarantees that nothing reaches a database undecided or unrecorded, and
+// that nothing of an answer passes whose origin was not considered.
+//
+// A session is two straight lines, up and down, each one goroutine. The tunnel's
+// listener, the control messages (control.go) and the watch over each database's
+// catalogue (database.go) are the other owners of goroutines; Serve ends them all.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/tunnel"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+// Defaults of how long a statement is held for people (decision 10: in a
+// transaction, locks are held meanwhile).
+const (
+	DefaultHold            = 15 * time.Minute
+	DefaultHoldTransaction = time.Minute
+)
+
+// Connection is a database that callers may be given.
+type Connection struct {
+	Name     string         // what callers type
+	Env      string         // "prod", "staging", …: what rules look at
+	Database *pgconn.Config // how the gateway itself logs in
+}
+
+// Config of a gateway. All fields but those with a default are needed.
+type Config struct {
+	ID              string // stable name of this gateway
+	Version         string
+	Connections     []Connection
+	Rules           *policy.Rules
+	PolicySource    string // file name, or "built-in"
+	PolicyText      string
+	Record          *audit.Log
+	RecordDir       string              // where Record lies, for verification
+	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
+	Provider        *identity.Provider  // as above
+	Issuer          string              // told to clients that log in
+	ClientID        string
+	Auditors        []string      // groups that may read the whole record
+	Admins          []string      // groups that may see and end everyone's sessions
+	CertificateTTL  time.Duration // default 8 hours
+	Hold            time.Duration // default DefaultHold
+	HoldTransaction time.Duration // default DefaultHoldTransaction
+	Now             func() time.Time
+	Log             *slog.Logger
+}
+
+// Gateway serves sessions. It is safe for concurrent use.
+type Gateway struct {
+	cfg      Config
+	desk     *approval.Desk
+	cache    *query.Cache
+	keys     postgres.Keys
+	bases    map[string]*database
+	sessions registry
+}
+
+// New makes a gateway; nothing is connected yet.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Record == nil || cfg.Rules == nil || cfg.Now == nil || cfg.Log == nil {
+		return nil, errors.New("a gateway needs a record, rules, a clock and a logger")
+	}
+	if cfg.Hold == 0 {
+		cfg.Hold = DefaultHold
+	}
+	if cfg.HoldTransaction == 0 {
+		cfg.HoldTransaction = DefaultHoldTransaction
+	}
+	if cfg.CertificateTTL == 0 {
+		cfg.CertificateTTL = 8 * time.Hour
+	}
+	g := &Gateway{
+		cfg:   cfg,
+		desk:  approval.NewDesk(approval.Config{Now: cfg.Now}),
+		cache: query.NewCache(query.Config{}),
+		bases: map[string]*database{},
+	}
+	for i, c := range cfg.Connections {
+		if g.bases[c.Name] != nil {
+			return nil, fmt.Errorf("connection %q is configured twice", c.Name)
+		}
+		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log}
+	}
+	return g, nil
+}
+
+// Serve accepts clients on ln until ctx is done, and returns when every session
+// and every goroutine it started has ended.
+func (g *Gateway) Serve(ctx context.Context, ln net.Listener, cfg tunnel.Config) error {
+	return g.Watch(ctx, func(ctx context.Context) error {
+		return tunnel.Serve(ctx, ln, cfg, g.stream)
+	})
+}
+
+// Watch keeps an eye on every database's catalogue while serve runs, and on the
+// record: when it can no longer be written, everything stops.
+func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	for _, base := range g.bases {
+		group.Go(func() { base.watch(ctx) })
+	}
+	group.Go(func() {
+		select {
+		case <-g.cfg.Record.Failed():
+			cancel(errors.New("the record can no longer be written, so nothing may run"))
+		case <-ctx.Done():
+		}
+	})
+	if err := g.note(audit.Event{Kind: audit.Started, Detail: "policy " + g.cfg.PolicySource + " sha256:" + hashText(g.cfg.PolicyText)}); err != nil {
+		cancel(err)
+	}
+	err := serve(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause)
+	}
+	cancel(nil)
+	group.Wait()
+	return errors.Join(err, g.note(audit.Event{Kind: audit.Stopped}))
+}
+
+// stream serves one stream of a client's tunnel.
+func (g *Gateway) stream(ctx context.Context, st *tunnel.Stream) {
+	defer st.Close()
+	switch st.Header.Kind {
+	case tunnel.API:
+		g.serveAPI(ctx, st)
+	case tunnel.Postgres:
+		g.servePostgres(ctx, st)
+	default:
+		g.reject(st, fmt.Sprintf("this gateway does not serve streams of kind %q", st.Header.Kind), "update sluice on one of the two sides")
+	}
+}
+
+func (g *Gateway) reject(st *tunnel.Stream, sentence, hint string) {
+	if err := st.Reject(sentence, hint); err != nil {
+		g.cfg.Log.Debug("reject a stream", "error", err)
+	}
+}
+
+func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
+	who, err := g.cfg.Authority.Identify(st.TLS)
+	if err != nil {
+		g.reject(st, "you are not logged in", "run: sluice login")
+		return
+	}
+	if g.bases[st.Header.Connection] == nil {
+		g.reject(st, fmt.Sprintf("there is no connection %q for you", st.Header.Connection), "run: sluice ls")
+		return
+	}
+	if err := st.Accept(); err != nil {
+		return
+	}
+	g.Session(ctx, st, Caller{Who: who, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String()})
+}
+
+// note appends an event that belongs to no session.
+func (g *Gateway) note(ev audit.Event) error {
+	ev.Time = g.cfg.Now()
+	t, err := g.cfg.Record.Append(ev)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", ev.Kind, err)
+	}
+	return t.Durable(context.Background())
+}

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/wire"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+// progressEvery is how often a waiting client hears that it still waits, so that
+// neither the person nor an idle timeout gives up.
+const progressEvery = 30 * time.Second
+
+// hold keeps a request until people have answered. The client sees at once that it
+// waits; Ctrl-C, leaving and the deadline end the wait. The verdict it returns
+// allows or refuses. An error means that the record failed.
+func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) (policy.Verdict, error) {
+	j.held = true
+	if err := s.server.Flush(); err != nil { // what was sent before must not wait with it
+		return policy.Verdict{Rule: ruleCancelled}, nil //nolint:nilerr // the session ends by itself: down sees the same
+	}
+	wait, stop := context.WithCancel(ctx)
+	s.holding.Store(&stop)
+	defer s.holding.Store(nil)
+	s.setState("waiting")
+	defer s.setState("active")
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer stop()
+	helpers.Go(func() {
+		if s.client.Gone(req, wait.Done()) {
+			stop()
+		}
+	})
+	ask := s.ask(req, j, v)
+	var failed error
+	answer, err := s.g.desk.Wait(wait, ask, func(a approval.Ask) {
+		ask = a
+		failed = s.asked(ctx, j, a)
+		if failed != nil {
+			stop()
+			return
+		}
+		helpers.Go(func() { s.announce(wait, a) })
+	})
+	if failed != nil {
+		return policy.Verdict{}, failed
+	}
+	if err != nil {
+		return policy.Verdict{Effect: policy.Deny, Rule: v.Rule, Reason: "it could not be put before the approvers: " + err.Error()}, nil
+	}
+	return s.answered(ctx, j, ask, answer, v)
+}
+
+func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask {
+	now := s.g.cfg.Now()
+	a := approval.Ask{
+		Who: s.Who, Connection: s.Connection, Session: s.id, SQL: req.SQL, Params: paramTexts(req.Params), Kind: kindName(j.runs[0].means.Kind),
+		Rule: v.Rule, Reason: v.Reason, Quorum: v.Approvers, Created: now, Deadline: now.Add(s.holdTime()),
+	}
+	if x := j.runs[0]; len(j.runs) == 1 && x.text != x.means && x.means.SQL != "" {
+		a.SQL = x.text.SQL + "\n-- runs: " + x.means.SQL // an approver must see what EXECUTE comes to
+	}
+	a.Hash = approval.Bind(a.SQL, a.Params, a.Who, a.Session, a.Connection)
+	return a
+}
+
+// asked records that the statement waits.
+func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
+	ev := s.event(audit.Asked)
+	ev.Of, ev.Rule, ev.Reason, ev.SQLHash = j.gate.ID, a.Rule, a.Reason, a.Hash
+	ev.Approvers, ev.Detail = a.Quorum.Groups, "ask "+a.ID
+	_, err := s.record(ctx, ev, true)
+	return err
+}
+
+// announce tells the client that it waits, now and every half minute.
+func (s *session) announce(wait context.Context, a approval.Ask) {
+	say := func(left time.Duration) {
+		err := s.client.Notice(postgres.Say{
+			Severity: "NOTICE", Code: "01000",
+			Message: fmt.Sprintf("waiting for approval %s by %s", a.ID, a.Quorum),
+			Detail:  fmt.Sprintf("rule %s: %s", a.Rule, a.Reason),
+			Hint:    fmt.Sprintf("press Ctrl-C to withdraw it; it is refused if nobody answers within %s", left.Round(time.Second)),
+		})
+		if err != nil {
+			s.g.cfg.Log.Debug("tell a client that it waits", "session", s.id, "error", err)
+		}
+	}
+	say(a.Deadline.Sub(a.Created))
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			say(a.Deadline.Sub(s.g.cfg.Now()))
+		case <-wait.Done():
+			return
+		}
+	}
+}
+
+// answered records the answer and makes a verdict of it. Only an answer to this
+// very ask lets the statement run.
+func (s *session) answered(ctx context.Context, j *job, a approval.Ask, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
+	ev := s.event(audit.Answered)
+	ev.Of, ev.Rule, ev.SQLHash, ev.Reason = j.gate.ID, v.Rule, a.Hash, answer.Why
+	ev.Effect = policy.Deny.String()
+	result := policy.Verdict{Effect: policy.Deny, Rule: v.Rule, Reason: answer.Why}
+	switch {
+	case answer.Granted && answer.Hash == a.Hash:
+		for _, vote := range answer.Votes {
+			ev.Approvers = append(ev.Approvers, vote.Who.Name())
+		}
+		ev.Effect = policy.Allow.String()
+		result = policy.Verdict{Effect: policy.Allow, Rule: v.Rule, Reason: answer.Why}
+	case answer.Why == "cancelled":
+		result.Rule = ruleCancelled
+	}
+	ev.Detail = "ask " + a.ID
+	if _, err := s.record(ctx, ev, true); err != nil {
+		return policy.Verdict{}, err
+	}
+	if result.Effect == policy.Allow {
+		s.tellApproved(answer)
+	}
+	return result, nil
+}
+
+func (s *session) tellApproved(answer approval.Answer) {
+	var reasons []string
+	for _, vote := range answer.Votes {
+		if vote.Reason != "" {
+			reasons = append(reasons, vote.Who.Name()+": "+vote.Reason)
+		}
+	}
+	err := s.client.Notice(postgres.Say{Severity: "NOTICE", Code: "00000", Message: answer.Why, Detail: strings.Join(reasons, "\n")})
+	if err != nil {
+		s.g.cfg.Log.Debug("tell a client that it was approved", "session", s.id, "error", err)
+	}
+}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/identity"
+)
+
+// registry holds the sessions that are open.
+type registry struct {
+	mu   sync.Mutex
+	list map[string]*session
+}
+
+func (r *registry) add(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.list == nil {
+		r.list = map[string]*session{}
+	}
+	r.list[s.id] = s
+}
+
+func (r *registry) remove(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.list, s.id)
+}
+
+func (r *registry) get(id string) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list[id]
+}
+
+func (r *registry) all() []*session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*session, 0, len(r.list))
+	for _, s := range r.list {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *session) int {
+		if c := a.since.Compare(b.since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.id, b.id)
+	})
+	return list
+}
+
+func (s *session) describeFor() api.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return api.Session{
+		ID: s.id, Who: whoAmI(s.Who), Connection: s.Connection, From: s.From, Client: s.program,
+		Since: s.since, State: s.state, Statements: s.count.Load(),
+	}
+}
+
+// Sessions lists the open sessions that who may see: their own, all for
+// administrators.
+func (g *Gateway) Sessions(who identity.Identity) []api.Session {
+	out := []api.Session{}
+	for _, s := range g.sessions.all() {
+		if g.admin(who) || s.Who.Subject == who.Subject {
+			out = append(out, s.describeFor())
+		}
+	}
+	return out
+}
+
+// Kill ends a session: one's own, or any for administrators. It is recorded first.
+func (g *Gateway) Kill(who identity.Identity, id string) (api.Session, error) {
+	s := g.sessions.get(id)
+	if s == nil || !g.admin(who) && s.Who.Subject != who.Subject {
+		return api.Session{}, &api.Error{Sentence: fmt.Sprintf("there is no session %q", id), Hint: "run: sluice sessions ls", Code: api.CodeError}
+	}
+	ev := s.event(audit.Admin)
+	ev.Detail = "session ended by " + who.Name()
+	ev.Who, ev.Subject, ev.CallerKind, ev.Groups = who.Name(), who.Subject, string(who.Kind), who.Groups
+	if err := g.note(ev); err != nil {
+		return api.Session{}, err
+	}
+	d := s.describeFor()
+	s.cut(fmt.Errorf("%w: %s", errKilled, who.Name()))
+	return d, nil
+}
+
+func (g *Gateway) admin(who identity.Identity) bool { return inAny(who, g.cfg.Admins) }
+
+func (g *Gateway) auditor(who identity.Identity) bool {
+	return inAny(who, g.cfg.Auditors) || g.admin(who)
+}
+
+func inAny(who identity.Identity, groups []string) bool {
+	return slices.ContainsFunc(groups, who.In)
+}

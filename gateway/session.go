@@ -1,0 +1,280 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/wire"
+	"github.com/sluicehq/sluice/wire/postgres"
+)
+
+// dialTime bounds the gateway's own login to a database.
+const dialTime = 15 * time.Second
+
+// Caller is who opens a session, and to what.
+type Caller struct {
+	Who        identity.Identity
+	Connection string
+	Verifier   string // SCRAM verifier of the local password; "" asks for none
+	From       string // network address
+}
+
+// session is one client's connection to one database. up and down run in a
+// goroutine each; what both use says who owns it.
+type session struct {
+	Caller
+	g       *Gateway
+	id      string
+	base    *database
+	client  *postgres.Client
+	server  *postgres.Server
+	role    string // database role
+	program string // application_name
+	since   time.Time
+	cut     context.CancelCauseFunc
+
+	count   atomic.Int64 // statements decided
+	holding atomic.Pointer[context.CancelFunc]
+
+	mu    sync.Mutex // guards what follows
+	names shadow     // what this session has done to the meaning of names
+	state string     // "idle", "active", "waiting"
+	open  map[*job]struct{}
+}
+
+// Session serves one client that speaks the PostgreSQL protocol on conn, until
+// either side ends it or ctx is done. It closes conn.
+func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
+	defer conn.Close()
+	client, st, err := postgres.Accept(ctx, conn, c.Verifier)
+	if err != nil {
+		g.refused(c, st, err)
+		return
+	}
+	if st.Cancel != nil {
+		if !g.keys.Cancel(*st.Cancel) {
+			g.log(g.note(audit.Event{Kind: audit.Admin, Who: c.Who.Name(), Subject: c.Who.Subject, From: c.From, Connection: c.Connection,
+				Outcome: "refused", Detail: "a cancel request matched no session"}))
+		}
+		return
+	}
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	s := &session{
+		Caller: c, g: g, id: "s-" + strings.ToLower(rand.Text()[:12]), base: g.bases[c.Connection], client: client,
+		program: st.Params["application_name"], since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
+	}
+	if err := s.serve(ctx, st); err != nil {
+		g.refused(c, st, err)
+	}
+}
+
+// refused records a session that never came to be. Someone who is not let in is
+// worth knowing of; garbage on the port is not.
+func (g *Gateway) refused(c Caller, st postgres.Startup, err error) {
+	var login *postgres.Login
+	if !errors.As(err, &login) {
+		g.cfg.Log.Info("session not opened", "connection", c.Connection, "from", c.From, "error", err)
+		return
+	}
+	g.log(g.note(audit.Event{
+		Kind: audit.Connected, Who: c.Who.Name(), Subject: c.Who.Subject, CallerKind: string(c.Who.Kind), From: c.From,
+		Connection: c.Connection, Client: st.Params["application_name"], Outcome: "refused", ErrorCode: login.Say.Code, Error: login.Say.Message,
+	}))
+}
+
+func (g *Gateway) log(err error) {
+	if err != nil {
+		g.cfg.Log.Error("the record refused an event", "error", err)
+	}
+}
+
+// serve opens the database, lets the client in, and runs up and down. An error
+// means that the session did not begin, and the client was told why.
+func (s *session) serve(ctx context.Context, st postgres.Startup) error {
+	if err := s.begin(ctx, st); err != nil {
+		var login *postgres.Login
+		if !errors.As(err, &login) {
+			login = &postgres.Login{Say: postgres.Say{Code: "58000", Message: "the session could not be opened", Hint: "the gateway's log has the details"}}
+			s.g.cfg.Log.Error("open a session", "connection", s.Connection, "error", err)
+		}
+		s.client.Fatal(login.Say)
+		return login
+	}
+	defer s.server.Close()
+	key, release, err := s.g.keys.Issue(s.cancel)
+	if err != nil {
+		s.client.Fatal(postgres.Say{Code: "53300", Message: err.Error(), Hint: "close sessions that are no longer used"})
+		return nil
+	}
+	defer release()
+	ev := s.event(audit.Connected)
+	ev.Outcome = "ok"
+	if _, err := s.record(ctx, ev, true); err != nil {
+		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
+		return nil
+	}
+	if err := s.client.Ready(s.server.Settings, key); err != nil {
+		return nil //nolint:nilerr // the client left; the record of its session is complete with its end
+	}
+	s.g.sessions.add(s)
+	defer s.g.sessions.remove(s)
+	s.run(ctx)
+	return nil
+}
+
+// begin checks what was asked for and logs in to the database.
+func (s *session) begin(ctx context.Context, st postgres.Startup) error {
+	cfg := s.base.Database.Copy()
+	if st.Database != s.Connection && st.Database != cfg.Database && st.Database != st.User {
+		return &postgres.Login{Say: postgres.Say{Code: "3D000",
+			Message: fmt.Sprintf("database %q is not served by connection %q", st.Database, s.Connection),
+			Hint:    fmt.Sprintf("use database %q, or leave it out", cfg.Database)}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	if err := s.base.ready(ctx); err != nil {
+		return err
+	}
+	for name, value := range st.Params {
+		cfg.RuntimeParams[name] = value
+	}
+	if _, set := st.Params["search_path"]; set {
+		s.names.path = true
+	}
+	server, err := postgres.Dial(ctx, cfg, s.client)
+	if err != nil {
+		return err
+	}
+	s.server, s.role = server, cfg.User
+	return readable(server.Settings)
+}
+
+// readable refuses a session in which text would mean something else than we read.
+func readable(settings map[string]string) error {
+	if v := settings["standard_conforming_strings"]; v != "" && v != "on" {
+		return &postgres.Login{Say: postgres.Say{Code: "22023", Message: "the database has standard_conforming_strings off for this role", Hint: "ask whoever runs it to set it to on for the gateway's role"}}
+	}
+	if v := settings["client_encoding"]; v != "" && !strings.EqualFold(v, "UTF8") {
+		return &postgres.Login{Say: postgres.Say{Code: "22023", Message: "the session would not use UTF8", Hint: "set PGCLIENTENCODING=UTF8"}}
+	}
+	return nil
+}
+
+// run carries both ways until one ends, then ends the other and gives every
+// statement still open its ending in the record.
+func (s *session) run(ctx context.Context) {
+	expires := time.NewTimer(s.Who.Expires.Sub(s.g.cfg.Now()))
+	defer expires.Stop()
+	stop := context.AfterFunc(ctx, func() { s.end(ctx) })
+	defer stop()
+	downDone := make(chan error, 1) // one result, read below
+	upDone := make(chan error, 1)
+	go func() { downDone <- s.down(ctx) }()
+	go func() { upDone <- s.up(ctx) }()
+	var up, down error
+	select {
+	case up = <-upDone:
+		// The client is gone: what it sent may still run, as with a direct connection
+		// that is closed; the server is told goodbye.
+		s.cut(errLeft)
+		down = <-downDone
+	case down = <-downDone:
+		s.cut(errLeft)
+		up = <-upDone
+	case <-expires.C:
+		s.cut(errExpired)
+		up, down = <-upDone, <-downDone
+	}
+	s.finishOpen()
+	ev := s.event(audit.Closed)
+	ev.Outcome, ev.Detail = "ok", why(context.Cause(ctx), up, down)
+	if _, err := s.record(context.WithoutCancel(ctx), ev, false); err != nil {
+		s.g.log(err)
+	}
+}
+
+// Why sessions end.
+var (
+	errLeft    = errors.New("ended")
+	errExpired = errors.New("the login expired")
+	errKilled  = errors.New("ended by an administrator")
+	errRecord  = errors.New("the record could not be written")
+)
+
+// end closes both connections, with a last word to the client if there is one.
+func (s *session) end(ctx context.Context) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errExpired):
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your login has expired", Hint: "run: sluice login"})
+	case errors.Is(cause, errKilled):
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask them why before you connect again"})
+	case errors.Is(cause, errRecord):
+		s.client.Fatal(postgres.Say{Code: "58030", Message: "the record can no longer be written, so the session ends", Hint: "tell whoever runs the gateway; nothing ran unrecorded"})
+	case errors.Is(cause, errLeft):
+	default:
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: "the gateway is shutting down", Hint: "connect again in a moment"})
+	}
+	// Both may be closed already by the side that ended first.
+	_ = s.server.Close()
+	_ = s.client.Close()
+}
+
+func why(cause, up, down error) string {
+	switch {
+	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errRecord):
+		return cause.Error()
+	}
+	var v *postgres.Violation
+	if errors.As(up, &v) {
+		return "client: " + v.Error()
+	}
+	if errors.As(down, &v) {
+		return "database: " + v.Error()
+	}
+	return ""
+}
+
+// cancel is what Ctrl-C comes to: it ends a wait for people, else the database is
+// asked to stop. It runs on the goroutine of the cancel request.
+func (s *session) cancel() {
+	if stop := s.holding.Load(); stop != nil {
+		(*stop)()
+		return
+	}
+	ctx, done := context.WithTimeout(context.Background(), dialTime)
+	defer done()
+	if err := s.server.Cancel(ctx); err != nil {
+		s.g.cfg.Log.Warn("cancel a statement", "session", s.id, "error", err)
+	}
+}
+
+func (s *session) setState(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+// finishOpen records an ending for what was sent and never answered.
+func (s *session) finishOpen() {
+	s.mu.Lock()
+	open := make([]*job, 0, len(s.open))
+	for j := range s.open {
+		open = append(open, j)
+	}
+	s.mu.Unlock()
+	for _, j := range open {
+		for _, x := range j.runs {
+			s.finish(j, x, &wire.Reply{}, "lost")
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/pgtest"
+	"github.com/sluicehq/sluice/policy"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// people who use the gateway in these tests.
+func person(name string, groups ...string) identity.Identity {
+	return identity.Identity{Subject: name, Email: name + "@example.com", Groups: groups, Kind: identity.Person, Method: "test", Expires: time.Now().Add(time.Hour)}
+}
+
+// through is a gateway in front of a fresh database.
+type through struct {
+	*gateway.Gateway
+	direct string // connection string past the gateway
+	record string // directory of the record
+	log    *audit.Log
+	t      testing.TB
+}
+
+// start runs a gateway with connection "orders" marked env. setup is run on the
+// database first.
+func start(t testing.TB, env, setup string, rules *policy.Rules) *through {
+	t.Helper()
+	dsn := pgtest.Database(t)
+	if setup != "" {
+		pgtest.Exec(t, dsn, setup)
+	}
+	cfg, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startOn(t, dsn, gateway.Connection{Name: "orders", Env: env, Database: cfg}, rules)
+}
+
+func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Rules) *through {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "record")
+	log, err := audit.Open(audit.Config{Dir: dir, Origin: "sluice/test", Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules == nil {
+		rules = policy.Builtin()
+	}
+	g, err := gateway.New(gateway.Config{
+		ID: "test", Connections: []gateway.Connection{conn}, Rules: rules, PolicySource: "test",
+		Record: log, RecordDir: dir, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Admins: []string{"admin"}, Auditors: []string{"audit"}, HoldTransaction: 20 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	th := &through{Gateway: g, direct: dsn, record: dir, log: log, t: t}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Watch(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("gateway: %v", err)
+		}
+		if err := log.Close(); err != nil {
+			t.Errorf("close the record: %v", err)
+		}
+	})
+	return th
+}
+
+// as opens a port that serves who, and returns its connection string.
+func (th *through) as(who identity.Identity) string {
+	th.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				th.Session(ctx, conn, gateway.Caller{Who: who, Connection: "orders", From: conn.RemoteAddr().String()})
+			})
+		}
+	})
+	th.t.Cleanup(func() {
+		cancel()
+		ln.Close()
+		group.Wait()
+	})
+	return fmt.Sprintf("postgres://me@%s/orders?sslmode=disable", ln.Addr())
+}
+
+func connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// events are the entries of the record, oldest first.
+func (th *through) events(kind audit.Kind) []audit.Event {
+	th.t.Helper()
+	res, err := th.log.Query(context.Background(), audit.Filter{Kind: kind, Limit: 1000})
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	for i, j := 0, len(res.Events)-1; i < j; i, j = i+1, j-1 {
+		res.Events[i], res.Events[j] = res.Events[j], res.Events[i]
+	}
+	return res.Events
+}

@@ -1,0 +1,367 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgproto3/v2"
+)
+
+// startupTime bounds the whole login of a client. A person types no password here,
+// so a healthy client needs milliseconds.
+const startupTime = 10 * time.Second
+
+// Codes that stand where a protocol version is expected (protocol section
+// "Message Formats").
+const (
+	codeCancel = 80877102
+	codeSSL    = 80877103
+	codeGSS    = 80877104
+)
+
+// Startup is what a client asked for when it connected.
+type Startup struct {
+	User     string
+	Database string
+	Params   map[string]string // other parameters: application_name, client_encoding, …
+	Cancel   *Key              // set if the client only wants a statement cancelled; the rest is then empty
+}
+
+// Login is an error that the client has been told of in its own protocol.
+type Login struct{ Say Say }
+
+func (l *Login) Error() string { return l.Say.Message }
+
+// Accept reads a client's startup and checks its password against verifier, a
+// SCRAM-SHA-256 verifier in PostgreSQL's form; "" asks for none. It answers
+// SSLRequest and GSSENCRequest with no: the connection is encrypted further out, or
+// local. It allows ten seconds and 10,000 bytes. The client is told nothing of
+// success yet: Ready does that once the database is there.
+func Accept(ctx context.Context, conn net.Conn, verifier string) (*Client, Startup, error) {
+	if err := conn.SetDeadline(time.Now().Add(startupTime)); err != nil {
+		return nil, Startup{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { interrupt(conn) })
+	defer stop()
+	c := newClient(conn, newReader(conn))
+	st, err := c.startup()
+	if err != nil || st.Cancel != nil {
+		return c, st, c.tell(err)
+	}
+	if err := c.tell(st.check()); err != nil {
+		return c, st, err
+	}
+	if verifier != "" {
+		if err := c.tell(c.authenticate(verifier)); err != nil {
+			return c, st, err
+		}
+	}
+	return c, st, conn.SetDeadline(time.Time{})
+}
+
+// tell sends a refusal of the login to the client, if err is one.
+func (c *Client) tell(err error) error {
+	var login *Login
+	if errors.As(err, &login) {
+		c.Fatal(login.Say)
+	}
+	return err
+}
+
+func refuseLogin(code, hint, format string, args ...any) error {
+	return &Login{Say{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}}
+}
+
+// startup reads packets until one says what the client wants.
+func (c *Client) startup() (Startup, error) {
+	for range 3 { // SSLRequest and GSSENCRequest may each come once before it
+		if err := c.in.fill(8); err != nil {
+			return Startup{}, err
+		}
+		n := binary.BigEndian.Uint32(c.in.rest())
+		code := binary.BigEndian.Uint32(c.in.rest()[4:])
+		if n < 8 || n > maxStartup {
+			return Startup{}, violation("this is not the PostgreSQL protocol")
+		}
+		if err := c.in.fill(int(n)); err != nil {
+			return Startup{}, err
+		}
+		packet := c.in.take(int(n))[8:]
+		switch {
+		case code == codeSSL || code == codeGSS:
+			if _, err := c.conn.Write([]byte{'N'}); err != nil {
+				return Startup{}, err
+			}
+		case code == codeCancel:
+			return cancelKey(packet)
+		case code>>16 == 3:
+			return c.parameters(packet, code&0xffff)
+		default:
+			return Startup{}, refuseLogin("0A000", "use a PostgreSQL client of version 7.4 or later",
+				"unsupported frontend protocol %d.%d: server supports 3.0", code>>16, code&0xffff)
+		}
+	}
+	return Startup{}, violation("no startup message after requests for encryption")
+}
+
+func cancelKey(b []byte) (Startup, error) {
+	d := body{b: b}
+	k := Key{PID: d.uint32(), Secret: d.uint32()}
+	if !d.end() {
+		return Startup{}, violation("malformed CancelRequest")
+	}
+	return Startup{Cancel: &k}, nil
+}
+
+func (c *Client) parameters(b []byte, minor uint32) (Startup, error) {
+	d := body{b: b}
+	st := Startup{Params: map[string]string{}}
+	var unknown []string
+	for {
+		name := d.text()
+		if name == "" {
+			break
+		}
+		value := d.text()
+		switch {
+		case name == "user":
+			st.User = value
+		case name == "database":
+			st.Database = value
+		case strings.HasPrefix(name, "_pq_."):
+			unknown = append(unknown, name)
+		default:
+			st.Params[strings.ToLower(name)] = value
+		}
+	}
+	if !d.end() {
+		return st, violation("malformed startup message")
+	}
+	if minor > 0 || len(unknown) > 0 {
+		if _, err := c.conn.Write(negotiate(unknown)); err != nil {
+			return st, err
+		}
+	}
+	return st, nil
+}
+
+// negotiate encodes NegotiateProtocolVersion: we speak 3.0 and know no extension.
+func negotiate(unknown []string) []byte {
+	size := 4 + 4 + 4
+	for _, name := range unknown {
+		size += len(name) + 1
+	}
+	b := appendHead(nil, 'v', size)
+	b = binary.BigEndian.AppendUint32(b, 3<<16)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(unknown)))
+	for _, name := range unknown {
+		b = append(append(b, name...), 0)
+	}
+	return b
+}
+
+// passedOn are the startup parameters that reach the database. The session acts
+// under a name and path that Sluice must know, so those that change either, or how
+// text is read, are refused.
+var passedOn = []string{
+	"application_name", "bytea_output", "client_encoding", "client_min_messages", "datestyle",
+	"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable",
+	"extra_float_digits", "idle_in_transaction_session_timeout", "intervalstyle", "lc_messages", "lc_monetary", "lc_numeric", "lc_time",
+	"lock_timeout", "statement_timeout", "timezone", "geqo", "jit", "options", "work_mem", "tcp_user_timeout", "search_path",
+	"standard_conforming_strings", "replication",
+}
+
+// check refuses what a session may not begin with. It turns "options" into plain
+// parameters.
+func (st *Startup) check() error {
+	if st.User == "" {
+		return refuseLogin("28000", "give any user name, for example: psql -U me", "no PostgreSQL user name specified in startup packet")
+	}
+	if st.Database == "" {
+		st.Database = st.User // as the server itself would
+	}
+	if err := st.splitOptions(); err != nil {
+		return err
+	}
+	for name, value := range st.Params {
+		if !slices.Contains(passedOn, name) {
+			return refuseLogin("42501", "connect without it", "startup parameter %q is not allowed through sluice", name)
+		}
+		if err := checkParam(name, value); err != nil {
+			return err
+		}
+	}
+	delete(st.Params, "replication")
+	return nil
+}
+
+func checkParam(name, value string) error {
+	switch name {
+	case "replication":
+		if v := strings.ToLower(value); v != "false" && v != "off" && v != "no" && v != "0" {
+			return refuseLogin("0A000", "connect to the database directly, as a replication role",
+				"replication connections are not served by sluice")
+		}
+	case "client_encoding":
+		if v := strings.ToLower(strings.Trim(value, "'\" ")); v != "utf8" && v != "utf-8" && v != "unicode" && v != "auto" {
+			return refuseLogin("22023", "set PGCLIENTENCODING=UTF8", "client_encoding %q is not supported through sluice: it must be UTF8", value)
+		}
+	case "standard_conforming_strings":
+		if v := strings.ToLower(value); v != "on" && v != "true" && v != "1" && v != "yes" {
+			return refuseLogin("22023", "leave standard_conforming_strings on", "standard_conforming_strings must stay on through sluice")
+		}
+	}
+	return nil
+}
+
+// splitOptions reads "options" as the server does: -c name=value and --name=value,
+// blanks separate, a backslash protects.
+func (st *Startup) splitOptions() error {
+	text := st.Params["options"]
+	delete(st.Params, "options")
+	words := optionWords(text)
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		var setting string
+		switch {
+		case w == "-c" && i+1 < len(words):
+			i++
+			setting = words[i]
+		case strings.HasPrefix(w, "-c"):
+			setting = w[2:]
+		case strings.HasPrefix(w, "--"):
+			setting = w[2:]
+		}
+		name, value, ok := strings.Cut(setting, "=")
+		name = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "-", "_"))
+		if !ok || name == "" || name == "options" {
+			return refuseLogin("42601", "write options as -c name=value", "startup option %q is not understood", w)
+		}
+		st.Params[name] = value
+	}
+	return nil
+}
+
+func optionWords(text string) (words []string) {
+	var word strings.Builder
+	inside, protected := false, false
+	for _, r := range text {
+		switch {
+		case protected:
+			word.WriteRune(r)
+			protected, inside = false, true
+		case r == '\\':
+			protected = true
+		case r == ' ' || r == '\t' || r == '\n' || r == '\r' || r == '\f' || r == '\v':
+			if inside {
+				words = append(words, word.String())
+				word.Reset()
+			}
+			inside = false
+		default:
+			word.WriteRune(r)
+			inside = true
+		}
+	}
+	if inside {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+// authenticate asks for SCRAM-SHA-256 and checks the answer.
+func (c *Client) authenticate(verifier string) error {
+	talk, err := conversation(verifier)
+	if err != nil {
+		return err
+	}
+	wrong := refuseLogin("28P01", "use the password that sluice connect printed, or let it run the program: sluice connect NAME -- psql",
+		"password authentication failed")
+	offer, err := (&pgproto3.AuthenticationSASL{AuthMechanisms: []string{"SCRAM-SHA-256"}}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	first, err := c.exchange(offer)
+	if err != nil {
+		return err
+	}
+	d := body{b: first}
+	mechanism, initial := d.text(), d.value()
+	if !d.end() || mechanism != "SCRAM-SHA-256" {
+		return wrong
+	}
+	challenge, err := talk.Step(string(initial))
+	if err != nil {
+		return wrong
+	}
+	next, err := (&pgproto3.AuthenticationSASLContinue{Data: []byte(challenge)}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	proof, err := c.exchange(next)
+	if err != nil {
+		return err
+	}
+	final, err := talk.Step(string(proof))
+	if err != nil || !talk.Valid() {
+		return wrong
+	}
+	last, err := (&pgproto3.AuthenticationSASLFinal{Data: []byte(final)}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	_, err = c.conn.Write(last)
+	return err
+}
+
+// exchange sends one authentication message and reads the client's answer. Any
+// other message at this point ends the connection.
+func (c *Client) exchange(b []byte) ([]byte, error) {
+	if _, err := c.conn.Write(b); err != nil {
+		return nil, err
+	}
+	kind, total, err := c.in.peek()
+	if err != nil {
+		return nil, err
+	}
+	if kind != 'p' || total > maxAuth {
+		return nil, violation("expected a password message")
+	}
+	if err := c.in.fill(total); err != nil {
+		return nil, err
+	}
+	return c.in.take(total)[header:], nil
+}
+
+// Ready tells the client that it is in: settings as the database reported them, the
+// cancel key, and that the first statement may come.
+func (c *Client) Ready(settings map[string]string, k Key) error {
+	b, err := (&pgproto3.AuthenticationOk{}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(settings))
+	for name := range settings {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	for _, name := range names {
+		if b, err = (&pgproto3.ParameterStatus{Name: name, Value: settings[name]}).Encode(b); err != nil {
+			return err
+		}
+	}
+	if b, err = (&pgproto3.BackendKeyData{ProcessID: k.PID, SecretKey: k.Secret}).Encode(b); err != nil {
+		return err
+	}
+	if b, err = (&pgproto3.ReadyForQuery{TxStatus: 'I'}).Encode(b); err != nil {
+		return err
+	}
+	_, err = c.conn.Write(b)
+	return err
+}

@@ -1,0 +1,396 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/jackc/pgproto3/v2"
+
+	"github.com/sluicehq/sluice/wire"
+)
+
+// flushSize is how much answer is gathered before it is written although more is
+// at hand: a good size for one write call and one TLS record run.
+const flushSize = 64 << 10
+
+// frame is what the adapter knows of a request's bytes.
+type frame struct {
+	kind     byte
+	raw      []byte // aliases the client's read buffer
+	portal   string
+	target   byte // Describe, Close: 'S' or 'P'
+	name     string
+	binding  *binding
+	prepared *prepared // Parse: filled when sent; Bind, Describe, Close: what the name means
+	at       *portal   // Execute, Describe, Close
+	group    uint64    // Sync, Query, FunctionCall
+}
+
+// Client is the side a person's program talks to. Read is used by one goroutine,
+// Write and Flush by another; Notice by any.
+type Client struct {
+	conn  net.Conn
+	in    *reader
+	names *names
+	seq   uint64
+	copy  int          // bytes of a CopyData message still to come
+	flush func() error // writes out what was sent to the server; set by Server
+
+	mu      sync.Mutex // guards what follows
+	out     []byte     // gathered answer
+	open    bool       // out, or what was written last, ends in the middle of a message
+	notices []byte     // wait for the end of that message
+	last    error      // first write error: nothing is written after it
+}
+
+func newClient(conn net.Conn, in *reader) *Client {
+	return &Client{conn: conn, in: in, names: newNames()}
+}
+
+// Read returns the client's next request. It blocks until one is there. After
+// io.EOF the client is gone or has said goodbye. CopyData is returned in pieces as
+// it comes; every other message whole.
+func (c *Client) Read() (*wire.Request, error) {
+	if c.copy > 0 {
+		return c.readCopy()
+	}
+	kind, total, err := c.in.peek()
+	if err != nil {
+		return nil, err
+	}
+	if kind == 'd' {
+		c.copy = total
+		return c.readCopy()
+	}
+	if total-1 > limitOf(kind) {
+		return nil, violation("message %q of %d bytes is larger than the limit of %d", kind, total-1, limitOf(kind))
+	}
+	if err := c.in.fill(total); err != nil {
+		return nil, err
+	}
+	if usesNames(kind) && c.names.unsettled() {
+		// The answer that settles the names may still wait for bytes we hold.
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+		c.names.settle()
+	}
+	c.seq++
+	raw := c.in.take(total)
+	return c.request(kind, raw)
+}
+
+// limitOf is the largest length word accepted of a client message.
+func limitOf(kind byte) int {
+	switch kind {
+	case 'Q', 'P':
+		return MaxStatement
+	case 'B', 'F':
+		return maxBind
+	}
+	return maxSmall
+}
+
+func usesNames(kind byte) bool {
+	switch kind {
+	case 'Q', 'P', 'B', 'E', 'D', 'C':
+		return true
+	}
+	return false
+}
+
+// TooLarge reports whether err says that a statement went over MaxStatement, which
+// the client should be told in words.
+func TooLarge(err error) bool {
+	var v *Violation
+	return errors.As(err, &v)
+}
+
+func (c *Client) readCopy() (*wire.Request, error) {
+	if len(c.in.rest()) == 0 {
+		if err := c.in.fill(1); err != nil {
+			return nil, err
+		}
+	}
+	n := min(c.copy, len(c.in.rest()))
+	c.copy -= n
+	return &wire.Request{Seq: c.seq, Frame: &frame{kind: 'd', raw: c.in.take(n)}}, nil
+}
+
+func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {
+	f := &frame{kind: kind, raw: raw}
+	req := &wire.Request{Seq: c.seq, Frame: f}
+	msg := raw[header:]
+	var err error
+	switch kind {
+	case 'Q':
+		req.Action = wire.Run
+		req.SQL, err = decodeQuery(msg)
+		f.group = c.names.endGroup()
+	case 'P':
+		req.Action = wire.Prepare
+		req.Prepared, err = decodeParse(msg)
+		if err == nil {
+			req.SQL = req.Prepared.SQL
+		}
+	case 'B':
+		err = c.bind(f, msg)
+	case 'E':
+		err = c.execute(req, f, msg)
+	case 'D', 'C':
+		err = c.describe(f, msg)
+	case 'F':
+		req.Action = wire.Call
+		f.group = c.names.endGroup()
+	case 'S':
+		f.group = c.names.endGroup()
+	case 'X':
+		return nil, io.EOF
+	case 'H', 'c', 'f':
+	default:
+		return nil, violation("unexpected message %q", kind)
+	}
+	return req, err
+}
+
+func (c *Client) bind(f *frame, msg []byte) error {
+	b, err := decodeBind(msg)
+	if err != nil {
+		return err
+	}
+	f.binding = b
+	f.portal = b.portal
+	f.prepared = c.names.statement(b.statement)
+	f.at = &portal{prepared: f.prepared, params: b.params, formats: b.formats}
+	if f.prepared != nil {
+		for i := range b.params {
+			if i < len(f.prepared.Types) {
+				b.params[i].TypeOID = f.prepared.Types[i]
+			}
+		}
+	}
+	return nil
+}
+
+// execute finds what a portal runs. If the name is unknown here Prepared stays
+// nil, and whoever decides must think the worst.
+func (c *Client) execute(req *wire.Request, f *frame, msg []byte) error {
+	name, err := decodeExecute(msg)
+	if err != nil {
+		return err
+	}
+	req.Action = wire.Run
+	f.portal = name
+	f.at = c.names.portal(name)
+	if f.at == nil || f.at.prepared == nil {
+		req.Unnamed = true
+		return nil
+	}
+	req.Params, req.Again = f.at.params, f.at.ran
+	req.Prepared, req.SQL = f.at.prepared.Prepared, f.at.prepared.SQL
+	return nil
+}
+
+func (c *Client) describe(f *frame, msg []byte) error {
+	var err error
+	f.target, f.name, err = decodeTarget(msg)
+	if err != nil {
+		return err
+	}
+	if f.target == 'S' {
+		f.prepared = c.names.statement(f.name)
+		if f.kind == 'C' {
+			c.names.closing(f.name)
+		}
+		return nil
+	}
+	f.at = c.names.portal(f.name)
+	return nil
+}
+
+// Complete reports whether Read would return without waiting for the network.
+func (c *Client) Complete() bool {
+	if c.copy > 0 {
+		return len(c.in.rest()) > 0
+	}
+	return c.in.complete()
+}
+
+// Write hands a reply back. It gathers what is small; Flush sends it.
+func (c *Client) Write(r *wire.Reply) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last != nil {
+		return c.last
+	}
+	switch {
+	case r.Kind == wire.Row:
+		c.out = appendRow(c.out, r.Row)
+	case r.Kind == wire.CopyRow:
+		c.out = appendCopyData(c.out, r.Data)
+	case len(r.Frame) >= flushSize/2:
+		c.send()
+		c.write(r.Frame)
+		c.open = r.Open
+		return c.last
+	default:
+		c.out = append(c.out, r.Frame...)
+	}
+	c.open = r.Kind == wire.Raw && r.Open
+	if len(c.out) >= flushSize {
+		c.send()
+	}
+	return c.last
+}
+
+// Flush writes out what was gathered.
+func (c *Client) Flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send()
+	return c.last
+}
+
+// send writes out; c.mu is held.
+func (c *Client) send() {
+	if !c.open && len(c.notices) > 0 {
+		c.out = append(c.out, c.notices...)
+		c.notices = c.notices[:0]
+	}
+	c.write(c.out)
+	c.out = c.out[:0]
+}
+
+func (c *Client) write(b []byte) {
+	if len(b) > 0 && c.last == nil {
+		_, c.last = c.conn.Write(b)
+	}
+}
+
+// Say is a message from Sluice itself to the client.
+type Say struct {
+	Severity string // "NOTICE", "WARNING", "ERROR", "FATAL"
+	Code     string // SQLSTATE
+	Message  string
+	Detail   string
+	Hint     string
+}
+
+// Notice sends a message that belongs to no request, at once or as soon as the
+// message now on its way has ended.
+func (c *Client) Notice(s Say) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notices = s.encode(c.notices, true)
+	if !c.open {
+		c.send()
+	}
+	return c.last
+}
+
+// Fatal sends an error that ends the session, as a last word.
+func (c *Client) Fatal(s Say) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open {
+		return // in the middle of a message nothing readable can be said
+	}
+	s.Severity = "FATAL"
+	c.out = s.encode(c.out, false)
+	c.send()
+}
+
+// encode appends s as a NoticeResponse or an ErrorResponse.
+func (s Say) encode(dst []byte, notice bool) []byte {
+	e := pgproto3.ErrorResponse{
+		Severity: s.Severity, SeverityUnlocalized: s.Severity, Code: s.Code,
+		Message: s.Message, Detail: s.Detail, Hint: s.Hint,
+	}
+	var out []byte
+	var err error
+	if notice {
+		out, err = (*pgproto3.NoticeResponse)(&e).Encode(dst)
+	} else {
+		out, err = e.Encode(dst)
+	}
+	if err != nil { // only a message over 1 GiB cannot be encoded, and ours are sentences
+		return dst
+	}
+	return out
+}
+
+// Gone waits while req is held until the client has closed its end, or done is
+// closed; it returns true if the client went. What the client sends meanwhile is
+// kept for Read, up to maxHeld bytes; a client that sends more just waits, unread.
+// The goroutine of Read calls it.
+func (c *Client) Gone(req *wire.Request, done <-chan struct{}) bool {
+	f := req.Frame.(*frame)
+	f.raw = bytes.Clone(f.raw)    // reading on moves what the buffer holds
+	stopped := make(chan bool, 1) // one result, whether or not anyone still waits
+	go func() { stopped <- c.watch() }()
+	select {
+	case gone := <-stopped:
+		if gone {
+			return true
+		}
+		<-done // the buffer is full: we cannot see more
+		return false
+	case <-done:
+		interrupt(c.conn)
+		<-stopped
+		resume(c.conn)
+		return false
+	}
+}
+
+// maxHeld bounds what is taken in behind a held statement.
+const maxHeld = 256 << 10
+
+func (c *Client) watch() (gone bool) {
+	for c.in.end-c.in.start < maxHeld {
+		if err := c.in.more(maxHeld); err != nil {
+			var timeout net.Error
+			return !errors.As(err, &timeout) || !timeout.Timeout()
+		}
+	}
+	return false
+}
+
+// Close ends the connection; a Read or Write under way returns.
+func (c *Client) Close() error {
+	c.names.close()
+	return c.conn.Close()
+}
+
+func appendHead(dst []byte, kind byte, length int) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, kind), uint32(length))
+}
+
+func appendRow(dst []byte, row [][]byte) []byte {
+	size := 6
+	for _, v := range row {
+		size += 4 + len(v)
+	}
+	dst = appendHead(dst, 'D', size)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(row)))
+	for _, v := range row {
+		if v == nil {
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)))
+		dst = append(dst, v...)
+	}
+	return dst
+}
+
+func appendCopyData(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	return append(appendHead(dst, 'd', 4+len(data)), data...)
+}

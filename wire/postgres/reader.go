@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Limits of what either side may send. A message is never given memory before its
+// length was checked against the limit of its kind.
+const (
+	readBuffer     = 64 << 10  // one read call; large enough that bulk costs few of them
+	maxStartup     = 10_000    // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
+	maxAuth        = 64 << 10  // PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH is 65535
+	MaxStatement   = 8 << 20   // Query and Parse: more is no statement but a bulk load, for which there is COPY
+	maxBind        = 64 << 20  // Bind is kept whole to be judged and recorded; the largest real documents fit
+	maxSmall       = 64 << 10  // messages that carry names only
+	maxControl     = 16 << 20  // server messages that are read whole: errors, notices, row descriptions
+	maxRow         = 64 << 20  // a row that must be masked is read whole
+	maxServerFrame = 1<<30 + 8 // PostgreSQL's own limit for one message (MaxAllocSize)
+)
+
+// header is the length of a message's type byte and length word.
+const header = 5
+
+// Violation is an error that the other side made against the protocol; the
+// session must end.
+type Violation struct{ What string }
+
+func (v *Violation) Error() string { return "protocol violation: " + v.What }
+
+func violation(format string, args ...any) error {
+	return &Violation{fmt.Sprintf(format, args...)}
+}
+
+// reader finds messages in a byte stream by their headers. One goroutine uses it.
+// Slices of buf it hands out are valid until the next fill.
+type reader struct {
+	src        io.Reader
+	buf        []byte
+	start, end int // buf[start:end] was read and not consumed
+}
+
+func newReader(src io.Reader) *reader { return &reader{src: src, buf: make([]byte, readBuffer)} }
+
+// rest is what was read and not consumed.
+func (r *reader) rest() []byte { return r.buf[r.start:r.end] }
+
+// fill reads until at least need bytes are there. Memory grows with what arrives,
+// not with what a header promises.
+func (r *reader) fill(need int) error {
+	for r.end-r.start < need {
+		if err := r.more(need); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// more makes one read call.
+func (r *reader) more(need int) error {
+	if r.start > 0 {
+		copy(r.buf, r.buf[r.start:r.end])
+		r.end -= r.start
+		r.start = 0
+	}
+	switch {
+	case r.end == len(r.buf):
+		bigger := make([]byte, min(2*len(r.buf), max(need, len(r.buf)+1)))
+		copy(bigger, r.buf[:r.end])
+		r.buf = bigger
+	case r.end == 0 && len(r.buf) > 4*readBuffer:
+		r.buf = make([]byte, readBuffer) // a large message is over: give its memory back
+	}
+	n, err := r.src.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	if err == io.EOF && r.end > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// peek gives kind and whole length (type byte included) of the message at the
+// start, once its header is there.
+func (r *reader) peek() (kind byte, total int, err error) {
+	if err := r.fill(header); err != nil {
+		return 0, 0, err
+	}
+	return head(r.rest())
+}
+
+func head(b []byte) (kind byte, total int, err error) {
+	n := binary.BigEndian.Uint32(b[1:header])
+	if n < 4 || n > maxServerFrame {
+		return 0, 0, violation("message %q announces a length of %d bytes", b[0], n)
+	}
+	return b[0], int(n) + 1, nil
+}
+
+// take consumes n bytes that are there.
+func (r *reader) take(n int) []byte {
+	b := r.buf[r.start : r.start+n]
+	r.start += n
+	return b
+}
+
+// complete reports whether a whole message waits in memory, so that reading it
+// needs no system call.
+func (r *reader) complete() bool {
+	if r.end-r.start < header {
+		return false
+	}
+	_, total, err := head(r.rest())
+	return err != nil || r.end-r.start >= total
+}
