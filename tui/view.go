@@ -75,7 +75,7 @@ func noteLines(note string, width int) []string {
 	var lines []string
 	for _, l := range strings.Split(clean(note), "\n") {
 		for ansi.StringWidth(l) > width {
-			cutAt := strings.LastIndex(ansi.Truncate(l, width-2, ""), " ")
+			cutAt := lastGap(ansi.Truncate(l, width-2, ""))
 			if cutAt <= 0 {
 				break // one long word: it is shown cut
 			}
@@ -85,6 +85,22 @@ func noteLines(note string, width int) []string {
 		lines = append(lines, l)
 	}
 	return lines
+}
+
+// lastGap is the place of the last space that a shell takes as one, or -1.
+func lastGap(l string) int {
+	at, quote := -1, byte(0)
+	for i := range len(l) {
+		switch c := l[i]; {
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		case c == quote:
+			quote = 0
+		case quote == 0 && c == ' ':
+			at = i
+		}
+	}
+	return at
 }
 
 func (m *model) emptyText() []string {
