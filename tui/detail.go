@@ -77,7 +77,9 @@ func (m *model) meta() []string {
 	if a.Session != "" {
 		by += m.theme.faint.Render(", session " + line(a.Session))
 	}
-	lines := []string{m.field("Asked by", by), m.field("Rule", line(a.Rule)), m.field("Because", line(a.Reason))}
+	lines := []string{m.field("Asked by", by)}
+	lines = append(lines, m.wrapped("Rule", line(a.Rule))...)
+	lines = append(lines, m.wrapped("Because", line(a.Reason))...)
 	lines = append(lines, m.field("Needs", m.needs(a)))
 	if a.Refusal != "" {
 		lines = append(lines, m.field("You", m.theme.warn.Render("cannot answer: "+line(a.Refusal))))
@@ -87,6 +89,21 @@ func (m *model) meta() []string {
 
 func (m *model) field(label, text string) string {
 	return " " + m.theme.label.Render(pad(label, labelWidth)) + text
+}
+
+// wrapped is a field that may need two lines; more are cut, for the statement's sake.
+func (m *model) wrapped(label, text string) []string {
+	rows := wrapCells(classifyAs(text, plain), m.width-labelWidth-2)
+	if len(rows) > 2 {
+		rows[1] = append(rows[1][:len(rows[1]):len(rows[1])], cell{'…', plain})
+		rows = rows[:2]
+	}
+	lines := make([]string, len(rows))
+	for i, r := range rows {
+		lines[i] = m.field(label, paint(r, &m.theme.sql))
+		label = ""
+	}
+	return lines
 }
 
 // needs is the progress of the quorum: a dot for each person, filled if they agreed.

@@ -46,7 +46,7 @@ func sample() State {
 			},
 			{
 				ID: "p9wzn", Who: "bo@example.com", WhoKind: "person", Connection: "orders", Session: "s3",
-				SQL: hostile, Rule: "unknown-effect", Reason: "what this would do cannot be told from its text",
+				SQL: hostile, Rule: "unknown-effect", Reason: "what this would do cannot be told from its text, so a second person looks at it first",
 				Needs: []Need{{Groups: []string{"dba"}, Count: 1}}, Refusal: "it is your own", Created: now.Add(-time.Second), Deadline: now.Add(time.Hour),
 			},
 		},
