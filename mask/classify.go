@@ -36,6 +36,7 @@ const (
 	plusShare   = 0.3 // of telephone numbers in international form
 	personShape = 0.8
 	personHits  = 0.22 // of the values have a word that the lists of names know
+	peopleHits  = 0.1  // the same in a table about people
 	freeText    = 40   // mean length from which a text with spaces is prose
 )
 
@@ -248,7 +249,7 @@ func (c *judge) contradicted() bool {
 // next row may hold anything. Nor is a text column of which too little was read.
 func (c *judge) rest() Finding {
 	switch {
-	case c.class == classDate && c.n >= 0:
+	case c.class == classDate:
 		return Finding{Clean: true, Confidence: 0.8, Evidence: "a date that its name does not tie to a birth"}
 	case c.class == classNetwork:
 		return c.found(IP, "whole", 0.8, "a network address tells where someone is")
@@ -258,10 +259,10 @@ func (c *judge) rest() Finding {
 		return Finding{Evidence: fmt.Sprintf("only %d values to judge by", c.n)}
 	case c.class == classInteger:
 		return Finding{Clean: true, Confidence: 0.9, Evidence: fmt.Sprintf("nothing personal in %d values", c.n)}
-	case c.class == classText && !c.prose():
+	case c.class == classText && !c.prose() && c.hits() == 0 && !c.maybeNames():
 		return Finding{Clean: true, Confidence: 0.85, Evidence: fmt.Sprintf("nothing personal in %d values", c.n)}
 	}
-	return Finding{Evidence: fmt.Sprintf("nothing found in %d values, but there may be in the next", c.n)}
+	return Finding{Evidence: fmt.Sprintf("nothing certain in %d values, but there may be in the next", c.n)}
 }
 
 func (c *judge) prose() bool {

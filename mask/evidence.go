@@ -158,7 +158,11 @@ func (c *judge) byNames() (Finding, bool) {
 	if c.class != classText || c.n < 5 || c.things || cancelled(c.in.Column) || float64(len(c.distinct)) < 0.3*n {
 		return Finding{}, false
 	}
-	if float64(c.shaped) < personShape*n || float64(c.listed) < personHits*n {
+	need := personHits
+	if c.people {
+		need = peopleHits
+	}
+	if float64(c.shaped) < personShape*n || float64(c.listed) < need*n {
 		return Finding{}, false
 	}
 	return c.found(Person, "whole", 0.75, fmt.Sprintf("%d of %d values are shaped like names, %d have a common name", c.shaped, c.n, c.listed)), true
@@ -167,6 +171,24 @@ func (c *judge) byNames() (Finding, bool) {
 func cancelled(column string) bool {
 	toks := tokens(column)
 	return len(toks) > 0 && cancels[toks[len(toks)-1]] && len(toks) > 1
+}
+
+// maybeNames says whether the values look like names that the lists do not know well
+// enough to say so.
+func (c *judge) maybeNames() bool {
+	n := float64(c.n)
+	return !c.things && c.listed > 0 && float64(c.shaped) >= personShape*n && c.spaced*2 > c.n && float64(len(c.distinct)) >= 0.3*n
+}
+
+// hits is how many detectors fired, however little that showed.
+func (c *judge) hits() (n int) {
+	for _, k := range c.whole {
+		n += k
+	}
+	for _, k := range c.embedded {
+		n += k
+	}
+	return n
 }
 
 // byParts finds personal data inside longer values.
