@@ -1,6 +1,7 @@
 package query
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +210,9 @@ func TestDoorOperatorBomb(t *testing.T) {
 }
 
 func TestDoorDeepWithoutParentheses(t *testing.T) {
+	if st := one(t, "DELETE FROM t WHERE "+strings.Repeat("NOT ", 4000)+"true"); !st.Has(NoWhere) {
+		t.Error("a condition too deep to read lets every row through unseen")
+	}
 	for _, sql := range []string{
 		"SELECT " + strings.Repeat("NOT ", 100_000) + "true",
 		"SELECT " + strings.Repeat("- ", 200_000) + "1",
@@ -232,6 +236,33 @@ func TestDoorLongCommentThenDrop(t *testing.T) {
 		t.Errorf("problem %q", st.Problem)
 	}
 	wantSigns(t, "/*"+strings.Repeat("x", 900_000)+"*/ DROP TABLE users", Drop, Destructive)
+}
+
+// Each step of a chain of joins sees all columns before it; neither time nor
+// memory may grow with their product.
+func TestDoorJoinBomb(t *testing.T) {
+	wide := make([]string, 500)
+	for i := range wide {
+		wide[i] = "c" + itoa(i)
+	}
+	s := newSchema(map[string][]string{"t": wide})
+	for _, sql := range []string{
+		"SELECT * FROM t t0" + strings.Repeat(" JOIN t x ON true", 2500),
+		"SELECT * FROM t t0" + strings.Repeat(" NATURAL JOIN t", 2500),
+		"SELECT " + strings.Repeat("t0,", 50_000) + "1 FROM t t0",
+		"SELECT " + strings.Repeat("c499,", 50_000) + "1 FROM t t0",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		st := Analyze(sql, s)[0]
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<30 {
+			t.Errorf("%.40q takes %d MiB", sql, used>>20)
+		}
+		if st.Kind != Select {
+			t.Errorf("%.40q is %q: %s", sql, st.Kind, st.Problem)
+		}
+	}
 }
 
 // Chains of stars double at each step; the analysis must stay bounded and answer.

@@ -56,13 +56,13 @@ type folder struct {
 	alone bool // no FROM or USING beside rel
 }
 
-// maxFold bounds the recursion; what lies deeper is taken to be decided by rows,
-// as it stands beside conditions already seen.
-const maxFold = 2000
+// maxFold bounds the recursion. What lies deeper counts as let through: a
+// condition nobody can read has not said which rows are meant.
+const maxFold = 200
 
 func (f folder) cond(n ast.Node, depth int) truth {
 	if depth > maxFold {
-		return byRow
+		return byText
 	}
 	n = bare(n)
 	switch n := n.(type) {

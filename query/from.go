@@ -119,6 +119,9 @@ func (r *resolver) columnsOf(rel *Relation) []column {
 	switch rel.Kind {
 	case View, MaterializedView:
 		out := r.view(rel)
+		if copies(rel) {
+			out = openOutput
+		}
 		for i, name := range rel.Columns {
 			cols[i].name = name
 			if !out.open && len(out.cols) == len(rel.Columns) {
@@ -132,10 +135,29 @@ func (r *resolver) columnsOf(rel *Relation) []column {
 	}
 	for i, name := range rel.Columns {
 		cols[i].name = name
-		cols[i].flow.direct.set(r.number(Ref{rel.Schema, rel.Name, name}))
-		cols[i].flow.unknown = rel.Kind != Table && rel.Kind != ForeignTable
+		at := r.number(Ref{rel.Schema, rel.Name, name})
+		if !r.spend(at / 64) {
+			cols[i].flow.unknown = true
+			continue
+		}
+		cols[i].flow.direct.set(at)
+		cols[i].flow.unknown = rel.Kind != Table && rel.Kind != ForeignTable || copies(rel)
 	}
 	return cols
+}
+
+// copies reports whether a catalogue's relation holds copies of what is in other
+// tables or of what others have written.
+func copies(rel *Relation) bool {
+	if rel.Schema != "pg_catalog" {
+		return false
+	}
+	switch rel.Name {
+	case "pg_statistic", "pg_statistic_ext_data", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs",
+		"pg_largeobject", "pg_stat_activity", "pg_prepared_statements", "pg_cursors", "pg_settings":
+		return true
+	}
+	return false
 }
 
 // view resolves a view's definition once; its conditions count at each use.
@@ -185,6 +207,9 @@ func (r *resolver) join(n *ast.JoinExpr, sc *scope, beside []*item) []*item {
 			j.unstable = true
 		}
 	}
+	if !r.spend(len(both) + len(lcols) + len(rcols)) {
+		return []*item{{cols: openOutput.cols, open: true}}
+	}
 	merged := r.using(n.Jointype, using, lcols, rcols)
 	j.cols = append(j.cols, merged...)
 	for _, cols := range [][]column{lcols, rcols} {
@@ -200,6 +225,8 @@ func (r *resolver) join(n *ast.JoinExpr, sc *scope, beside []*item) []*item {
 	for _, it := range both {
 		it.hidden = true
 	}
+	// A join inside this one can no longer be seen: its columns are in j.
+	both = slices.DeleteFunc(both, func(it *item) bool { return it.unnamed })
 	j.unnamed = true
 	if a := n.JoinUsingAlias; a != nil {
 		both = append(both, &item{name: a.AliasName, cols: merged, hidden: true})

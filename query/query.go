@@ -5,6 +5,8 @@
 // The package is pure: no I/O, no clock, no goroutines.
 package query
 
+import "strings"
+
 // Kind is the effect of a statement. The zero value is Unknown: nothing is
 // known about it, and it must be treated as the worst.
 type Kind string
@@ -132,8 +134,11 @@ const Star = "*"
 // returns its plan. ok is false if the result columns could not be worked out;
 // every one of them is then unknown.
 func (s *Statement) Results() (cols []Column, ok bool) {
+	if strings.HasPrefix(s.Tag, "EXPLAIN") {
+		return []Column{s.plan()}, true
+	}
 	switch s.Kind {
-	case Select, CopyTo, Explain, Show:
+	case Select, CopyTo, Show:
 		cols, ok = s.Output, s.Output != nil
 	case Insert, Update, Delete, Merge:
 		cols, ok = s.Returning, true
@@ -147,6 +152,12 @@ func (s *Statement) Results() (cols []Column, ok bool) {
 		}
 	}
 	return cols, ok
+}
+
+// plan is the one column of EXPLAIN. A plan shows constants, also those that an
+// immutable function made while planning; it shows no rows.
+func (s *Statement) plan() Column {
+	return Column{Name: "QUERY PLAN", Known: !s.Has(UnknownRoutine) && !s.Has(DynamicSQL) && !s.Has(ServerFile)}
 }
 
 // Has reports whether the statement, or the one inside it, shows sign.

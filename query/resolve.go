@@ -63,13 +63,15 @@ func (a *analysis) follow(n ast.Node) {
 	case *ast.CopyStmt:
 		r.copy(n)
 	case *ast.ExplainStmt:
-		r.plan()
+		st.Output = []Column{st.plan()}
 		return
 	case *ast.VariableShowStmt:
 		st.Output = []Column{{Name: st.SetName, Known: true}}
 		return
 	default:
-		st.Partial = st.Partial || st.Kind == Unknown
+		// ALTER TABLE … USING and generated columns move values inside a table.
+		_, alters := n.(*ast.AlterTableStmt)
+		st.Partial = st.Partial || st.Kind == Unknown || alters
 		return
 	}
 	r.finish()
@@ -218,24 +220,6 @@ func (r *resolver) copy(n *ast.CopyStmt) {
 	r.steer(n.WhereClause, &scope{items: []*item{it}})
 }
 
-// plan is the one column of EXPLAIN. A plan shows constants, also those that an
-// immutable function made while planning.
-func (r *resolver) plan() {
-	st := r.a.st
-	known := true
-	for _, s := range st.Signs {
-		known = known && s != UnknownRoutine && s != DynamicSQL && s != ServerFile
-	}
-	cols := []Column{{Name: "QUERY PLAN", Known: known}}
-	st.Output = nil
-	switch st.Kind {
-	case Insert, Update, Delete, Merge:
-		st.Returning = cols
-	default:
-		st.Output = cols
-	}
-}
-
 // enter counts a visit; it says no once a limit is passed.
 func (r *resolver) enter() bool {
 	r.steps++
@@ -247,6 +231,14 @@ func (r *resolver) enter() bool {
 }
 
 func (r *resolver) leave() { r.depth-- }
+
+// spend counts work that grows with columns rather than with the text.
+func (r *resolver) spend(n int) bool {
+	if r.steps += n; r.steps > maxSteps {
+		r.over = true
+	}
+	return !r.over
+}
 
 // steer adds what a condition reads to what steers the query.
 func (r *resolver) steer(n ast.Node, sc *scope) {

@@ -150,6 +150,7 @@ func (r *resolver) unqualified(name string, sc *scope) flow {
 			if it.hidden {
 				continue
 			}
+			r.spend(len(it.cols) / 16)
 			g, n := it.find(name)
 			found += n
 			f.add(g)
@@ -210,6 +211,9 @@ func (r *resolver) row(sc *scope, parts []string) flow {
 }
 
 func (r *resolver) wholeRow(it *item) flow {
+	if !r.spend(len(it.cols)) {
+		return unknownFlow
+	}
 	f := all(it.cols).through()
 	f.unknown = f.unknown || it.open || it.loose
 	return f
