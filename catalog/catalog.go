@@ -4,7 +4,13 @@
 // query.Schema. What is not in it is unknown, never assumed harmless.
 package catalog
 
-import "github.com/sluicehq/sluice/query"
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/sluicehq/sluice/query"
+)
 
 // Label is what is known of a column's content.
 type Label struct {
@@ -23,19 +29,297 @@ type Column struct {
 	TypeOID uint32 // base type
 	Comment string
 	Label   Label // zero until labelled: neither PII nor clean, so unknown
+
+	num int16 // attribute number: with the relation's OID it outlives renames
 }
 
 // Snapshot is the catalogue of one database at one moment. It is never changed
 // once published; a refresh makes a new one.
 type Snapshot struct {
 	Database  string
-	Version   uint64 // grows with every refresh that found a difference
+	Version   uint64 // grows with every refresh or labelling that found a difference
 	relations map[string][]*entry
 	harmless  map[string]bool
 	path      []string // search_path of a fresh session; nil means unknown
+	base      map[uint32]uint32
+	sum       uint64 // of the structure, to tell whether a refresh found a difference
 }
 
 type entry struct {
 	rel     query.Relation
 	columns []Column
+	oid     uint32
+	rows    float64  // the planner's estimate; below 0 if never counted
+	parents []uint32 // what it inherits from or is a partition of
+	system  bool     // labels are built in
+	stored  bool     // has rows of its own that may be sampled
+}
+
+// Lookup implements query.Schema. The search path being unknown, a name without a
+// schema may mean any relation of that name outside the schemas of temporary tables.
+func (s *Snapshot) Lookup(schema, name string) []*query.Relation {
+	if s == nil {
+		return nil
+	}
+	if schema == "" && s.path != nil {
+		return s.InPath(s.path).Lookup("", name)
+	}
+	var found []*query.Relation
+	for _, e := range s.relations[name] {
+		switch {
+		case schema == "" && isTemporary(e.rel.Schema):
+		case schema == "", schema == e.rel.Schema, schema == "pg_temp" && isTemporary(e.rel.Schema):
+			found = append(found, &e.rel)
+		}
+	}
+	return found
+}
+
+// Harmless implements query.Schema: every routine of that name is known to have no
+// effect beside its result and to read no tables.
+func (s *Snapshot) Harmless(schema, name string) bool {
+	if s == nil {
+		return false
+	}
+	return s.harmless[routineKey(schema, name)]
+}
+
+func routineKey(schema, name string) string {
+	if schema == "" {
+		return name
+	}
+	return schema + "\x00" + name
+}
+
+// InPath answers as a session does whose search_path is path, which must be
+// resolved: "$user" and pg_temp in it make the path unknown. pg_catalog comes first
+// unless the path names it. Temporary tables of the session are not known here.
+func (s *Snapshot) InPath(path []string) query.Schema {
+	if path == nil || slices.Contains(path, "$user") || slices.Contains(path, "pg_temp") {
+		return inPath{Snapshot: s}
+	}
+	if !slices.Contains(path, "pg_catalog") {
+		path = append([]string{"pg_catalog"}, path...)
+	}
+	return inPath{Snapshot: s, path: slices.Clone(path)}
+}
+
+type inPath struct {
+	*Snapshot
+	path []string
+}
+
+func (p inPath) Lookup(schema, name string) []*query.Relation {
+	if schema != "" || p.path == nil {
+		return p.anywhere(schema, name)
+	}
+	for _, dir := range p.path {
+		if found := p.Snapshot.Lookup(dir, name); len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+func (p inPath) anywhere(schema, name string) []*query.Relation {
+	if p.Snapshot == nil {
+		return nil
+	}
+	unknown := *p.Snapshot
+	unknown.path = nil
+	return unknown.Lookup(schema, name)
+}
+
+// Column finds one column.
+func (s *Snapshot) Column(schema, table, column string) (Column, bool) {
+	if s == nil {
+		return Column{}, false
+	}
+	for _, e := range s.relations[table] {
+		if e.rel.Schema != schema {
+			continue
+		}
+		for _, c := range e.columns {
+			if c.Name == column {
+				return c, true
+			}
+		}
+	}
+	return Column{}, false
+}
+
+// Label finds the label of one column. ok is false if the column is not in the
+// snapshot or has no label: it must then be treated as unknown.
+func (s *Snapshot) Label(ref query.Ref) (Label, bool) {
+	c, ok := s.Column(ref.Schema, ref.Table, ref.Column)
+	return c.Label, ok && c.Label != Label{}
+}
+
+// Columns are all columns, relations in order of schema and name, columns in order
+// of their attribute numbers.
+func (s *Snapshot) Columns() iter.Seq2[query.Ref, Column] {
+	return func(yield func(query.Ref, Column) bool) {
+		for _, e := range s.entries() {
+			for _, c := range e.columns {
+				if !yield(query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}, c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Relation is what a labeller must know of a relation beside its columns.
+type Relation struct {
+	Kind   query.RelationKind
+	Rows   float64 // the planner's estimate; below 0 if never counted
+	System bool    // part of PostgreSQL: its labels are built in
+}
+
+// Relation finds one relation.
+func (s *Snapshot) Relation(schema, table string) (Relation, bool) {
+	for _, e := range s.relations[table] {
+		if e.rel.Schema == schema {
+			return Relation{Kind: e.rel.Kind, Rows: e.rows, System: e.system}, true
+		}
+	}
+	return Relation{}, false
+}
+
+// BaseType resolves a domain to its base type, and citext to text, whose values
+// have the same form. A type that it does not know is returned as it is.
+func (s *Snapshot) BaseType(oid uint32) uint32 {
+	if b, ok := s.base[oid]; ok {
+		return b
+	}
+	return oid
+}
+
+// WithLabels is the snapshot with these labels in place of those it had. Built-in
+// labels stay. Personal data in a column of a table is personal data in the same
+// column of its partitions, children and parents.
+func (s *Snapshot) WithLabels(labels map[query.Ref]Label) *Snapshot {
+	next := s.copy()
+	for _, list := range next.relations {
+		for _, e := range list {
+			if e.system {
+				continue
+			}
+			for i := range e.columns {
+				c := &e.columns[i]
+				if l, ok := labels[query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}]; ok {
+					c.Label = l
+				}
+			}
+		}
+	}
+	next.shareLabels()
+	if !next.sameLabels(s) {
+		next.Version++
+	}
+	return next
+}
+
+// copy has columns of its own; everything else is shared, since nothing changes it.
+func (s *Snapshot) copy() *Snapshot {
+	next := *s
+	next.relations = make(map[string][]*entry, len(s.relations))
+	for name, list := range s.relations {
+		own := make([]*entry, len(list))
+		for i, e := range list {
+			x := *e
+			if !e.system {
+				x.columns = slices.Clone(e.columns)
+			}
+			own[i] = &x
+		}
+		next.relations[name] = own
+	}
+	return &next
+}
+
+func (s *Snapshot) sameLabels(other *Snapshot) bool {
+	for name, list := range s.relations {
+		for i, e := range list {
+			for j, c := range e.columns {
+				if c.Label != other.relations[name][i].columns[j].Label {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// shareLabels spreads personal data along inheritance, up and then down, so that
+// siblings share it too.
+func (s *Snapshot) shareLabels() {
+	byOID := map[uint32]*entry{}
+	var heirs []*entry
+	for _, list := range s.relations {
+		for _, e := range list {
+			byOID[e.oid] = e
+			if len(e.parents) > 0 {
+				heirs = append(heirs, e)
+			}
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, e := range heirs {
+			for _, oid := range e.parents {
+				if p := byOID[oid]; p != nil {
+					changed = spread(e, p) || changed
+					changed = spread(p, e) || changed
+				}
+			}
+		}
+	}
+}
+
+func spread(from, to *entry) (changed bool) {
+	for _, c := range from.columns {
+		for i := range to.columns {
+			x := &to.columns[i]
+			if x.Name != c.Name || x.Label.PII == c.Label.PII && x.Label.Clean == c.Label.Clean {
+				continue
+			}
+			if c.Label.PII || (x.Label.Clean && !c.Label.Clean) { // personal wins over unknown, unknown over clean
+				x.Label = c.Label
+				changed = true
+			}
+		}
+	}
+	return changed
+}
+
+func (s *Snapshot) entries() []*entry {
+	var all []*entry
+	for _, list := range s.relations {
+		all = append(all, list...)
+	}
+	slices.SortFunc(all, func(a, b *entry) int {
+		if a.rel.Schema != b.rel.Schema {
+			if a.rel.Schema < b.rel.Schema {
+				return -1
+			}
+			return 1
+		}
+		if a.rel.Name < b.rel.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Schemas are the names of the schemas that hold relations.
+func (s *Snapshot) Schemas() []string {
+	seen := map[string]bool{}
+	for _, list := range s.relations {
+		for _, e := range list {
+			seen[e.rel.Schema] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }

@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const routinesSQL = `
+select n.nspname, p.proname, p.provolatile::text, l.lanname, p.prosecdef or p.proconfig is not null, p.prokind::text,
+       case when l.lanname = 'sql' then p.prosrc else '' end
+from pg_catalog.pg_proc p
+join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+join pg_catalog.pg_language l on l.oid = p.prolang`
+
+type routine struct {
+	schema, name, body string
+	volatility         string // i, s or v
+	language           string
+	special            bool // SECURITY DEFINER, or settings of its own
+	kind               string
+}
+
+// loadRoutines finds which names are harmless. A name is harmless only if all
+// routines that it can mean are: which of them is called depends on argument types
+// and on the search path.
+func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, routinesSQL)
+	if err != nil {
+		return fmt.Errorf("read routines: %w", err)
+	}
+	var all []routine
+	var r routine
+	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body}, func() error {
+		all = append(all, r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read routines: %w", err)
+	}
+	s.harmless = make(map[string]bool, 2*len(all))
+	note := func(r routine, ok bool) {
+		for _, key := range []string{routineKey("", r.name), routineKey(r.schema, r.name)} {
+			was, known := s.harmless[key]
+			s.harmless[key] = ok && (was || !known)
+		}
+	}
+	for _, r := range all {
+		if isSystem(r.schema) {
+			note(r, builtInHarmless(r))
+		}
+	}
+	for _, r := range all { // after the built-in ones, which their bodies may call
+		if !isSystem(r.schema) {
+			note(r, s.userHarmless(r))
+		}
+	}
+	return nil
+}
+
+// builtInHarmless trusts PostgreSQL's own marks for its own functions, but for those
+// that read tables, files or what other sessions do, which "stable" allows.
+func builtInHarmless(r routine) bool {
+	if r.kind == "p" || dangerous[r.name] {
+		return false
+	}
+	for _, p := range dangerousPrefixes {
+		if strings.HasPrefix(r.name, p) {
+			return false
+		}
+	}
+	return r.volatility == "i" || r.volatility == "s" || volatileHarmless[r.name]
+}
+
+// userHarmless is strict, because the marks on a user's function are a promise of
+// its author that the server does not keep: a STABLE function may read personal
+// data, and an IMMUTABLE one may call another that writes. Only an IMMUTABLE
+// function in plain SQL passes, without rights or settings of its own, whose body
+// reads no table and calls nothing but built-in functions that are harmless.
+func (s *Snapshot) userHarmless(r routine) bool {
+	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && s.plainBody(r.body)
+}
+
+func (s *Snapshot) plainBody(body string) bool {
+	if strings.ContainsAny(body, "\"\\;$") && strings.ContainsAny(strings.TrimRight(body, "; \n\t"), "\"\\;") {
+		return false
+	}
+	if strings.Contains(body, "--") || strings.Contains(body, "/*") {
+		return false
+	}
+	body = strings.ToLower(withoutStrings(body))
+	for i := 0; i < len(body); {
+		if !isWordByte(body[i]) {
+			i++
+			continue
+		}
+		start := i
+		for i < len(body) && isWordByte(body[i]) {
+			i++
+		}
+		word := body[start:i]
+		if readsTables[word] {
+			return false
+		}
+		next := strings.TrimLeft(body[i:], " \t\r\n")
+		if strings.HasPrefix(next, "(") && !sqlWords[word] && !s.harmless[routineKey("pg_catalog", word)] {
+			return false
+		}
+	}
+	return true
+}
+
+func withoutStrings(s string) string {
+	var b strings.Builder
+	in := false
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\'' {
+			in = !in
+			b.WriteByte(' ')
+		} else if !in {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func isWordByte(c byte) bool {
+	return c == '_' || c >= 0x80 || c-'0' < 10 || (c|0x20)-'a' < 26
+}
+
+// sqlWords may stand before a parenthesis without being a function.
+var sqlWords = words(`select case when then else and or not in any all some coalesce greatest least nullif
+	cast row array values as is between like ilike varchar char numeric decimal returning return over filter distinct`)
+
+// readsTables are words without which a body reads no table and writes nothing.
+var readsTables = words(`from table join into insert update delete merge copy call execute perform do with truncate
+	create drop alter grant revoke lock notify listen set reset`)
+
+// dangerous are built-in functions that read tables by name, texts of statements,
+// statistics, files or memory of others, or that act on the server.
+var dangerous = words(`query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema
+	table_to_xml table_to_xmlschema table_to_xml_and_xmlschema schema_to_xml schema_to_xmlschema
+	schema_to_xml_and_xmlschema database_to_xml database_to_xmlschema database_to_xml_and_xmlschema
+	ts_stat ts_rewrite set_config pg_terminate_backend pg_cancel_backend pg_reload_conf pg_rotate_logfile pg_promote
+	pg_logical_emit_message pg_notify pg_stat_get_activity pg_stat_get_backend_activity pg_mcv_list_items
+	pg_stat_get_backend_client_addr pg_stat_file pg_cursor pg_prepared_statement pg_import_system_collations
+	pg_get_multixact_members pg_switch_wal pg_create_restore_point pg_hba_file_rules pg_ident_file_mappings
+	pg_show_all_file_settings pg_get_backend_memory_contexts pg_log_backend_memory_contexts pg_stat_get_wal_receiver
+	pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup pg_export_snapshot
+	setval loread lowrite lo currtid currtid2 get_raw_page heap_page_items binary_upgrade`)
+
+var dangerousPrefixes = []string{
+	"pg_read_", "pg_ls_", "lo_", "dblink", "pg_logical_", "pg_replication_", "pg_create_", "pg_drop_", "pg_copy_",
+	"pg_advisory_", "pg_try_advisory_", "pg_stat_reset", "binary_upgrade_", "pg_wal_replay_", "pg_file_", "pg_clear_",
+	"pg_restore_", "brin_", "gin_clean_", "plpgsql_", "RI_FKey_",
+}
+
+// volatileHarmless are built-in functions marked volatile because their results
+// change, not because they do anything that outlives the statement. nextval moves a
+// sequence, which every default does.
+var volatileHarmless = words(`random random_normal setseed clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7
+	pg_sleep pg_sleep_for pg_sleep_until nextval currval lastval pg_relation_size pg_total_relation_size pg_table_size
+	pg_indexes_size pg_database_size pg_tablespace_size pg_is_in_recovery pg_last_wal_receive_lsn
+	pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_current_wal_lsn pg_current_wal_insert_lsn
+	pg_current_wal_flush_lsn pg_is_wal_replay_paused pg_partition_tree pg_partition_ancestors pg_relation_filenode
+	pg_relation_filepath pg_lock_status pg_blocking_pids pg_safe_snapshot_blocking_pids pg_get_sequence_data
+	pg_isolation_test_session_is_blocked pg_my_temp_schema pg_notification_queue_usage pg_sequence_last_value
+	pg_get_publication_tables pg_timezone_abbrevs pg_available_extensions pg_available_extension_versions
+	pg_extension_update_paths pg_jit_available pg_current_logfile txid_current pg_current_xact_id
+	pg_collation_actual_version pg_database_collation_actual_version pg_config pg_show_replication_origin_status`)
+
+func words(s string) map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(s) {
+		m[w] = true
+	}
+	return m
+}

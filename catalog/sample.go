@@ -1,0 +1,209 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehq/sluice/query"
+)
+
+// Budget bounds what Sample reads. Zero fields mean the defaults.
+type Budget struct {
+	Tables int // tables read beyond what the statistics hold; default 500
+	Rows   int // rows read of each; default 200
+	Values int // values kept of each column; default 200
+}
+
+// A value longer than this says no more about its column.
+const sampleBytes = 2000
+
+// Timeouts of the reading of one table: a sample must not wait for others' locks or
+// hold up anyone.
+const (
+	tableTimeout = "500ms"
+	lockTimeout  = "50ms"
+	statsTimeout = "30s" // one query for all statistics
+)
+
+func (b Budget) orDefault() Budget {
+	if b.Tables == 0 {
+		b.Tables = 500
+	}
+	if b.Rows == 0 {
+		b.Rows = 200
+	}
+	if b.Values == 0 {
+		b.Values = 200
+	}
+	return b
+}
+
+// Sample reads values of columns as text, as evidence for labels: first what
+// ANALYZE has already collected, then a few rows of the tables that it has no
+// values of. It only reads. A table that cannot be read is left out; the error then
+// says which, joined with others, and the samples are good nevertheless. Foreign
+// tables and views are not read: that would run things elsewhere.
+func Sample(ctx context.Context, conn *pgx.Conn, snap *Snapshot, budget Budget) (map[query.Ref][]string, error) {
+	budget = budget.orDefault()
+	samples := map[query.Ref][]string{}
+	var problems []error
+	if err := sampleStatistics(ctx, conn, snap, budget, samples); err != nil {
+		problems = append(problems, err)
+	}
+	left := budget.Tables
+	for _, e := range snap.entries() {
+		if err := ctx.Err(); err != nil {
+			return samples, errors.Join(append(problems, err)...)
+		}
+		columns := e.unsampled(samples, min(enoughValues, budget.Values))
+		if len(columns) == 0 {
+			continue
+		}
+		if left == 0 {
+			break
+		}
+		left--
+		if err := sampleTable(ctx, conn, e, columns, budget, samples); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return samples, errors.Join(problems...)
+}
+
+const statisticsSQL = `
+select schemaname, tablename, attname,
+       coalesce(most_common_vals::text::text[], '{}'), coalesce(histogram_bounds::text::text[], '{}')
+from pg_catalog.pg_stats
+where schemaname not in ('pg_catalog', 'information_schema') and schemaname !~ '^pg_(toast|temp)'
+order by inherited`
+
+func sampleStatistics(ctx context.Context, conn *pgx.Conn, snap *Snapshot, budget Budget, samples map[query.Ref][]string) error {
+	return inReadOnly(ctx, conn, statsTimeout, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, statisticsSQL)
+		if err != nil {
+			return fmt.Errorf("read statistics: %w", err)
+		}
+		var ref query.Ref
+		var common, bounds []*string
+		_, err = pgx.ForEachRow(rows, []any{&ref.Schema, &ref.Table, &ref.Column, &common, &bounds}, func() error {
+			c, ok := snap.Column(ref.Schema, ref.Table, ref.Column)
+			if !ok || !worthReading(c.TypeOID) {
+				return nil
+			}
+			for _, v := range slices.Concat(common, bounds) {
+				if v != nil && len(samples[ref]) < budget.Values {
+					samples[ref] = append(samples[ref], cut(*v))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read statistics: %w", err)
+		}
+		return nil
+	})
+}
+
+// enoughValues from the statistics make a reading of the table unnecessary.
+const enoughValues = 20
+
+// unsampled are the columns of a table that are worth reading and of which the
+// statistics had too few values to judge.
+func (e *entry) unsampled(samples map[query.Ref][]string, enough int) []Column {
+	if !e.stored || e.system || isTemporary(e.rel.Schema) {
+		return nil
+	}
+	var out []Column
+	for _, c := range e.columns {
+		ref := query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}
+		if worthReading(c.TypeOID) && len(samples[ref]) < enough {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// worthReading leaves out types that hold nothing personal by themselves.
+func worthReading(oid uint32) bool {
+	switch oid {
+	case 16, 17, 18, 21, 26, 28, 29, 700, 701, 790, 1083, 1114, 1184, 1186, 1266, 2950, 3614, 3615:
+		return false
+	}
+	return true
+}
+
+func sampleTable(ctx context.Context, conn *pgx.Conn, e *entry, columns []Column, budget Budget, samples map[query.Ref][]string) error {
+	return inReadOnly(ctx, conn, tableTimeout, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sampleSQL(e, columns, budget.Rows))
+		if err != nil {
+			return fmt.Errorf("sample %s.%s: %w", e.rel.Schema, e.rel.Name, err)
+		}
+		defer rows.Close()
+		read := make([][]string, len(columns))
+		for rows.Next() {
+			for i, raw := range rows.RawValues() {
+				if raw != nil && len(read[i]) < budget.Values {
+					read[i] = append(read[i], string(raw))
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("sample %s.%s: %w", e.rel.Schema, e.rel.Name, err)
+		}
+		for i, c := range columns {
+			ref := query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}
+			if len(read[i]) > len(samples[ref]) {
+				samples[ref] = read[i]
+			}
+		}
+		return nil
+	})
+}
+
+// bigTable is the number of rows from which whole pages are picked at random, so
+// that the sample is not all from the oldest rows.
+const bigTable = 10_000
+
+func sampleSQL(e *entry, columns []Column, rows int) string {
+	var b strings.Builder
+	b.WriteString("select ")
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "pg_catalog.left(%s::pg_catalog.text, %d)", pgx.Identifier{c.Name}.Sanitize(), sampleBytes)
+	}
+	fmt.Fprintf(&b, " from only %s", pgx.Identifier{e.rel.Schema, e.rel.Name}.Sanitize())
+	if e.rows >= bigTable {
+		// Ten times what is needed: pages differ in how full they are.
+		fmt.Fprintf(&b, " tablesample system (%.6f)", min(100, float64(rows)*1000/e.rows))
+	}
+	fmt.Fprintf(&b, " limit %d", rows)
+	return b.String()
+}
+
+// inReadOnly runs f in a transaction of its own that cannot write and ends soon.
+func inReadOnly(ctx context.Context, conn *pgx.Conn, timeout string, f func(pgx.Tx) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("begin a sample: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	_, err = tx.Exec(ctx, "set local statement_timeout = '"+timeout+"'; set local lock_timeout = '"+lockTimeout+"'")
+	if err != nil {
+		return fmt.Errorf("limit the time of a sample: %w", err)
+	}
+	return f(tx)
+}
+
+func cut(s string) string {
+	if len(s) > sampleBytes {
+		return s[:sampleBytes]
+	}
+	return s
+}
