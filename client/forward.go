@@ -36,10 +36,11 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer ln.Close()
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// On the derived context, so that it is seen to have ended when ln is closed.
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
 	room := make(chan struct{}, maxLocal)
 	for {
 		local, err := ln.Accept()

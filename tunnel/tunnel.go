@@ -106,10 +106,11 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx con
 	}
 	defer s.wg.Wait()
 	defer ln.Close()
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// On the derived context, so that accept sees it ended when ln is closed.
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
 	return s.accept(ctx, ln)
 }
 
@@ -139,7 +140,7 @@ type server struct {
 	sessions   chan struct{} // one token per session with a certificate
 }
 
-// accept does nothing but accept. A temporary error (no file descriptors left)
+// accept does nothing that could wait for a peer. A temporary error (no file descriptors left)
 // is waited out, because ending would cut off everybody.
 func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	const first, longest = 5 * time.Millisecond, time.Second
@@ -149,7 +150,8 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 		switch {
 		case err == nil:
 			wait = first
-			s.wg.Go(func() { s.serveConn(ctx, conn) })
+			leave := s.handshakes.enter(conn) // here, so that the oldest is the first to have come
+			s.wg.Go(func() { s.serveConn(ctx, conn, leave) })
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -166,10 +168,12 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-// serveConn takes one TCP connection from its handshake to its end.
-func (s *server) serveConn(ctx context.Context, raw net.Conn) {
+// serveConn takes one TCP connection from its handshake to its end, and calls
+// shaken when the handshake is over.
+func (s *server) serveConn(ctx context.Context, raw net.Conn, shaken func()) {
 	defer raw.Close()
 	conn, err := s.shake(ctx, raw)
+	shaken()
 	if err != nil {
 		// Scanners and broken clients: worth a line only to whoever looks for it.
 		s.cfg.Log.Debug("handshake", "from", raw.RemoteAddr().String(), "error", err)
@@ -199,8 +203,6 @@ func (s *server) serveConn(ctx context.Context, raw net.Conn) {
 
 // shake runs the TLS handshake within its time and checks what it agreed on.
 func (s *server) shake(ctx context.Context, raw net.Conn) (*joined, error) {
-	leave := s.handshakes.enter(raw)
-	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Handshake)
 	defer cancel()
 	under := &buffered{Conn: raw}
