@@ -139,6 +139,7 @@ create function public.wipe() returns int volatile language plpgsql as 'begin de
 create function public.calls_wipe() returns int immutable language sql as 'select public.wipe()';
 create function public.definer(x int) returns int immutable language sql security definer as 'select x';
 create function public.lower(x int) returns int volatile language plpgsql as 'begin return x; end';
+create function public.calls_shadow() returns int immutable language sql as 'select lower(1)';
 create procedure public.proc() language sql as 'select 1';
 create function public.comment() returns int immutable language sql as 'select 1 /* '' */ + 1';
 `), nil)
@@ -147,7 +148,7 @@ create function public.comment() returns int immutable language sql as 'select 1
 		"pg_get_viewdef": true, "pg_table_is_visible": true, "array_agg": true, "json_agg": true, "gen_random_uuid": true,
 		"public.double": true, "double": true, "shout": true, "pg_catalog.lower": true,
 
-		"peek": false, "peek_lying": false, "peek_sql": false, "by_table": false, "wipe": false, "calls_wipe": false,
+		"peek": false, "peek_lying": false, "peek_sql": false, "by_table": false, "wipe": false, "calls_wipe": false, "calls_shadow": false,
 		"definer": false, "proc": false, "comment": false, "no_such_function": false,
 		"lower":        false, // one of the two that it may mean is not known
 		"pg_read_file": false, "pg_ls_dir": false, "lo_import": false, "lo_get": false, "pg_terminate_backend": false,

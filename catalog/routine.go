@@ -47,14 +47,17 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 			s.harmless[key] = ok && (was || !known)
 		}
 	}
+	users := map[string]bool{}
 	for _, r := range all {
-		if isSystem(r.schema) {
-			note(r, builtInHarmless(r))
+		if !isSystem(r.schema) {
+			users[r.name] = true
+			continue
 		}
+		note(r, builtInHarmless(r))
 	}
 	for _, r := range all { // after the built-in ones, which their bodies may call
 		if !isSystem(r.schema) {
-			note(r, s.userHarmless(r))
+			note(r, s.userHarmless(r, users))
 		}
 	}
 	return nil
@@ -79,18 +82,22 @@ func builtInHarmless(r routine) bool {
 // data, and an IMMUTABLE one may call another that writes. Only an IMMUTABLE
 // function in plain SQL passes, without rights or settings of its own, whose body
 // reads no table and calls nothing but built-in functions that are harmless.
-func (s *Snapshot) userHarmless(r routine) bool {
-	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && s.plainBody(r.body)
+func (s *Snapshot) userHarmless(r routine, users map[string]bool) bool {
+	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && s.plainBody(r.body, users)
 }
 
-func (s *Snapshot) plainBody(body string) bool {
-	if strings.ContainsAny(body, "\"\\;$") && strings.ContainsAny(strings.TrimRight(body, "; \n\t"), "\"\\;") {
-		return false
-	}
-	if strings.Contains(body, "--") || strings.Contains(body, "/*") {
+// plainBody reads the body as words. users are the names of all routines that are
+// not built in: a call of such a name may mean one of them.
+func (s *Snapshot) plainBody(body string, users map[string]bool) bool {
+	body = strings.TrimRight(body, "; \n\t")
+	if strings.ContainsAny(body, "\"\\;") || strings.Contains(body, "--") || strings.Contains(body, "/*") {
 		return false
 	}
 	body = strings.ToLower(withoutStrings(body))
+	// Operators are functions too; beside these, they are likely to be a user's.
+	if strings.ContainsAny(strings.NewReplacer("||", "", "!=", "").Replace(body), "@#&~^!?`|") {
+		return false
+	}
 	for i := 0; i < len(body); {
 		if !isWordByte(body[i]) {
 			i++
@@ -105,7 +112,7 @@ func (s *Snapshot) plainBody(body string) bool {
 			return false
 		}
 		next := strings.TrimLeft(body[i:], " \t\r\n")
-		if strings.HasPrefix(next, "(") && !sqlWords[word] && !s.harmless[routineKey("pg_catalog", word)] {
+		if strings.HasPrefix(next, "(") && !sqlWords[word] && (users[word] || !s.harmless[routineKey("pg_catalog", word)]) {
 			return false
 		}
 	}
