@@ -43,7 +43,7 @@ func plainText(n ast.Node) (string, bool) {
 	case *ast.A_Const:
 		return plainText(v.Val)
 	case *ast.TypeName:
-		return strings.ToLower(lastField(v.Names)), v.Names != nil
+		return strings.ToLower(lastName(v.Names)), v.Names != nil
 	}
 	return "", false
 }

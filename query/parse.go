@@ -32,13 +32,8 @@ func parse(sql string) (list []parsed, problem string) {
 	}
 	pieces := cut(sql)
 	if len(pieces) != len(nodes) {
-		// The cut is for people and statistics; when it is in doubt each
-		// statement is shown with the whole message.
-		whole := piece{text: strings.TrimSpace(sql), fingerprint: Fingerprint(sql)}
-		pieces = make([]piece, len(nodes))
-		for i := range pieces {
-			pieces[i] = whole
-		}
+		// What a statement is shown, recorded and approved as must be its own text.
+		return nil, "statement not understood: its parts cannot be told apart"
 	}
 	for i, n := range nodes {
 		if n == nil {
