@@ -50,7 +50,7 @@ func figureAt(n ast.Node, depth int) (name string, strength int) {
 		return "case", 1
 	case *ast.SubLink:
 		return figureSubLink(n, depth)
-	case *ast.A_ArrayExpr:
+	case *ast.A_ArrayExpr, *ast.ArrayExpr:
 		return "array", 2
 	case *ast.RowExpr:
 		return "row", 2

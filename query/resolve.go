@@ -67,6 +67,9 @@ func (a *analysis) follow(n ast.Node) {
 		return
 	case *ast.VariableShowStmt:
 		st.Output = []Column{{Name: st.SetName, Known: true}}
+		if st.SetName == "all" {
+			st.Output = []Column{{Name: "name", Known: true}, {Name: "setting", Known: true}, {Name: "description", Known: true}}
+		}
 		return
 	default:
 		// ALTER TABLE … USING and generated columns move values inside a table.
