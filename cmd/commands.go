@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // commands are all commands, in the order help shows them.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.demoCommand(),
 		a.devCommand(),
 		a.gatewayCommand(),
 		a.versionCommand(),

@@ -76,6 +76,7 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 		return nil, err
 	}
 	if cfg.oidc != nil {
+		cfg.oidc.Now = a.now
 		if gc.Provider, err = identity.NewProvider(ctx, *cfg.oidc); err != nil {
 			return nil, tell(exitError, "check oidc.issuer, and that the gateway may reach it", "the identity provider cannot be used: %v", err)
 		}
