@@ -217,10 +217,7 @@ func (w *demoWorld) logIn(ctx context.Context) error {
 		gw   **client.Gateway
 	}{{ada, &w.ada}, {grace, &w.grace}} {
 		store := client.NewStore(filepath.Join(w.dir, p.user.Email), w.a.now)
-		_, err := client.Login(ctx, client.LoginOptions{
-			Gateway: w.gateway, Store: store, OpenBrowser: w.idp.SignIn(p.user.Email), Out: io.Discard, Trust: w.house.recognise,
-		})
-		if err != nil {
+		if err := w.logInAs(ctx, store, p.user); err != nil {
 			return fmt.Errorf("log %s in: %w", p.user.Name, err)
 		}
 		gw, err := client.Open(ctx, store, w.gateway)
@@ -230,6 +227,29 @@ func (w *demoWorld) logIn(ctx context.Context) error {
 		*p.gw = gw
 		w.onEnd(gw.Close)
 	}
+	return nil
+}
+
+// logInAs is one login. The played browser stays open until the login is over, as a
+// real one does, and if it fails the login need not wait for it.
+func (w *demoWorld) logInAs(ctx context.Context, store *client.Store, user demo.User) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	open := func(url string) error {
+		go func() {
+			defer close(done)
+			if err := w.idp.SignIn(user.Email)(url); err != nil {
+				cancel(err)
+			}
+		}()
+		return nil
+	}
+	_, err := client.Login(ctx, client.LoginOptions{Gateway: w.gateway, Store: store, OpenBrowser: open, Out: io.Discard, Trust: w.house.recognise})
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	<-done
 	return nil
 }
 
