@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
@@ -15,27 +16,62 @@ import (
 // into what the screen shows, and intents into calls.
 type board struct{ gw *client.Gateway }
 
-// Watch implements tui.Backend. Sessions are asked for with each change of the asks.
+// sessionsEvery is how often the list of sessions is asked for: people watch it, and
+// nothing hangs on it.
+const sessionsEvery = 2 * time.Second
+
+// Watch implements tui.Backend. Asks are shown as they change, sessions every two
+// seconds.
 func (b board) Watch(ctx context.Context, show func(tui.State)) error {
-	return b.gw.Watch(ctx, api.AsksWatchPath, func(line []byte) error {
-		var asks []api.Ask
-		if err := json.Unmarshal(line, &asks); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed := make(chan []api.Ask)
+	lost := make(chan error, 1) // one result, read below
+	go func() {
+		lost <- b.gw.Watch(ctx, api.AsksWatchPath, func(line []byte) error {
+			var asks []api.Ask
+			if err := json.Unmarshal(line, &asks); err != nil {
+				return err
+			}
+			select {
+			case changed <- asks:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	tick := time.NewTicker(sessionsEvery)
+	defer tick.Stop()
+	var asks []api.Ask
+	for {
+		select {
+		case asks = <-changed:
+		case <-tick.C:
+		case err := <-lost:
 			return err
 		}
-		var sessions []api.Session
-		if err := b.gw.Call(ctx, http.MethodGet, api.SessionsPath, nil, &sessions); err != nil {
+		if err := b.show(ctx, asks, show); err != nil {
+			cancel()
+			<-lost
 			return err
 		}
-		state := tui.State{Me: b.gw.Identity.Name()}
-		for _, a := range asks {
-			state.Asks = append(state.Asks, b.ask(a))
-		}
-		for _, s := range sessions {
-			state.Sessions = append(state.Sessions, boardSession(s))
-		}
-		show(state)
-		return nil
-	})
+	}
+}
+
+func (b board) show(ctx context.Context, asks []api.Ask, show func(tui.State)) error {
+	var sessions []api.Session
+	if err := b.gw.Call(ctx, http.MethodGet, api.SessionsPath, nil, &sessions); err != nil {
+		return err
+	}
+	state := tui.State{Me: b.gw.Identity.Name()}
+	for _, a := range asks {
+		state.Asks = append(state.Asks, b.ask(a))
+	}
+	for _, s := range sessions {
+		state.Sessions = append(state.Sessions, boardSession(s))
+	}
+	show(state)
+	return nil
 }
 
 // Decide implements tui.Backend.

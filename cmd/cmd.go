@@ -55,7 +55,7 @@ func (e exitStatus) Error() string { return fmt.Sprintf("the command ended with 
 
 // Main runs the command line and returns the exit code.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	a.terminal = isTerminal(os.Stdin) && isTerminal(os.Stdout)

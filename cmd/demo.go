@@ -66,8 +66,8 @@ type demoWorld struct {
 	idp     *demo.IDP
 	house   *house
 	gateway string // address
-	port    int
-	url     string // what psql is given
+	url     string // what drivers are given
+	psql    string // a line to paste
 
 	ada, grace *client.Gateway
 	ends       []func() error
@@ -86,8 +86,8 @@ func (a *app) demo(ctx context.Context, tour bool) (err error) {
 	if tour {
 		return a.tour(ctx, w)
 	}
-	note := fmt.Sprintf("Ada's line, for another terminal:  psql '%s'", w.url)
-	fmt.Fprintf(a.err, "\nYou are %s (dba) here. In another terminal, be %s:\n\n  psql '%s'\n\n", grace.Name, ada.Name, w.url)
+	note := fmt.Sprintf("You are Grace (dba) here. To be Ada (engineering), paste this in another terminal:\n%s", w.psql)
+	fmt.Fprintf(a.err, "\n%s\n\n", note)
 	return tui.Run(ctx, board{w.grace}, a.in, a.out, tui.Options{Note: note})
 }
 
@@ -268,7 +268,8 @@ func (w *demoWorld) openPort(ctx context.Context) error {
 	}
 	password, verifier := client.NewPassword()
 	u := url.URL{Scheme: "postgres", User: url.UserPassword("ada", password), Host: ln.Addr().String(), Path: "/shop", RawQuery: "sslmode=disable"}
-	w.url, w.port = u.String(), ln.Addr().(*net.TCPAddr).Port
+	w.url = u.String()
+	w.psql = fmt.Sprintf("PGPASSWORD=%s psql -h 127.0.0.1 -p %d -U ada shop", password, ln.Addr().(*net.TCPAddr).Port)
 	forwarding, stop := context.WithCancel(ctx)
 	done := make(chan error, 1) // one result, read at the end
 	go func() {
