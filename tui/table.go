@@ -9,7 +9,8 @@ import (
 
 // Widths of the columns that do not grow.
 const (
-	idWidth   = 7
+	askWidth  = 7  // an ask's id is short, because people type it
+	sessWidth = 16 // a session's is not
 	kindWidth = 12
 	timeWidth = 8
 )
@@ -24,21 +25,21 @@ func (m *model) table() []string {
 	var rows []string
 	at := 0
 	if m.onSessions {
-		head = pad("ID", idWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("DOING", kindWidth) + padLeft("OPEN", timeWidth)
+		head = pad("ID", sessWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("DOING", kindWidth) + padLeft("OPEN", timeWidth)
 		for i, s := range m.state.Sessions {
 			if s.ID == m.session {
 				at = i
 			}
-			rows = append(rows, m.row(s.ID == m.session, pad(line(s.ID), idWidth)+pad(caller(s.Who, s.WhoKind), who)+
+			rows = append(rows, m.row(s.ID == m.session, pad(line(s.ID), sessWidth)+pad(caller(s.Who, s.WhoKind), who)+
 				pad(line(s.Connection), conn)+pad(line(s.Doing), kindWidth), m.since(s.Since)))
 		}
 	} else {
-		head = pad("ID", idWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("STATEMENT", kindWidth) + padLeft("WAITED", timeWidth) + padLeft("LEFT", timeWidth)
+		head = pad("ID", askWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("STATEMENT", kindWidth) + padLeft("WAITED", timeWidth) + padLeft("LEFT", timeWidth)
 		for i, a := range m.state.Asks {
 			if a.ID == m.ask {
 				at = i
 			}
-			rows = append(rows, m.row(a.ID == m.ask, pad(line(a.ID), idWidth)+pad(caller(a.Who, a.WhoKind), who)+
+			rows = append(rows, m.row(a.ID == m.ask, pad(line(a.ID), askWidth)+pad(caller(a.Who, a.WhoKind), who)+
 				pad(line(a.Connection), conn)+pad(statementKind(a.Kind), kindWidth), m.since(a.Created)+m.left(a.Deadline)))
 		}
 	}
@@ -59,9 +60,11 @@ func (m *model) listHeight() int {
 
 // growing are the widths of the two columns that share what is left.
 func (m *model) growing() (who, conn int) {
-	rest := m.width - 2 - idWidth - kindWidth - timeWidth - 1
-	if !m.onSessions {
-		rest -= timeWidth
+	rest := m.width - 2 - kindWidth - timeWidth - 1
+	if m.onSessions {
+		rest -= sessWidth
+	} else {
+		rest -= askWidth + timeWidth
 	}
 	who = max(8, rest*3/5)
 	return who, max(6, rest-who)
