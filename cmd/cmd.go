@@ -92,10 +92,27 @@ keeps a record that cannot be changed unseen.
 Exit codes: 0 ok, 1 error, 2 usage, 3 refused by policy, 4 held and not approved
 in time, 5 not logged in.`,
 		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.commands()...)
 	return root
+}
+
+// group is what a command does that only has others below it: it helps, or says
+// which of them was probably meant.
+func group(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	var words []string
+	for _, sub := range c.Commands() {
+		words = append(words, sub.Name())
+	}
+	if near := nearest(args[0], words); near != "" {
+		return usageError{fmt.Errorf("unknown command %q, did you mean %q?", args[0], near)}
+	}
+	return usageError{fmt.Errorf("unknown command %q", args[0])}
 }
 
 // report prints an error as a sentence and a hint, and gives its exit code.
