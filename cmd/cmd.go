@@ -92,16 +92,16 @@ keeps a record that cannot be changed unseen.
 Exit codes: 0 ok, 1 error, 2 usage, 3 refused by policy, 4 held and not approved
 in time, 5 not logged in.`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.ArbitraryArgs, RunE: group,
+		Args: cobra.ArbitraryArgs, RunE: overview,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.commands()...)
 	return root
 }
 
-// group is what a command does that only has others below it: it helps, or says
-// which of them was probably meant.
-func group(c *cobra.Command, args []string) error {
+// overview is what sluice does without a command it knows: it helps, or says which
+// was probably meant.
+func overview(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return c.Help()
 	}
