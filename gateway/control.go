@@ -280,6 +280,11 @@ func (g *Gateway) Answer(who identity.Identity, id string, in api.AskDecision) (
 	if in.Grant {
 		out.State = api.AskApproved
 	}
+	for _, o := range g.desk.List() {
+		if o.Ask.ID == id { // more people must agree
+			return askFor(o, false), nil
+		}
+	}
 	return out, nil
 }
 

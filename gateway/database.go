@@ -45,6 +45,8 @@ type known struct {
 	seen        uint64             // changes when it was read
 	number      uint64             // grows with every read: part of cache keys
 	holders     map[query.Ref]bool // relations with a column of personal data
+	paths       [2]query.Schema    // the catalogue as a fresh session sees it, and with an unknown search_path
+	abouts      *abouts            // of statements, under this catalogue
 }
 
 // ready makes sure that the catalogue has been read once.
@@ -77,7 +79,7 @@ func (d *database) fresh(ctx context.Context) *known {
 	defer cancel()
 	if err := d.refresh(ctx); err != nil {
 		d.log.Error("read the catalogue", "connection", d.Name, "error", err)
-		return &known{}
+		return &known{abouts: &abouts{}}
 	}
 	return d.current.Load()
 }
@@ -91,7 +93,27 @@ func (d *database) refresh(ctx context.Context) error {
 	if old != nil && old.seen == changes {
 		return nil // another session has just done it
 	}
+	if old != nil && d.same(ctx, old) {
+		next := *old
+		next.seen = changes
+		d.current.Store(&next)
+		return nil
+	}
 	return d.load(ctx, old, changes)
+}
+
+// same reports whether the structure is still the one that old was read from; d.mu
+// is held. If that cannot be found out, it is not.
+func (d *database) same(ctx context.Context, old *known) bool {
+	if err := d.connect(ctx); err != nil {
+		return false
+	}
+	fingerprint, err := catalog.Changed(ctx, d.conn)
+	if err != nil {
+		d.drop(ctx)
+		return false
+	}
+	return fingerprint == old.fingerprint
 }
 
 // load reads the catalogue; d.mu is held.
@@ -99,7 +121,7 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	k := &known{seen: changes, number: 1}
+	k := &known{seen: changes, number: 1, abouts: &abouts{}}
 	var previous *catalog.Snapshot
 	if old != nil {
 		previous, k.number = old.Snapshot, old.number+1
@@ -123,6 +145,7 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 			k.holders[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
 		}
 	}
+	k.paths = [2]query.Schema{k.InPath(k.path), k.InPath(nil)}
 	d.current.Store(k)
 	return nil
 }

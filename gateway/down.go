@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/sluicehq/sluice/mask"
-	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
 	"github.com/sluicehq/sluice/wire/postgres"
@@ -49,6 +47,7 @@ func (s *session) lost(err error) error {
 func (s *session) egress(ctx context.Context, r *wire.Reply) error {
 	switch r.Kind {
 	case wire.Raw:
+		s.caughtUp()
 		return nil // bytes of answers that were found clean, and protocol bookkeeping
 	case wire.Begin:
 		return s.release(ctx, r)
@@ -65,14 +64,19 @@ func (s *session) egress(ctx context.Context, r *wire.Reply) error {
 	case wire.Message:
 		s.message(r, jobOf(r))
 	case wire.Notify:
-		if text, n := mask.ScanText(r.Value); n > 0 {
-			r.Value = text
+		if name, value := mask.EgressName(r.Name), scanned(r.Value); name != r.Name || value != r.Value {
+			r.Name, r.Value = name, value
 			postgres.Renotify(r)
 		}
 	case wire.Setting:
 		s.setting(r)
 	}
 	return nil
+}
+
+func scanned(text string) string {
+	text, _ = mask.ScanText(text)
+	return text
 }
 
 func jobOf(r *wire.Reply) *job {
@@ -115,7 +119,7 @@ func (s *session) describe(r *wire.Reply) {
 	if x == nil {
 		return
 	}
-	x.plan = mask.NewPlan(s.columns(x, r.Columns))
+	x.plan = mask.NewPlan(x.columns(r.Columns))
 	x.hidden = hiddenColumns(x.plan)
 }
 
@@ -130,103 +134,6 @@ func (s *session) row(r *wire.Reply) {
 		return
 	}
 	x.masked += int64(x.plan.Apply(r.Row))
-}
-
-// columns decides on each result column. The statement's own columns count only if
-// there are as many as the server says.
-func (s *session) columns(x *run, told []wire.Column) []mask.Column {
-	out := make([]mask.Column, len(told))
-	match := x.known && len(x.result) == len(told)
-	for i, c := range told {
-		if !match {
-			out[i] = mask.Resolve(nil, false, c.TypeOID, c.Binary, c.Name)
-			continue
-		}
-		out[i] = mask.Resolve(s.labels(x, x.result[i]), x.result[i].Known, c.TypeOID, c.Binary, c.Name)
-	}
-	return out
-}
-
-// labels are what is known of the sources of a result column. Kinds of data that
-// the caller may see count as clean.
-func (s *session) labels(x *run, c query.Column) []mask.SourceLabel {
-	snap := s.base.snapshot()
-	out := make([]mask.SourceLabel, 0, len(c.Sources))
-	for _, src := range c.Sources {
-		label, _ := snap.Label(src.Ref)
-		l := mask.SourceLabel{Type: mask.Type(label.Type), PII: label.PII, Clean: label.Clean, Direct: src.How == query.Direct, Where: label.Where}
-		if l.PII && mayUnmask(x.verdict, label.Type) {
-			l.PII, l.Clean = false, true
-		}
-		out = append(out, l)
-	}
-	return out
-}
-
-func mayUnmask(v policy.Verdict, label string) bool {
-	return v.Effect != policy.Deny && (slices.Contains(v.Unmask, label) || slices.Contains(v.Unmask, "all"))
-}
-
-// results notes a run's result columns, and whether any of them must be looked at.
-func (s *session) results(x *run) {
-	x.result, x.known = x.means.Results()
-	if x.text.Kind == query.Declare {
-		return // the rows come with FETCH
-	}
-	if !x.known {
-		x.look = true
-		return
-	}
-	for _, c := range x.result {
-		if !c.Known {
-			x.look = true
-		}
-		for _, l := range s.labels(x, c) {
-			x.look = x.look || !l.Clean
-		}
-	}
-}
-
-func hiddenColumns(p *mask.Plan) (hidden []string) {
-	for _, c := range p.Columns() {
-		if c.State == mask.PII || c.State == mask.Hide {
-			hidden = append(hidden, c.Name+":"+c.Label)
-		}
-	}
-	return hidden
-}
-
-// beginCopy makes the plan for COPY data, which names no types: all is text, or
-// binary by the type each column of the statement has.
-func (s *session) beginCopy(r *wire.Reply) {
-	_, x := runOf(r)
-	if x == nil {
-		return
-	}
-	told := make([]wire.Column, len(x.result))
-	for i, c := range x.result {
-		told[i] = wire.Column{Name: c.Name, TypeOID: s.typeOf(c), Binary: r.Binary}
-	}
-	columns := s.columns(x, told)
-	x.copy = mask.NewCopy(columns, copyFormat(x.means, r.Binary))
-	x.hidden = hiddenColumns(mask.NewPlan(columns))
-}
-
-// copyRow masks a piece of COPY data. Data that cannot be read as the format it
-// should have ends the session: some of it might be what must not pass.
-func (s *session) copyRow(r *wire.Reply) error {
-	_, x := runOf(r)
-	if x == nil || x.copy == nil || !x.known {
-		r.Data = nil
-		return errUnreadable
-	}
-	data, err := x.copy.Write(nil, r.Data)
-	if err != nil {
-		return err
-	}
-	r.Data = data
-	x.masked = x.copy.Masked()
-	return nil
 }
 
 // done records how a statement ended, and what it did to names and catalogue.
@@ -285,11 +192,15 @@ func (s *session) effects(x *run) {
 		err = s.server.Define(prepared(x.text), true)
 	case query.Deallocate:
 		s.server.Undefine(x.text.Name)
+	case query.Set:
+		if x.text.Tag == "DISCARD" && x.text.SetName == "all" {
+			s.server.Undefine("")
+		}
 	}
 	if err != nil {
 		s.g.cfg.Log.Warn("a name made by SQL is not kept", "session", s.id, "error", err)
 	}
-	s.settled(x)
+	s.settled(x.means)
 }
 
 func prepared(st *query.Statement) *wire.Prepared {

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/wire"
 )
 
 // Explained is one statement as explain prints it: what it would do, and what would
@@ -41,16 +42,16 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 		return nil, err
 	}
 	s := &session{Caller: Caller{Who: who, Connection: connection}, g: g, base: base}
-	v := s.view(ctx)
+	v := fresh(base, base.fresh(ctx))
 	out := []Explained{}
-	list := v.analyze(g.cache, sql)
+	list := s.statements(&wire.Request{SQL: sql}, v)
 	for i := range list {
 		x := &run{text: &list[i], means: &list[i]}
-		if x.text.Kind == query.Declare && x.text.Inner != nil {
-			x.means = x.text.Inner
+		if x.text.Kind == query.Declare {
+			x.means = orUnknown(x.text.Inner, "the cursor's query")
 		}
+		x.about = newAbout(v.known, x)
 		x.verdict = s.decide(x)
-		s.results(x)
 		e := Explained{
 			Explanation: x.text.Explain(), Effect: x.verdict.Effect, Rule: x.verdict.Rule, Reason: x.verdict.Reason,
 			Masks: s.masks(x), Approvers: []string{},
@@ -68,11 +69,11 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 // masks are the result columns that would not pass as they are.
 func (s *session) masks(x *run) []Masked {
 	out := []Masked{}
-	if !x.known {
+	if !x.about.known {
 		return append(out, Masked{Column: query.Star, Label: "unknown"})
 	}
-	for _, c := range x.result {
-		m := mask.Resolve(s.labels(x, c), c.Known, s.typeOf(c), false, c.Name)
+	for i, c := range x.about.result {
+		m := mask.Resolve(x.seen(i), c.Known, s.typeOf(c), false, c.Name)
 		switch m.State {
 		case mask.Clean:
 		case mask.PII, mask.Hide:

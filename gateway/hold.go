@@ -22,7 +22,7 @@ const progressEvery = 30 * time.Second
 // waits; Ctrl-C, leaving and the deadline end the wait. The verdict it returns
 // allows or refuses. An error means that the record failed.
 func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) (policy.Verdict, error) {
-	j.held = true
+	j.held, j.fate = true, "cancelled"
 	if err := s.server.Flush(); err != nil { // what was sent before must not wait with it
 		return policy.Verdict{Rule: ruleCancelled}, nil //nolint:nilerr // the session ends by itself: down sees the same
 	}
@@ -56,7 +56,11 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 	if err != nil {
 		return policy.Verdict{Effect: policy.Deny, Rule: v.Rule, Reason: "it could not be put before the approvers: " + err.Error()}, nil
 	}
-	return s.answered(ctx, j, ask, answer, v)
+	verdict, err := s.answered(context.WithoutCancel(ctx), j, ask, answer, v)
+	if verdict.Effect == policy.Allow {
+		j.fate = ""
+	}
+	return verdict, err
 }
 
 func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask {

@@ -24,6 +24,9 @@ func (g *Gateway) AuditQuery(ctx context.Context, who identity.Identity, in api.
 		Touches: in.Touches, Text: in.Text, Outcome: in.Outcome, ID: in.ID, Of: in.Of, Kind: in.Kind, Before: in.Before, Limit: in.Limit,
 	}
 	if !g.auditor(who) {
+		if who.Subject == "" { // an empty filter would choose everyone
+			return api.AuditResult{}, g.known(who)
+		}
 		f.Who = who.Subject
 	}
 	res, err := g.cfg.Record.Query(ctx, f)

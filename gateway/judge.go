@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,11 +16,10 @@ import (
 type run struct {
 	text    *query.Statement // as it was sent
 	means   *query.Statement // what it comes to: of EXECUTE the prepared statement, of FETCH the cursor's
+	about   *about           // what is known of it
 	verdict policy.Verdict
-	result  []query.Column // columns of its result
-	known   bool           // result is complete and in order
-	look    bool           // rows must be seen: not every column is known to be clean
-	event   string         // id of the Decided event
+	look    bool   // rows must be seen: not every column is known to be clean
+	event   string // id of the Decided event
 	started time.Time
 
 	// Owned by down.
@@ -33,59 +33,75 @@ type run struct {
 // judge works out what a request would do and what the policy says of it. It never
 // fails: what it cannot work out is Unknown.
 func (s *session) judge(ctx context.Context, req *wire.Request) *job {
-	if req.Action == wire.Call {
-		st := &query.Statement{SQL: "(function call message)", Kind: query.Unknown, Problem: "the function call protocol names a function by number only"}
-		v := policy.Verdict{Effect: policy.Deny, Rule: ruleFastPath, Reason: "the function call protocol cannot be checked; call the function with SELECT"}
-		return &job{runs: []*run{{text: st, means: st, verdict: v}}, opaque: true}
-	}
 	v := s.view(ctx)
-	statements := s.statements(req, v)
 	j := &job{}
-	names := s.namesIn(statements, v)
+	if st, verdict := unnamed(req); st != nil {
+		x := &run{text: st, means: st, verdict: verdict}
+		x.about = newAbout(v.known, x)
+		j.runs, j.opaque, j.gated = []*run{x}, true, true
+		return j
+	}
+	statements := s.statements(req, v)
+	names := naming{s: s, v: v}
 	for i := range statements {
 		x := names.resolve(&statements[i])
+		x.about = v.known.of(x, v.version != 0 && v.misread == "" && len(statements) == 1)
 		x.verdict = s.decide(x)
-		s.results(x)
+		x.look = x.mustLook()
 		j.runs = append(j.runs, x)
 		j.renames = j.renames || renames(x.text)
-		j.opaque = j.opaque || s.touchesPersonal(x.means)
+		j.opaque = j.opaque || x.about.personal
 		j.gated = j.gated || mustBeDurable(x) || j.opaque
 	}
 	return j
+}
+
+// unnamed are the requests that do not say what they would run. Neither could be
+// shown to an approver.
+func unnamed(req *wire.Request) (*query.Statement, policy.Verdict) {
+	switch {
+	case req.Action == wire.Call:
+		return &query.Statement{SQL: "(function call message)", Problem: "the function call protocol names a function by number only"},
+			policy.Verdict{Effect: policy.Deny, Rule: ruleFastPath, Reason: "the function call protocol cannot be checked; call the function with SELECT"}
+	case req.Unnamed:
+		return orUnknown(nil, "the portal"),
+			policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: "the statement it would run was never given here; parse and bind it first"}
+	}
+	return nil, policy.Verdict{}
 }
 
 // Rules that no policy file states.
 const (
 	ruleFastPath  = "no-function-calls"
 	ruleText      = "text-means-what-it-says"
+	ruleName      = "names-are-known"
+	ruleCopy      = "copy-can-be-read"
+	ruleMoved     = "meaning-has-not-moved"
 	ruleCancelled = "cancelled"
 )
 
 // statements are the analysed statements of a request. What follows, in the same
 // message, one that may change the meaning of names is read without relying on them.
 func (s *session) statements(req *wire.Request, v view) []query.Statement {
-	if req.Unnamed {
-		return []query.Statement{unknownName("the cursor or prepared statement")}
-	}
 	list := v.analyze(s.g.cache, req.SQL)
-	for i := range list {
-		if i+1 < len(list) && changes(&list[i]) {
-			list = slices.Clone(list)
-			for k := i + 1; k < len(list); k++ {
-				if again := v.blind().analyze(s.g.cache, list[k].SQL); len(again) == 1 {
-					list[k] = again[0]
-				} else {
-					list[k] = query.Statement{SQL: list[k].SQL, Kind: query.Unknown, Problem: "it could not be read on its own"}
-				}
-			}
-			break
+	if len(list) < 2 {
+		return list
+	}
+	first := slices.IndexFunc(list, func(st query.Statement) bool { return changes(&st) })
+	if first < 0 || first+1 == len(list) {
+		return list
+	}
+	code := slices.ContainsFunc(list, func(st query.Statement) bool { return runsUnseen(&st) || st.Has(query.ServerCode) })
+	blind := v.blind(code)
+	list = slices.Clone(list)
+	for i := first + 1; i < len(list); i++ {
+		if again := blind.analyze(s.g.cache, list[i].SQL); len(again) == 1 {
+			list[i] = again[0]
+		} else {
+			list[i] = query.Statement{SQL: list[i].SQL, Kind: query.Unknown, Problem: "it could not be read on its own"}
 		}
 	}
 	return list
-}
-
-func unknownName(what string) query.Statement {
-	return query.Statement{Kind: query.Unknown, SQL: "(unknown name)", Problem: what + " is not known to sluice"}
 }
 
 // renames reports whether what comes after must wait for the answer to this, because
@@ -111,75 +127,18 @@ func mustBeDurable(x *run) bool {
 	return true
 }
 
-// naming resolves statement names while a message is walked, with those that the
-// message itself makes.
-type naming struct {
-	s        *session
-	v        view
-	prepared map[string]*query.Statement
-	cursors  map[string]*query.Statement
-}
-
-func (s *session) namesIn(statements []query.Statement, v view) *naming {
-	n := &naming{s: s, v: v}
-	if len(statements) > 1 {
-		n.prepared, n.cursors = map[string]*query.Statement{}, map[string]*query.Statement{}
-	}
-	return n
-}
-
-func (n *naming) resolve(st *query.Statement) *run {
-	x := &run{text: st, means: st}
-	switch st.Kind {
-	case query.Prepare:
-		if n.prepared != nil {
-			n.prepared[st.Name] = st.Inner
-		}
-	case query.Declare:
-		if n.cursors != nil {
-			n.cursors[st.Name] = st.Inner
-		}
-		x.means = orUnknown(st.Inner, "the cursor's query")
-	case query.Execute:
-		x.means = orUnknown(n.lookup(n.prepared, st.Name, n.s.server.Statement), "the prepared statement")
-	case query.Fetch:
-		x.means = orUnknown(n.lookup(n.cursors, st.Name, n.s.server.Cursor), "the cursor")
-	}
-	return x
-}
-
-func orUnknown(st *query.Statement, what string) *query.Statement {
-	if st == nil {
-		u := unknownName(what)
-		return &u
-	}
-	return st
-}
-
-// lookup finds what a name means: in this message, else in the session.
-func (n *naming) lookup(here map[string]*query.Statement, name string, session func(string) *wire.Prepared) *query.Statement {
-	if st := here[name]; st != nil {
-		return st
-	}
-	p := session(name)
-	if p == nil {
-		return nil
-	}
-	list := n.v.analyze(n.s.g.cache, p.SQL)
-	if len(list) != 1 {
-		return nil
-	}
-	if list[0].Kind == query.Execute || list[0].Kind == query.Fetch {
-		return nil // a name for a name: say it directly
-	}
-	return &list[0]
-}
-
 // decide asks the policy. A statement that only gives another a name is refused if
 // that other would be, since it could not run; it is held when it runs.
 func (s *session) decide(x *run) policy.Verdict {
 	if x.means.Kind == query.Set && misreads(x.means) {
 		return policy.Verdict{Effect: policy.Deny, Rule: ruleText, Reason: x.means.SetName + " must stay as it is, or statements would mean something else than they say"}
+	}
+	if x.means.Kind == query.Unknown && (x.text.Kind == query.Execute || x.text.Kind == query.Fetch) && !s.unseen() {
+		// Nothing ran here that could have made such a name unseen, so there is none.
+		return policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: fmt.Sprintf("there is no %s %q in this session", nameOf(x.text.Kind), x.text.Name)}
+	}
+	if v, blind := blindCopy(x); blind {
+		return v
 	}
 	ask := func(st *query.Statement) policy.Verdict {
 		return s.g.cfg.Rules.Decide(policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()})
@@ -210,17 +169,16 @@ func (j *job) verdict() policy.Verdict {
 	return policy.Strictest(all...)
 }
 
-func (s *session) touchesPersonal(st *query.Statement) bool {
-	if st.Kind == query.Unknown || st.Partial {
-		return true
+// unseen reports whether something ran in this session whose effect is unknown.
+func (s *session) unseen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names.opaque
+}
+
+func nameOf(k query.Kind) string {
+	if k == query.Fetch {
+		return "cursor"
 	}
-	k := s.base.current.Load()
-	for _, refs := range [][]query.Ref{st.Reads, st.Targets} {
-		for _, r := range refs {
-			if k.personal(r) {
-				return true
-			}
-		}
-	}
-	return st.Inner != nil && s.touchesPersonal(st.Inner)
+	return "prepared statement"
 }

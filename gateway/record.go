@@ -42,26 +42,20 @@ func (s *session) record(ctx context.Context, ev audit.Event, durable bool) (aud
 // decided writes one event per statement: what it would do and what was decided.
 // It has been handed to the operating system when decided returns.
 func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole policy.Verdict) error {
+	s.track(j)
 	params := paramTexts(req.Params)
 	for _, x := range j.runs {
 		if x.text.Kind == query.Empty {
 			continue
 		}
 		ev := s.event(audit.Decided)
-		ev.SQL, ev.Fingerprint, ev.Statement = query.Redact(x.text), x.text.Fingerprint, kindName(x.means.Kind)
+		ev.SQL, ev.Fingerprint, ev.Statement = x.about.redacted, x.text.Fingerprint, kindName(x.means.Kind)
 		ev.Params = params
 		ev.Effect, ev.Rule, ev.Reason = x.verdict.Effect.String(), x.verdict.Rule, x.verdict.Reason
 		if whole.Effect < x.verdict.Effect { // another statement of the message stops this one too
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason
 		}
-		ev.Detail = x.means.Problem
-		for st := x.means; st != nil; st = st.Inner {
-			ev.Reads = addRefs(ev.Reads, st.Reads)
-			ev.Writes = addRefs(ev.Writes, st.Targets)
-			for _, sign := range st.Signs {
-				ev.Signs = append(ev.Signs, string(sign))
-			}
-		}
+		ev.Reads, ev.Writes, ev.Signs, ev.Detail = x.about.reads, x.about.writes, x.about.signs, x.means.Problem
 		t, err := s.record(ctx, ev, false)
 		if err != nil {
 			return err
@@ -101,13 +95,6 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 	if _, err := s.record(context.Background(), ev, false); err != nil {
 		s.cut(errRecord)
 	}
-}
-
-func addRefs(dst []string, refs []query.Ref) []string {
-	for _, r := range refs {
-		dst = append(dst, r.String())
-	}
-	return dst
 }
 
 func kindName(k query.Kind) string {

@@ -33,6 +33,7 @@ type Caller struct {
 type session struct {
 	Caller
 	g       *Gateway
+	conn    net.Conn // under client
 	id      string
 	base    *database
 	client  *postgres.Client
@@ -42,6 +43,7 @@ type session struct {
 	since   time.Time
 	cut     context.CancelCauseFunc
 
+	given   given        // owned by up
 	count   atomic.Int64 // statements decided
 	holding atomic.Pointer[context.CancelFunc]
 
@@ -55,6 +57,11 @@ type session struct {
 // either side ends it or ctx is done. It closes conn.
 func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	defer conn.Close()
+	base := g.bases[c.Connection]
+	if base == nil {
+		g.cfg.Log.Error("a session for a connection that is not configured", "connection", c.Connection)
+		return
+	}
 	client, st, err := postgres.Accept(ctx, conn, c.Verifier)
 	if err != nil {
 		g.refused(c, st, err)
@@ -70,7 +77,7 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	s := &session{
-		Caller: c, g: g, id: "s-" + strings.ToLower(rand.Text()[:12]), base: g.bases[c.Connection], client: client,
+		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
 		program: st.Params["application_name"], since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
 	}
 	if err := s.serve(ctx, st); err != nil {
@@ -102,6 +109,9 @@ func (g *Gateway) log(err error) {
 // means that the session did not begin, and the client was told why.
 func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 	if err := s.begin(ctx, st); err != nil {
+		if s.server != nil {
+			_ = s.server.Close() // it let us in, and we do not want it
+		}
 		var login *postgres.Login
 		if !errors.As(err, &login) {
 			login = &postgres.Login{Say: postgres.Say{Code: "58000", Message: "the session could not be opened", Hint: "the gateway's log has the details"}}
@@ -123,11 +133,12 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
 		return nil
 	}
-	if err := s.client.Ready(s.server.Settings, key); err != nil {
-		return nil //nolint:nilerr // the client left; the record of its session is complete with its end
-	}
 	s.g.sessions.add(s)
 	defer s.g.sessions.remove(s)
+	if err := s.client.Ready(s.server.Settings, key); err != nil {
+		s.closed(ctx, "the client left before it was let in")
+		return nil //nolint:nilerr // the record of its session is complete with its end
+	}
 	s.run(ctx)
 	return nil
 }
@@ -196,8 +207,13 @@ func (s *session) run(ctx context.Context) {
 		up, down = <-upDone, <-downDone
 	}
 	s.finishOpen()
+	s.closed(ctx, why(context.Cause(ctx), up, down))
+}
+
+// closed records the end of a session.
+func (s *session) closed(ctx context.Context, detail string) {
 	ev := s.event(audit.Closed)
-	ev.Outcome, ev.Detail = "ok", why(context.Cause(ctx), up, down)
+	ev.Outcome, ev.Detail = "ok", detail
 	if _, err := s.record(context.WithoutCancel(ctx), ev, false); err != nil {
 		s.g.log(err)
 	}
@@ -211,8 +227,16 @@ var (
 	errRecord  = errors.New("the record could not be written")
 )
 
-// end closes both connections, with a last word to the client if there is one.
+// lastWordTime bounds telling a client why its session ends: one that does not read
+// must not keep it alive.
+const lastWordTime = time.Second
+
+// end closes both connections, with a last word to the client if there is one. A
+// write that is under way, to a client that does not read, ends too.
 func (s *session) end(ctx context.Context) {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(lastWordTime)); err != nil {
+		s.g.cfg.Log.Debug("bound the last word", "session", s.id, "error", err)
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errExpired):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your login has expired", Hint: "run: sluice login"})
@@ -273,8 +297,12 @@ func (s *session) finishOpen() {
 	}
 	s.mu.Unlock()
 	for _, j := range open {
+		outcome := j.fate
+		if outcome == "" {
+			outcome = "lost"
+		}
 		for _, x := range j.runs {
-			s.finish(j, x, &wire.Reply{}, "lost")
+			s.finish(j, x, &wire.Reply{}, outcome)
 		}
 	}
 }

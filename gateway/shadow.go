@@ -1,13 +1,9 @@
 package gateway
 
 import (
-	"context"
-	"errors"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/query"
 )
 
@@ -19,30 +15,36 @@ type shadow struct {
 	opaque  bool            // something ran whose effect is unknown: any bare name may be shadowed
 	names   map[string]bool // relations it has made that hide others of the same name
 	misread string          // the setting that makes statements mean something else than we read
-	changed bool            // the catalogue was changed inside a transaction not yet ended
+
+	// Until a change of the catalogue is known to be committed or undone, nobody but
+	// this session sees it, and this session may see nothing else.
+	changed bool // relations
+	code    bool // and functions
+	sending bool // the request that changes them is being sent, so its answer cannot be judged
 }
 
-// errUnreadable ends a session whose COPY data cannot be told apart.
-var errUnreadable = errors.New("the columns of COPY data are not known, so none of it can be shown")
-
-// doubt notes, when a statement is sent, what it may do to names. It only ever adds
-// doubt, so nothing is taken back if the statement fails.
-func (s *session) doubt(x *run) {
-	st := x.means
+// doubt notes, before a statement is sent, what it may do to names. It only ever
+// adds doubt, so nothing is taken back if the statement fails.
+func (s *session) doubt(st *query.Statement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := &s.names
-	switch {
-	case st.Kind == query.Unknown, st.Has(query.UnknownRoutine), st.Has(query.DynamicSQL):
-		n.opaque = true
-	case st.Kind == query.Set && movesNames(st.SetName), st.Kind != query.Set && st.Has(query.SessionState):
-		n.path = true
+	unknown := runsUnseen(st)
+	n.opaque = n.opaque || unknown
+	n.path = n.path || st.Kind == query.Set && movesNames(st.SetName) || st.Kind != query.Set && st.Has(query.SessionState)
+	if alters(st) {
+		n.changed, n.sending = true, true
+		n.code = n.code || unknown || st.Has(query.ServerCode)
 	}
 	if st.Kind != query.DDL {
 		return
 	}
 	for _, t := range st.Targets {
-		if temporary(t.Schema) {
+		switch {
+		case !temporary(t.Schema):
+		case strings.HasPrefix(st.Tag, "ALTER"): // may give a temporary table any name
+			n.opaque = true
+		default:
 			if n.names == nil {
 				n.names = map[string]bool{}
 			}
@@ -51,37 +53,52 @@ func (s *session) doubt(x *run) {
 	}
 }
 
-// movesNames reports whether a setting decides what bare names mean.
-func movesNames(setting string) bool {
-	return slices.Contains([]string{"search_path", "schema", "role", "session_authorization", "all"}, setting)
+// runsUnseen reports whether what a statement runs is not in its text.
+func runsUnseen(st *query.Statement) bool {
+	return st.Kind == query.Unknown || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL)
+}
+
+// alters reports whether a statement may change the catalogue.
+func alters(st *query.Statement) bool {
+	return st.Kind == query.DDL || st.Kind == query.Drop || runsUnseen(st)
 }
 
 // changes reports whether a statement may change what the names in those after it
 // mean.
 func changes(st *query.Statement) bool {
-	return st.Kind == query.Unknown || st.Kind == query.DDL || st.Kind == query.Drop || st.Kind == query.Set && movesNames(st.SetName) ||
-		st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL) || st.Has(query.SessionState)
+	return alters(st) || st.Kind == query.Set && movesNames(st.SetName) || st.Has(query.SessionState)
 }
 
-// settled notes what a statement that succeeded has done to the catalogue.
-func (s *session) settled(x *run) {
-	st := x.means
+// movesNames reports whether a setting decides what bare names mean.
+func movesNames(setting string) bool {
+	return slices.Contains([]string{"search_path", "schema", "role", "session_authorization", "all"}, setting)
+}
+
+// sent notes that a request is on its way, so that its answer can be judged.
+func (s *session) sent() {
+	s.mu.Lock()
+	s.names.sending = false
+	s.mu.Unlock()
+	s.caughtUp()
+}
+
+// caughtUp has the catalogue read again once a change is committed or undone. Both
+// lines call it: down before the client hears that its transaction ended.
+func (s *session) caughtUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := &s.names
-	switch {
-	case st.Kind == query.Set:
-		if st.SetName == n.misread || st.SetName == "names" || st.SetName == "all" {
-			n.misread = "" // the server reports the new value if it is bad
-		}
-	case st.Kind == query.Transaction:
-		if n.changed {
-			n.changed = false
-			s.base.stale()
-		}
-	case changes(st):
+	if n := &s.names; n.changed && !n.sending && s.server.Idle() {
+		n.changed, n.code = false, false
 		s.base.stale()
-		n.changed = n.changed || s.server.InTransaction()
+	}
+}
+
+// settled notes what a statement that succeeded has done to the reading of text.
+func (s *session) settled(st *query.Statement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := &s.names; st.Kind == query.Set && (st.SetName == n.misread || st.SetName == "names" || st.SetName == "all") {
+		n.misread = "" // the server reports the new value if it is bad
 	}
 }
 
@@ -95,136 +112,4 @@ func (s *session) misread(setting string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names.misread = setting
-}
-
-// view is the catalogue as this session's names see it, for one request.
-type view struct {
-	schema  query.Schema // nil if nothing is known
-	version uint64       // key for the cache; 0 if this view is the session's own, which no cache may share
-	misread string       // see shadow
-}
-
-func (s *session) view(ctx context.Context) view {
-	k := s.base.fresh(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := &s.names
-	v := view{misread: n.misread}
-	if k.Snapshot == nil {
-		return v
-	}
-	v.schema, v.version = k.InPath(k.path), s.base.number<<40|k.number<<1|1<<63
-	if n.path {
-		v.schema, v.version = k.InPath(nil), v.version|1
-	}
-	if n.opaque || len(n.names) > 0 {
-		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), all: n.opaque}, 0
-	}
-	return v
-}
-
-// blind is the view of a statement that follows, in the same message, one that may
-// change what names mean.
-func (v view) blind() view {
-	if v.schema != nil {
-		v.schema, v.version = own{Schema: v.schema, all: true}, 0
-	}
-	return v
-}
-
-// analyze reads a text in this view. While a setting makes text mean something else
-// than we read, all is unknown but the statement that repairs it.
-func (v view) analyze(c *query.Cache, sql string) []query.Statement {
-	var list []query.Statement
-	if v.version != 0 {
-		list = c.Analyze(sql, v.schema, v.version)
-	} else {
-		list = query.Analyze(sql, v.schema)
-	}
-	if v.misread == "" || len(list) == 1 && list[0].Kind == query.Set && !misreads(&list[0]) {
-		return list
-	}
-	list = slices.Clone(list)
-	for i := range list {
-		list[i] = query.Statement{SQL: list[i].SQL, Kind: query.Unknown, Problem: "with this " + v.misread + " the text may mean something else than it says"}
-	}
-	return list
-}
-
-// misreads reports whether a SET would make later text mean something else than we
-// read.
-func misreads(st *query.Statement) bool {
-	switch st.SetName {
-	case "standard_conforming_strings":
-		return !slices.Contains([]string{"", "on", "true", "yes", "1"}, st.SetTo)
-	case "client_encoding", "names":
-		return !slices.Contains([]string{"", "utf8", "utf-8", "unicode"}, st.SetTo)
-	}
-	return false
-}
-
-// own is the catalogue with the bare names taken out that a session may have given
-// another meaning. What is not found is unknown, and so is never shown unread.
-type own struct {
-	query.Schema
-	hidden map[string]bool
-	all    bool
-}
-
-func (o own) Lookup(schema, name string) []*query.Relation {
-	if schema == "" && (o.all || o.hidden[name]) || temporary(schema) && schema != "" {
-		return nil
-	}
-	return o.Schema.Lookup(schema, name)
-}
-
-func (o own) Harmless(schema, name string) bool {
-	if o.all && schema != "pg_catalog" {
-		return false // a function of that name may have been made in pg_temp's stead
-	}
-	return o.Schema.Harmless(schema, name)
-}
-
-// typeOf is the type of the base column a COPY column comes from, if there is one.
-func (s *session) typeOf(c query.Column) uint32 {
-	if len(c.Sources) != 1 || c.Sources[0].How != query.Direct {
-		return 0
-	}
-	src := c.Sources[0].Ref
-	col, _ := s.base.snapshot().Column(src.Schema, src.Table, src.Column)
-	return col.TypeOID
-}
-
-// copyFormat reads the options of a COPY statement that decide how its data looks.
-func copyFormat(st *query.Statement, binary bool) mask.CopyFormat {
-	f := mask.CopyFormat{}
-	if binary {
-		f.Kind = mask.CopyBinary
-	}
-	for name, value := range st.Options {
-		switch name {
-		case "format":
-			if strings.EqualFold(value, "csv") {
-				f.Kind = mask.CopyCSV
-			}
-		case "delimiter":
-			f.Delimiter = first(value)
-		case "null":
-			f.Null, f.NullSet = value, true
-		case "quote":
-			f.Quote = first(value)
-		case "escape":
-			f.Escape = first(value)
-		case "header":
-			f.Header = !slices.Contains([]string{"false", "off", "0"}, strings.ToLower(value))
-		}
-	}
-	return f
-}
-
-func first(s string) byte {
-	if s == "" {
-		return 0
-	}
-	return s[0]
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
 	"github.com/sluicehq/sluice/wire/postgres"
 )
@@ -21,6 +23,7 @@ type job struct {
 	held    bool         // people were asked
 	renames bool         // may change what statement names mean
 	opaque  bool         // messages that come with the answer may hold personal data
+	fate    string       // outcome of what was refused, if its answer never comes; "" is lost
 	at      int          // statements finished
 }
 
@@ -37,6 +40,9 @@ func (s *session) up(ctx context.Context) error {
 		if err != nil {
 			return s.leave(err)
 		}
+		if s.given.any() && s.server.Quiet() {
+			s.given = given{} // answered: the names are confirmed, or were never given
+		}
 		if req.Action == wire.Pass {
 			if _, err := s.server.Send(req); err != nil {
 				return err
@@ -49,14 +55,15 @@ func (s *session) up(ctx context.Context) error {
 	}
 }
 
-// leave tells the client what it did wrong, if that is why it goes.
+// leave sends on what the client sent before it went, as it would have been without
+// us, and tells the client what it did wrong, if that is why it goes.
 func (s *session) leave(err error) error {
+	if errors.Is(err, io.EOF) {
+		return s.server.Flush()
+	}
 	var v *postgres.Violation
-	switch {
-	case errors.As(err, &v):
+	if errors.As(err, &v) {
 		s.client.Fatal(postgres.Say{Code: "08P01", Message: v.What, Hint: "send bulk data with COPY or in several statements"})
-	case errors.Is(err, io.EOF):
-		return nil
 	}
 	return err
 }
@@ -71,6 +78,9 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 	if verdict.Effect == policy.Hold && req.Again {
 		verdict.Effect = policy.Allow // more rows of an execution that people have approved
 	}
+	if verdict.Effect == policy.Allow && moved(req, j) {
+		verdict = j.refuseAll(policy.Verdict{Rule: ruleMoved, Reason: "what its columns hold has changed since it was prepared; run it again"})
+	}
 	s.count.Add(int64(len(j.runs)))
 	if err := s.decided(ctx, j, req, verdict); err != nil {
 		return s.unrecorded(err)
@@ -82,9 +92,28 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 		}
 	}
 	if verdict.Effect != policy.Allow {
-		return s.refuse(req, j, verdict)
+		return s.refuse(ctx, req, j, verdict)
 	}
 	return s.forward(req, j)
+}
+
+// moved reports whether a statement was prepared when its rows could pass unseen,
+// and they no longer can. Bind did not ask for its columns then; the next will.
+func moved(req *wire.Request, j *job) bool {
+	p := req.Prepared
+	if p == nil || p.Look || !slices.ContainsFunc(j.runs, func(x *run) bool { return x.look }) {
+		return false
+	}
+	p.Look = true
+	return true
+}
+
+// refuseAll makes v the verdict of every statement.
+func (j *job) refuseAll(v policy.Verdict) policy.Verdict {
+	for _, x := range j.runs {
+		x.verdict = v
+	}
+	return v
 }
 
 // unrecorded ends the session: no record, no run.
@@ -97,22 +126,29 @@ func (s *session) unrecorded(err error) error {
 // judged and recorded when it does.
 func (s *session) prepare(req *wire.Request, j *job) error {
 	for _, x := range j.runs {
-		req.Prepared.Look = req.Prepared.Look || x.look
+		// What FETCH and EXECUTE bring may differ each time.
+		req.Prepared.Look = req.Prepared.Look || x.look || x.text.Kind == query.Fetch || x.text.Kind == query.Execute
 	}
 	_, err := s.server.Send(req)
 	return err
 }
 
 // refuse sends a statement that must fail in place of this one.
-func (s *session) refuse(req *wire.Request, j *job, v policy.Verdict) error {
+func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) error {
 	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason, Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
 	if v.Rule == ruleCancelled {
 		say = postgres.Say{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request", Detail: "it was waiting for approval"}
 	} else if j.held {
 		say.Message, say.Hint = "not approved: "+v.Reason, "talk to the approvers, then run it again"
 	}
-	req.Data = j
-	s.track(j)
+	req.Data, j.fate = j, "refused"
+	if v.Rule == ruleCancelled {
+		j.fate = "cancelled"
+	}
+	// A refusal is on disk before anyone hears of it (decision 6).
+	if err := j.gate.Durable(ctx); err != nil {
+		return s.unrecorded(err)
+	}
 	skipped, err := s.server.Refuse(req, say)
 	if skipped {
 		s.skip(j)
@@ -126,13 +162,14 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	for _, x := range j.runs {
 		x.started = now
 		req.Look = req.Look || x.look
-		s.doubt(x)
+		s.doubt(x.means)
+		s.given.add(x.text)
 	}
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated
-	s.track(j)
 	s.setState("active")
 	skipped, err := s.server.Send(req)
+	s.sent()
 	if skipped {
 		s.skip(j)
 	}

@@ -30,6 +30,7 @@ type Server struct {
 	out    []byte
 	cancel canceller
 	tx     atomic.Int32 // last ReadyForQuery status byte
+	begun  atomic.Bool  // something was sent after the last Sync, Query or FunctionCall
 
 	// Owned by the goroutine of Receive.
 	head    *exchange // cached head of the queue
@@ -72,6 +73,7 @@ func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
 }
 
 func (s *Server) push(x *exchange, raw []byte) (skipped bool, err error) {
+	s.begun.Store(x.kind != 'S' && x.kind != 'Q' && x.kind != 'F')
 	owed, err := s.queue.push(x, s.Flush)
 	if err != nil {
 		return false, err
@@ -200,6 +202,13 @@ func (s *Server) InTransaction() bool {
 	return status == 'T' || status == 'E'
 }
 
+// Quiet reports whether all that was sent has been answered, up to ReadyForQuery.
+func (s *Server) Quiet() bool { return !s.begun.Load() && s.queue.head() == nil }
+
+// Idle reports whether, besides, no transaction is open: what was done is then
+// committed or undone.
+func (s *Server) Idle() bool { return s.Quiet() && s.tx.Load() == 'I' }
+
 // undo takes back what a skipped or failed exchange would have done to names.
 func (s *Server) undo(x *exchange) { s.unname(x, true) }
 
@@ -224,6 +233,7 @@ const goodbyeTime = time.Second
 // connection. A Receive under way returns.
 func (s *Server) Close() error {
 	s.names.close()
+	s.queue.wake()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbyeTime)) // an error means that it is closed already
 	_, _ = s.conn.Write([]byte{'X', 0, 0, 0, 4})             // as above: nobody is owed this
 	return s.conn.Close()

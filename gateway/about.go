@@ -1,0 +1,169 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/wire"
+)
+
+// about is what is worked out of a statement under one catalogue, whoever runs it.
+// Nothing in it is changed once made, so executions share it.
+type about struct {
+	result   []query.Column       // columns of its result
+	known    bool                 // result is complete and in order
+	labels   [][]mask.SourceLabel // of the sources of each
+	personal bool                 // it touches personal data, or may
+	redacted string               // its text for the record
+	reads    []string             // for the record, as the next two
+	writes   []string
+	signs    []string
+}
+
+// maxAbouts bounds what one catalogue remembers: as many as the query cache.
+const maxAbouts = query.DefaultEntries
+
+// abouts remembers, under one catalogue, what is known of the statements that the
+// query cache shares. The zero value is ready.
+type abouts struct {
+	mu   sync.RWMutex
+	list map[aboutKey]*about
+}
+
+// aboutKey is the statement as sent, and what it comes to.
+type aboutKey struct{ text, means *query.Statement }
+
+// of is what is known of x under k. Only what the query cache shares is kept:
+// everything else lives for one request.
+func (k *known) of(x *run, shared bool) *about {
+	if !shared {
+		return newAbout(k, x)
+	}
+	key := aboutKey{x.text, x.means}
+	k.abouts.mu.RLock()
+	a := k.abouts.list[key]
+	k.abouts.mu.RUnlock()
+	if a != nil {
+		return a
+	}
+	a = newAbout(k, x)
+	k.abouts.mu.Lock()
+	defer k.abouts.mu.Unlock()
+	if k.abouts.list == nil || len(k.abouts.list) >= maxAbouts {
+		k.abouts.list = map[aboutKey]*about{}
+	}
+	k.abouts.list[key] = a
+	return a
+}
+
+func newAbout(k *known, x *run) *about {
+	a := &about{personal: k.touches(x.means), redacted: query.Redact(x.text)}
+	a.result, a.known = x.means.Results()
+	for _, c := range a.result {
+		a.labels = append(a.labels, k.labels(c))
+	}
+	for st := x.means; st != nil; st = st.Inner {
+		a.reads = addRefs(a.reads, st.Reads)
+		a.writes = addRefs(a.writes, st.Targets)
+		for _, sign := range st.Signs {
+			a.signs = append(a.signs, string(sign))
+		}
+	}
+	return a
+}
+
+func addRefs(dst []string, refs []query.Ref) []string {
+	for _, r := range refs {
+		dst = append(dst, r.String())
+	}
+	return dst
+}
+
+// labels are what is known of the sources of a result column.
+func (k *known) labels(c query.Column) []mask.SourceLabel {
+	out := make([]mask.SourceLabel, 0, len(c.Sources))
+	for _, src := range c.Sources {
+		label, _ := k.Label(src.Ref)
+		out = append(out, mask.SourceLabel{Type: mask.Type(label.Type), PII: label.PII, Clean: label.Clean, Direct: src.How == query.Direct, Where: label.Where})
+	}
+	return out
+}
+
+// touches reports whether a statement reads or writes personal data, or may.
+func (k *known) touches(st *query.Statement) bool {
+	if st.Kind == query.Unknown || st.Partial {
+		return true
+	}
+	for _, refs := range [][]query.Ref{st.Reads, st.Targets} {
+		if slices.ContainsFunc(refs, k.personal) {
+			return true
+		}
+	}
+	return st.Inner != nil && k.touches(st.Inner)
+}
+
+// seen are the labels of result column i with regard to who asks: kinds of data
+// that the caller may see count as clean.
+func (x *run) seen(i int) []mask.SourceLabel {
+	labels := x.about.labels[i]
+	if x.verdict.Effect == policy.Deny || len(x.verdict.Unmask) == 0 {
+		return labels
+	}
+	labels = slices.Clone(labels)
+	for j := range labels {
+		l := &labels[j]
+		if l.PII && (slices.Contains(x.verdict.Unmask, string(l.Type)) || slices.Contains(x.verdict.Unmask, "all")) {
+			l.PII, l.Clean = false, true
+		}
+	}
+	return labels
+}
+
+// mustLook reports whether rows must be seen one by one: not every column is known
+// to be clean.
+func (x *run) mustLook() bool {
+	if x.text.Kind == query.Declare {
+		return false // the rows come with FETCH
+	}
+	if !x.about.known {
+		return true
+	}
+	for i, c := range x.about.result {
+		if !c.Known {
+			return true
+		}
+		for _, l := range x.seen(i) {
+			if !l.Clean {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// columns decides on each result column. The statement's own columns count only if
+// there are as many as the server says.
+func (x *run) columns(told []wire.Column) []mask.Column {
+	out := make([]mask.Column, len(told))
+	match := x.about.known && len(x.about.result) == len(told)
+	for i, c := range told {
+		if !match {
+			out[i] = mask.Resolve(nil, false, c.TypeOID, c.Binary, c.Name)
+			continue
+		}
+		out[i] = mask.Resolve(x.seen(i), x.about.result[i].Known, c.TypeOID, c.Binary, c.Name)
+	}
+	return out
+}
+
+func hiddenColumns(p *mask.Plan) (hidden []string) {
+	for _, c := range p.Columns() {
+		if c.State == mask.PII || c.State == mask.Hide {
+			hidden = append(hidden, c.Name+":"+c.Label)
+		}
+	}
+	return hidden
+}

@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sluicehq/sluice/query"
+)
+
+// view is the catalogue as this session's names see it, for one request.
+type view struct {
+	schema  query.Schema // nil if nothing is known
+	version uint64       // key for the cache; 0 if this view is the session's own, which no cache may share
+	known   *known
+	misread string // see shadow
+}
+
+// fresh is the view of a session that has done nothing yet.
+func fresh(d *database, k *known) view {
+	if k.Snapshot == nil {
+		return view{known: k}
+	}
+	return view{known: k, schema: k.paths[0], version: d.number<<40 | k.number<<1 | 1<<63}
+}
+
+func (s *session) view(ctx context.Context) view {
+	s.caughtUp()
+	k := s.base.fresh(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.names
+	v := fresh(s.base, k)
+	v.misread = n.misread
+	if v.schema == nil {
+		return v
+	}
+	if n.path {
+		v.schema, v.version = k.paths[1], v.version|1
+	}
+	if n.opaque || n.changed || len(n.names) > 0 {
+		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque, all: n.changed, code: n.code || n.opaque}, 0
+	}
+	return v
+}
+
+// blind is the view of a statement that follows, in the same message, one that may
+// change what names mean. code tells that functions may be new too.
+func (v view) blind(code bool) view {
+	if v.schema != nil {
+		v.schema, v.version = own{Schema: v.schema, bare: true, all: true, code: code}, 0
+	}
+	return v
+}
+
+// analyze reads a text in this view. While a setting makes text mean something else
+// than we read, all is unknown but the statement that repairs it.
+func (v view) analyze(c *query.Cache, sql string) []query.Statement {
+	var list []query.Statement
+	if v.version != 0 {
+		list = c.Analyze(sql, v.schema, v.version)
+	} else {
+		list = query.Analyze(sql, v.schema)
+	}
+	if v.misread == "" || len(list) == 1 && list[0].Kind == query.Set && !misreads(&list[0]) {
+		return list
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		list[i] = query.Statement{SQL: list[i].SQL, Kind: query.Unknown, Problem: "with this " + v.misread + " the text may mean something else than it says"}
+	}
+	return list
+}
+
+// misreads reports whether a SET would make later text mean something else than we
+// read.
+func misreads(st *query.Statement) bool {
+	switch st.SetName {
+	case "standard_conforming_strings":
+		return !slices.Contains([]string{"", "on", "true", "yes", "1"}, st.SetTo)
+	case "client_encoding", "names":
+		return !utf8Name(st.SetTo)
+	}
+	return false
+}
+
+func utf8Name(encoding string) bool {
+	return slices.Contains([]string{"", "utf8", "utf-8", "unicode"}, strings.ToLower(encoding))
+}
+
+// own is the catalogue with the names taken out that a session may have given
+// another meaning. What is not found is unknown, and so is never shown unread.
+type own struct {
+	query.Schema
+	hidden map[string]bool // these bare names
+	bare   bool            // all bare names
+	all    bool            // all names but those of the system
+	code   bool            // functions too
+}
+
+// Lookup implements query.Schema.
+func (o own) Lookup(schema, name string) []*query.Relation {
+	switch {
+	case schema == "" && (o.bare || o.all || o.hidden[name]):
+		return nil
+	case schema != "" && temporary(schema):
+		return nil
+	case o.all && schema != "pg_catalog" && schema != "information_schema":
+		return nil
+	}
+	return o.Schema.Lookup(schema, name)
+}
+
+// Harmless implements query.Schema. Functions of one name share it whatever their
+// arguments are, so a new one may be meant wherever the schema is not said.
+func (o own) Harmless(schema, name string) bool {
+	if o.code && schema != "pg_catalog" {
+		return false
+	}
+	return o.Schema.Harmless(schema, name)
+}
