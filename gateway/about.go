@@ -128,8 +128,8 @@ func (x *run) mustLook() bool {
 	if x.text.Kind == query.Declare {
 		return false // the rows come with FETCH
 	}
-	if !x.about.known {
-		return true
+	if !x.about.known || x.text.Kind == query.Fetch || x.text.Kind == query.Execute {
+		return true // what a name stands for is settled when it runs
 	}
 	for i, c := range x.about.result {
 		if !c.Known {

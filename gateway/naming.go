@@ -62,10 +62,24 @@ func (n *naming) lookup(name, what string, here, given map[string]*query.Stateme
 		return orUnknown(nil, what)
 	}
 	list := n.v.analyze(n.s.g.cache, p.SQL)
-	if len(list) != 1 || list[0].Kind == query.Execute || list[0].Kind == query.Fetch {
-		return orUnknown(nil, what) // a name for a name: say it directly
+	if len(list) != 1 {
+		return orUnknown(nil, what)
 	}
-	return &list[0]
+	return named(&list[0], name, what)
+}
+
+// named is the statement that runs under a name. The text kept for the name may be
+// the one that gave it; a name for a name, or anything else that no name can stand
+// for, is unknown.
+func named(st *query.Statement, name, what string) *query.Statement {
+	if (st.Kind == query.Prepare || st.Kind == query.Declare) && st.Name == name && st.Inner != nil {
+		st = st.Inner
+	}
+	switch st.Kind {
+	case query.Select, query.Insert, query.Update, query.Delete, query.Merge:
+		return st
+	}
+	return orUnknown(nil, what)
 }
 
 func orUnknown(st *query.Statement, what string) *query.Statement {
