@@ -63,7 +63,7 @@ func (s *session) leave(err error) error {
 	}
 	var v *postgres.Violation
 	if errors.As(err, &v) {
-		s.client.Fatal(postgres.Say{Code: "08P01", Message: v.What, Hint: "send bulk data with COPY or in several statements"})
+		s.client.Fatal(v.Say())
 	}
 	return err
 }

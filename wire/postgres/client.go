@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgproto3/v2"
 
@@ -25,20 +26,20 @@ type frame struct {
 	target   byte // Describe, Close: 'S' or 'P'
 	name     string
 	binding  *binding
-	prepared *prepared // Parse: filled when sent; Bind, Describe, Close: what the name means
+	prepared *prepared // Bind, Describe, Close: what the name means
 	at       *portal   // Execute, Describe, Close
-	group    uint64    // Sync, Query, FunctionCall
 }
 
 // Client is the side a person's program talks to. Read is used by one goroutine,
 // Write and Flush by another; Notice by any.
 type Client struct {
-	conn  net.Conn
-	in    *reader
-	names *names
-	seq   uint64
-	copy  int          // bytes of a CopyData message still to come
-	flush func() error // writes out what was sent to the server; set by Server
+	conn   net.Conn
+	in     *reader
+	ledger *ledger
+	seq    uint64
+	copy   int          // bytes of a CopyData message still to come
+	flush  func() error // writes out what was sent to the server; set by Server, as is
+	nudge  func() error // which has the server answer it besides
 
 	mu      sync.Mutex // guards what follows
 	out     []byte     // gathered answer
@@ -48,13 +49,26 @@ type Client struct {
 }
 
 func newClient(conn net.Conn, in *reader) *Client {
-	return &Client{conn: conn, in: in, names: newNames()}
+	return &Client{conn: conn, in: in, ledger: newLedger()}
 }
 
 // Read returns the client's next request. It blocks until one is there. After
-// io.EOF the client is gone or has said goodbye. CopyData is returned in pieces as
-// it comes; every other message whole.
+// io.EOF the client is gone or has said goodbye, and what it sent before has been
+// answered as far as it ever will be. CopyData is returned in pieces as it comes;
+// every other message whole.
 func (c *Client) Read() (*wire.Request, error) {
+	req, err := c.read()
+	if err == nil || c.flush == nil {
+		return req, err
+	}
+	// What was sent before the end runs, as it would without us.
+	if ferr := c.flush(); ferr == nil && errors.Is(err, io.EOF) {
+		c.ledger.drain()
+	}
+	return nil, err
+}
+
+func (c *Client) read() (*wire.Request, error) {
 	if c.copy > 0 {
 		return c.readCopy()
 	}
@@ -66,22 +80,37 @@ func (c *Client) Read() (*wire.Request, error) {
 		c.copy = total
 		return c.readCopy()
 	}
-	if total-1 > limitOf(kind) {
-		return nil, violation("message %q of %d bytes is larger than the limit of %d", kind, total-1, limitOf(kind))
+	if limit := limitOf(kind); total-1 > limit {
+		// Read to its end, so that the client, which reads nothing before it has
+		// written all, learns why.
+		if err := c.in.discard(total); err != nil {
+			return nil, err
+		}
+		return nil, oversize(kind, total-1, limit)
 	}
 	if err := c.in.fill(total); err != nil {
 		return nil, err
 	}
-	if usesNames(kind) && c.names.unsettled() {
+	if usesNames(kind) && c.ledger.unsettled() {
 		// The answer that settles the names may still wait for bytes we hold.
-		if err := c.flush(); err != nil {
+		if err := c.nudge(); err != nil {
 			return nil, err
 		}
-		c.names.settle()
+		c.ledger.settle()
 	}
 	c.seq++
 	raw := c.in.take(total)
 	return c.request(kind, raw)
+}
+
+func oversize(kind byte, size, limit int) error {
+	switch kind {
+	case 'Q', 'P':
+		return tooLarge("load bulk data with COPY, or send several statements", "a statement of %d bytes is larger than the limit of %d", size, limit)
+	case 'B', 'F':
+		return tooLarge("load bulk data with COPY, or send less at a time", "parameters of %d bytes are larger than the limit of %d", size, limit)
+	}
+	return violation("message %q of %d bytes is larger than the limit of %d", kind, size, limit)
 }
 
 // limitOf is the largest length word accepted of a client message.
@@ -101,13 +130,6 @@ func usesNames(kind byte) bool {
 		return true
 	}
 	return false
-}
-
-// TooLarge reports whether err says that a statement went over MaxStatement, which
-// the client should be told in words.
-func TooLarge(err error) bool {
-	var v *Violation
-	return errors.As(err, &v)
 }
 
 func (c *Client) readCopy() (*wire.Request, error) {
@@ -130,7 +152,6 @@ func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {
 	case 'Q':
 		req.Action = wire.Run
 		req.SQL, err = decodeQuery(msg)
-		f.group = c.names.endGroup()
 	case 'P':
 		req.Action = wire.Prepare
 		req.Prepared, err = decodeParse(msg)
@@ -145,12 +166,9 @@ func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {
 		err = c.describe(f, msg)
 	case 'F':
 		req.Action = wire.Call
-		f.group = c.names.endGroup()
-	case 'S':
-		f.group = c.names.endGroup()
 	case 'X':
 		return nil, io.EOF
-	case 'H', 'c', 'f':
+	case 'S', 'H', 'c', 'f':
 	default:
 		return nil, violation("unexpected message %q", kind)
 	}
@@ -164,13 +182,11 @@ func (c *Client) bind(f *frame, msg []byte) error {
 	}
 	f.binding = b
 	f.portal = b.portal
-	f.prepared = c.names.statement(b.statement)
+	f.prepared = c.ledger.statement(b.statement)
 	f.at = &portal{prepared: f.prepared, params: b.params, formats: b.formats}
 	if f.prepared != nil {
 		for i := range b.params {
-			if i < len(f.prepared.Types) {
-				b.params[i].TypeOID = f.prepared.Types[i]
-			}
+			b.params[i].TypeOID = c.ledger.typeOf(f.prepared, i)
 		}
 	}
 	return nil
@@ -185,12 +201,12 @@ func (c *Client) execute(req *wire.Request, f *frame, msg []byte) error {
 	}
 	req.Action = wire.Run
 	f.portal = name
-	f.at = c.names.portal(name)
+	f.at, req.Again = c.ledger.portal(name)
 	if f.at == nil || f.at.prepared == nil {
 		req.Unnamed = true
 		return nil
 	}
-	req.Params, req.Again = f.at.params, f.at.ran
+	req.Params = f.at.params
 	req.Prepared, req.SQL = f.at.prepared.Prepared, f.at.prepared.SQL
 	return nil
 }
@@ -202,13 +218,10 @@ func (c *Client) describe(f *frame, msg []byte) error {
 		return err
 	}
 	if f.target == 'S' {
-		f.prepared = c.names.statement(f.name)
-		if f.kind == 'C' {
-			c.names.closing(f.name)
-		}
+		f.prepared = c.ledger.statement(f.name)
 		return nil
 	}
-	f.at = c.names.portal(f.name)
+	f.at, _ = c.ledger.portal(f.name)
 	return nil
 }
 
@@ -292,8 +305,10 @@ func (c *Client) Notice(s Say) error {
 	return c.last
 }
 
-// Fatal sends an error that ends the session, as a last word.
+// Fatal sends an error that ends the session, as a last word. A client that does not
+// read cannot delay the end: a write under way gets a second more.
 func (c *Client) Fatal(s Say) {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(goodbyeTime)) // an error means that it is closed already
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open {
@@ -362,7 +377,7 @@ func (c *Client) watch() (gone bool) {
 
 // Close ends the connection; a Read or Write under way returns.
 func (c *Client) Close() error {
-	c.names.close()
+	c.ledger.close()
 	return c.conn.Close()
 }
 

@@ -72,8 +72,8 @@ func (d *body) value() []byte {
 // count reads a number of things that need at least size bytes each, so that a
 // false count cannot make us take memory.
 func (d *body) count(size int) int {
-	n := d.int16()
-	if n < 0 || n*size > len(d.b) {
+	n := int(uint16(d.int16())) // unsigned: a statement may have 65,535 parameters
+	if n*size > len(d.b) {
 		d.bad = true
 		return 0
 	}
@@ -185,6 +185,18 @@ func decodeColumns(b []byte) ([]wire.Column, error) {
 		return nil, violation("malformed RowDescription from the server")
 	}
 	return columns, nil
+}
+
+// decodeTypes reads a ParameterDescription.
+func decodeTypes(b []byte) (types []uint32, err error) {
+	d := body{b: b}
+	for n := d.count(4); n > 0; n-- {
+		types = append(types, d.uint32())
+	}
+	if !d.end() {
+		return nil, violation("malformed ParameterDescription from the server")
+	}
+	return types, nil
 }
 
 // decodeRow reads a DataRow into row, which it reuses.

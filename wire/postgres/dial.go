@@ -37,9 +37,9 @@ func Dial(ctx context.Context, cfg *pgconn.Config, client *Client) (*Server, err
 func newServer(conn net.Conn, settings map[string]string, cancel canceller, client *Client) *Server {
 	s := &Server{
 		Settings: settings, conn: conn, in: newReader(conn), client: client,
-		names: client.names, queue: newQueue(), cancel: cancel,
+		ledger: client.ledger, cancel: cancel,
 	}
-	client.flush = s.Flush
+	client.nudge, client.flush = s.nudge, s.Flush
 	s.tx.Store('I')
 	return s
 }

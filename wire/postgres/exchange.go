@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"net"
 	"sync"
 	"sync/atomic"
 
@@ -13,175 +14,300 @@ const maxOpen = 100_000
 
 // exchange is a message sent to the server whose answer is owed.
 type exchange struct {
-	kind     byte // of the message; 'i' is our own Describe, '.' the end of COPY data
+	kind     byte // of the message; 'i' is our own Describe
 	req      *wire.Request
 	refusal  *Say      // why it was replaced by one that must fail
-	group    uint64    // of Sync and Query
-	prepared *prepared // Parse, our Describe, Close
+	group    uint64    // which ReadyForQuery it comes before
+	prepared *prepared // Parse, our Describe of a statement, Describe, Close
 	old      *prepared // Parse: what the name meant before
 	portal   *portal   // Bind, Execute, Close
+	before   *portal   // Bind: what the name meant before
 	name     string    // Bind, Close
 	target   byte      // Close
-	begun    bool      // the first byte of the answer was seen
-	shown    bool      // Execute with Look: its Columns were told
-	copyIn   bool      // the server reads COPY data for it
-	copied   bool      // the client has ended that data
-	index    int       // statements of a Query that have ended
-	rows     int64
-	bytes    int64        // of rows and COPY data to the client
-	taken    atomic.Int64 // of COPY data from the client; counted while it is sent
+	renames  bool      // may change what names mean
+	copies   bool      // may read COPY data
+
+	// Guarded by the ledger's mutex.
+	reads, ends int          // times the server began to read COPY data for it, and the client ended such data
+	taken       atomic.Int64 // bytes of COPY data from the client; counted while it is sent
+
+	// Owned by the goroutine of Receive.
+	begun     bool          // the first byte of the answer was seen
+	described bool          // Query: rows may come; Execute with Look: its Columns were told
+	copyOut   bool          // COPY data may come
+	runs      *exchange     // our Describe of a portal: the Execute it is for
+	columns   []wire.Column // Execute: what that Describe brought
+	index     int           // statements of a Query that have ended
+	rows      int64
+	bytes     int64 // of rows and COPY data to the client
 }
 
-// queue holds open exchanges in order. up pushes, down pops.
+// ledger is all that the two goroutines of a session share: which answers are owed,
+// in order, and what the server's names mean (names.go). Both are under one mutex,
+// because an error changes both at once: what the server skips has no answer and
+// gives no name a meaning.
 //
 // After an error in the extended protocol the server discards all up to the next
-// Sync, so nothing is owed for what lies between: it is taken out with skip, or,
-// if the client sends it later, never put in (skipping).
-type queue struct {
-	mu       sync.Mutex
-	room     sync.Cond
+// Sync. What lies between is taken out with fail or, if the client sends it later,
+// never entered (skipping).
+type ledger struct {
+	mu       sync.Mutex // guards what follows
+	changed  sync.Cond
+	closed   bool
 	list     []*exchange
 	skipping bool
-	closed   bool
+	copying  *exchange // the last exchange that may read COPY data, while it is open
+	renaming int       // exchanges that may change what names mean, and are not yet dealt with
+	names
 }
 
-func newQueue() *queue {
-	q := &queue{}
-	q.room.L = &q.mu
-	return q
+func newLedger() *ledger {
+	l := &ledger{names: newNames()}
+	l.changed.L = &l.mu
+	return l
 }
 
-// push adds an exchange; it returns false if the server will discard the message.
-// It waits while the queue is full; wait is called once before, without the lock.
-func (q *queue) push(x *exchange, wait func() error) (owed bool, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.list) >= maxOpen {
-		q.mu.Unlock()
-		err := wait()
-		q.mu.Lock()
+// turn says whether a message may be sent now.
+type turn int
+
+const (
+	now   turn = iota
+	later      // when something was answered
+	over       // never: the server would pass over it (Sync during COPY data)
+	never      // it is an error
+	ended      // the session is over
+)
+
+// turn decides on a message other than Flush and COPY data. While the server reads
+// COPY data it passes over Sync, and takes anything else for a mistake (protocol
+// section "COPY Operations"). So as long as it is not known whether it reads, a
+// message must wait: how many ReadyForQuery are owed would depend on the moment.
+func (l *ledger) turn(kind byte) turn {
+	x := l.copying
+	switch {
+	case l.closed:
+		return ended
+	case x == nil || x.kind == 'E' && x.ends > 0: // an Execute reads once: whatever came of it is over
+	case x.reads > x.ends && kind == 'S':
+		return over
+	case x.reads > x.ends:
+		return never
+	default:
+		return later
+	}
+	if len(l.list) >= maxOpen {
+		return later
+	}
+	return now
+}
+
+// await waits until a message may be sent, or must not be. nudge makes the server
+// answer what it has; it is called once, before waiting.
+func (l *ledger) await(kind byte, nudge func() error) (pass bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	nudged := false
+	for {
+		switch l.turn(kind) {
+		case now:
+			return true, nil
+		case over:
+			return false, nil
+		case never:
+			return false, violation("message %q while the server reads COPY data", kind)
+		case ended:
+			return false, net.ErrClosed
+		}
+		if nudged {
+			l.changed.Wait()
+			continue
+		}
+		l.mu.Unlock()
+		err := nudge()
+		l.mu.Lock()
 		if err != nil {
 			return false, err
 		}
-		for len(q.list) >= maxOpen && !q.closed {
-			q.room.Wait()
-		}
+		nudged = true
 	}
-	switch {
-	case x.kind == 'S' && q.ignoresSync():
-		return true, nil
-	case x.kind == '.':
-		q.endCopy()
-		return true, nil
-	case q.skipping && x.kind != 'S':
+}
+
+// enter notes a message that is about to be sent, and what it does to names. owed
+// is false if the server will discard it. After an error nothing was noted.
+func (l *ledger) enter(x *exchange) (owed bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.skipping && x.kind != 'S' {
 		return false, nil
 	}
-	q.skipping = false
-	q.list = append(q.list, x)
+	switch {
+	case x.refusal != nil:
+	case x.kind == 'P':
+		err = l.prepare(x)
+	case x.kind == 'B':
+		err = l.bind(x)
+	case x.kind == 'C':
+		l.closing(x)
+	case x.kind == 'i' && x.prepared != nil:
+		x.prepared.asked = l.group
+	}
+	if err != nil {
+		return true, err
+	}
+	l.skipping = false
+	l.list = append(l.list, x)
+	x.group = l.group
+	l.partial = x.kind != 'S' && x.kind != 'Q'
+	if !l.partial {
+		l.group++
+	}
+	if x.copies {
+		l.copying = x
+	}
+	if x.renames {
+		l.renaming++
+	}
 	return true, nil
 }
 
-// ignoresSync tells that the server is reading COPY data, when it passes over Sync
-// (protocol section "COPY Operations").
-func (q *queue) ignoresSync() bool {
-	return len(q.list) > 0 && q.list[0].copyIn && !q.list[0].copied
-}
-
-// endCopy notes that the client has ended its COPY data: for the exchange that
-// reads it now, or for the last one, which may yet begin to.
-func (q *queue) endCopy() {
-	if q.ignoresSync() {
-		q.list[0].copied = true
+// copied counts COPY data from the client; ends says that it is the end of it.
+// Data that nothing can read is the leftover of a COPY that failed.
+func (l *ledger) copied(n int, ends bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.copying == nil {
 		return
 	}
-	q.list = append(q.list, &exchange{kind: '.'})
+	l.copying.taken.Add(int64(n))
+	if ends {
+		l.copying.ends++
+	}
+}
+
+// reading notes that the server reads COPY data for x; false means that it must
+// not, because x names no such statement.
+func (l *ledger) reading(x *exchange) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !x.copies || x.kind == 'E' && x.reads > 0 {
+		return false
+	}
+	x.reads++
+	l.changed.Broadcast()
+	return true
 }
 
 // head is the exchange the next answer belongs to; nil if nothing is owed.
-func (q *queue) head() *exchange {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.dropMarks()
-	if len(q.list) == 0 {
+func (l *ledger) head() *exchange {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.list) == 0 {
 		return nil
 	}
-	return q.list[0]
-}
-
-func (q *queue) dropMarks() {
-	for len(q.list) > 0 && q.list[0].kind == '.' {
-		q.list = q.list[1:]
-	}
+	return l.list[0]
 }
 
 // pop ends the first exchange.
-func (q *queue) pop() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.dropMarks()
-	if len(q.list) > 0 {
-		q.list[0] = nil
-		q.list = q.list[1:]
-	}
-	q.room.Broadcast()
+func (l *ledger) pop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop()
+	l.changed.Broadcast()
 }
 
-// skip takes out what the server discards after an error: all before the next Sync.
-func (q *queue) skip() (skipped []*exchange) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (l *ledger) drop() {
+	if len(l.list) == 0 {
+		return
+	}
+	if l.copying == l.list[0] {
+		l.copying = nil
+	}
+	l.list[0] = nil
+	l.list = l.list[1:]
+}
+
+// uncopy notes that x has failed and reads no more COPY data.
+func (l *ledger) uncopy(x *exchange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.copying == x {
+		l.copying = nil
+	}
+	l.changed.Broadcast()
+}
+
+// fail ends the first exchange, x, by an error in the extended protocol, and with
+// it all that the server discards: what lies before the next Sync. Names get back
+// the meaning they had, the newest change undone first.
+func (l *ledger) fail(x *exchange) (skipped []*exchange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop()
 	n := 0
-	for n < len(q.list) && q.list[n].kind != 'S' {
-		if q.list[n].kind != '.' {
-			skipped = append(skipped, q.list[n])
-		}
+	for n < len(l.list) && l.list[n].kind != 'S' {
 		n++
 	}
-	q.list = q.list[n:]
-	q.skipping = len(q.list) == 0
-	q.room.Broadcast()
+	skipped, l.list = l.list[:n:n], l.list[n:]
+	l.skipping = len(l.list) == 0
+	for i := len(skipped) - 1; i >= 0; i-- {
+		y := skipped[i]
+		l.unname(y, true)
+		if l.copying == y {
+			l.copying = nil
+		}
+		if y.renames {
+			l.renaming--
+		}
+	}
+	l.unname(x, false)
+	l.changed.Broadcast()
 	return skipped
 }
 
-// beginCopy notes that the server reads COPY data for the first exchange: the Syncs
-// sent before the end of that data are passed over.
-func (q *queue) beginCopy() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.list) == 0 {
-		return
-	}
-	x := q.list[0]
-	x.copyIn = true
-	kept := q.list[:1:1]
-	for i, y := range q.list[1:] {
-		if y.kind == '.' {
-			x.copied = true
-			kept = append(kept, q.list[i+2:]...)
-			break
-		}
-		if y.kind != 'S' {
-			kept = append(kept, y)
-		}
-	}
-	q.list = kept
+// dealt notes that whoever decides has dealt with the end of n exchanges that may
+// have changed what names mean.
+func (l *ledger) dealt(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renaming -= n
+	l.changed.Broadcast()
 }
 
-// wake lets whoever waits for room go on; nothing will be answered any more.
-func (q *queue) wake() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.room.Broadcast()
+// quiet reports whether all that was sent has been answered, up to ReadyForQuery.
+func (l *ledger) quiet() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.list) == 0 && !l.skipping && !l.partial
 }
 
-// close wakes whoever waits for room and returns what is still open.
-func (q *queue) close() []*exchange {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.room.Broadcast()
-	open := q.list
-	q.list = nil
-	return open
+// drain waits until every ReadyForQuery that is owed has come, so that a client
+// that leaves right after its last statement does not take the answer from the
+// record. It does not wait for what will never be answered: a group without Sync,
+// or COPY data that nobody ends.
+func (l *ledger) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !l.closed && l.owes() {
+		l.changed.Wait()
+	}
+}
+
+func (l *ledger) owes() bool {
+	if x := l.copying; x != nil && x.reads > x.ends {
+		return false
+	}
+	for i := len(l.list) - 1; i >= 0; i-- {
+		if k := l.list[i].kind; k == 'S' || k == 'Q' {
+			return true
+		}
+	}
+	return false
+}
+
+// close wakes whoever waits, for good.
+func (l *ledger) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.changed.Broadcast()
 }

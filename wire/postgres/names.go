@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"sync"
 
 	"github.com/sluicehq/sluice/wire"
 )
@@ -22,235 +21,270 @@ type portal struct {
 	prepared *prepared
 	params   []wire.Param
 	formats  []bool
-	ran      bool // an Execute of it was let through
+	more     bool   // the server said that an execution of it goes on
+	group    uint64 // in which it was bound
+	cursor   bool   // named by SQL
 }
 
-// prepared is a named statement with what the server told of it.
+// prepared is a named statement with what the server told of it. All but the first
+// and second line are guarded by the ledger's mutex.
 type prepared struct {
 	*wire.Prepared
-	closing uint64        // group in which a Close of it was read
-	asked   bool          // our own Describe was sent
-	columns []wire.Column // what it answered
+	copies  bool          // may read COPY data
+	closing uint64        // group in which a Close of it was sent
+	closed  bool          // the server has closed it
+	asked   uint64        // group in which our own Describe was sent
+	known   bool          // columns are known
+	columns []wire.Column //
+	types   []uint32      // parameter types as the server told them
 }
 
-// names is what the server's statement and portal names mean. Reading a client's
-// message and receiving the server's answer both use it, from two goroutines.
+// names is what the server's statement and portal names mean; part of the ledger
+// and guarded by its mutex.
 //
 // What a name means must be right when a statement is judged. Within the messages
 // up to a Sync it is, because the server skips all that follows an error. Between
 // such groups it might not be: a client may send Parse again for a name while an
 // earlier group, not yet answered, makes the server skip that Parse. So a group
-// that gives a used name another meaning must be answered before the next group is
-// read (settle).
+// that gives a used name another meaning must be answered before a name of the
+// next group is relied on. And where SQL itself changes names (PREPARE, DEALLOCATE),
+// the answer must have been dealt with before any name is relied on.
 type names struct {
-	mu         sync.Mutex
-	settled    sync.Cond
 	statements map[string]*prepared
 	portals    map[string]*portal
-	group      uint64 // number of the group now being read
+	group      uint64 // number of the group now being sent: up to a Sync or Query
 	dirty      uint64 // last group that changed the meaning of a used name
 	answered   uint64 // last group whose ReadyForQuery has come
-	closed     bool
+	partial    bool   // something of group was sent
 }
 
-func newNames() *names {
-	n := &names{statements: map[string]*prepared{}, portals: map[string]*portal{}, group: 1}
-	n.settled.L = &n.mu
-	return n
+func newNames() names {
+	return names{statements: map[string]*prepared{}, portals: map[string]*portal{}, group: 1}
 }
 
-// unsettled reports whether an earlier group must be answered before names can be
-// relied on.
-func (n *names) unsettled() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.waiting()
+// unsettled reports whether something must be answered before names can be relied on.
+func (l *ledger) unsettled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.doubtful()
 }
 
-func (n *names) waiting() bool {
-	return !n.closed && n.dirty > n.answered && n.dirty < n.group
+// doubtful: while the server skips, nothing can be in doubt, as nothing has an effect.
+func (l *ledger) doubtful() bool {
+	if l.closed || l.skipping {
+		return false
+	}
+	if x := l.copying; x != nil && x.reads > x.ends {
+		return false // what names mean is no matter: the message is a mistake
+	}
+	return l.renaming > 0 || l.dirty > l.answered && l.dirty < l.group
 }
 
-// settle waits until no earlier group is in doubt.
-func (n *names) settle() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for n.waiting() {
-		n.settled.Wait()
+// settle waits until no name is in doubt.
+func (l *ledger) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.doubtful() {
+		l.changed.Wait()
 	}
 }
 
-// endGroup notes that Sync, Query or FunctionCall was read.
-func (n *names) endGroup() uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.group++
-	return n.group - 1
-}
-
-// answer notes that the server is ready after group.
-func (n *names) answer(group uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if group > n.answered {
-		n.answered = group
-	}
-	n.settled.Broadcast()
-}
-
-// close wakes whoever waits, for good.
-func (n *names) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.closed = true
-	n.settled.Broadcast()
-}
-
-func (n *names) statement(name string) *prepared {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.statements[name]
-}
-
-func (n *names) portal(name string) *portal {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.portals[name]
-}
-
-// prepare gives name a statement and returns what it meant before. A named
-// statement cannot be prepared twice: the server would refuse it (42P05), and so
-// do we, because a name must not mean one thing here and another there. It can if
-// a Close of it stands earlier in the same group, as that runs or is skipped with it.
-func (n *names) prepare(p *wire.Prepared) (now, old *prepared, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	old = n.statements[p.Name]
-	if old != nil {
-		if p.Name != "" && old.closing != n.group {
-			return nil, old, errTwice
+// ready notes ReadyForQuery for the first exchange, x. Without a transaction the
+// portals that were bound before are gone.
+func (l *ledger) ready(x *exchange, status byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop()
+	l.answered = max(l.answered, x.group)
+	if status == 'I' {
+		for name, p := range l.portals {
+			if !p.cursor && p.group <= x.group {
+				delete(l.portals, name)
+			}
 		}
-		n.dirty = n.group
-	} else if len(n.statements) >= maxNames {
-		return nil, nil, errNames
 	}
-	now = &prepared{Prepared: p}
-	n.statements[p.Name] = now
-	return now, old, nil
+	l.changed.Broadcast()
 }
 
-// unprepare takes back a Parse that the server skipped (old comes back) or
-// refused (the unnamed statement is then gone, and a named one never was).
-func (n *names) unprepare(now, old *prepared, skipped bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.statements[now.Name] != now {
-		return
-	}
-	if skipped && old != nil {
-		n.statements[now.Name] = old
-		return
-	}
-	delete(n.statements, now.Name)
+func (l *ledger) statement(name string) *prepared {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.statements[name]
 }
 
-// closing notes that a Close of a statement was read.
-func (n *names) closing(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if p := n.statements[name]; p != nil {
-		p.closing = n.group
-		n.dirty = n.group
-	}
+func (l *ledger) portal(name string) (p *portal, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p = l.portals[name]
+	return p, p != nil && p.more
 }
 
-// define and definePortal keep what SQL itself has named (PREPARE, DECLARE), after
-// the server has confirmed it; undefine drops names after DEALLOCATE, DISCARD or
-// CLOSE, all of them if name is "".
-func (n *names) define(p *wire.Prepared) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.statements) >= maxNames {
+// typeOf is the type of one parameter of p: what the client gave, else what the
+// server has told; 0 if neither did.
+func (l *ledger) typeOf(p *prepared, i int) uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i < len(p.Types) && p.Types[i] != 0 {
+		return p.Types[i]
+	}
+	if i < len(p.types) {
+		return p.types[i]
+	}
+	return 0
+}
+
+// prepare gives a name the statement of a Parse. A named statement cannot be
+// prepared twice: the server would refuse it (42P05), and so do we, because a name
+// must not mean one thing here and another there. It can if a Close of it stands
+// earlier in the same group, as that runs or is skipped with it. l.mu is held.
+func (l *ledger) prepare(x *exchange) error {
+	name := x.prepared.Name
+	x.old = l.statements[name]
+	if x.old != nil {
+		if name != "" && x.old.closing != l.group {
+			return errTwice
+		}
+		l.dirty = l.group
+	} else if len(l.statements) >= maxNames {
 		return errNames
 	}
-	n.statements[p.Name] = &prepared{Prepared: p}
+	l.statements[name] = x.prepared
 	return nil
 }
 
-func (n *names) definePortal(name string, p *wire.Prepared) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.portals) >= maxNames {
+// bind gives a portal's name a statement and parameters. l.mu is held.
+func (l *ledger) bind(x *exchange) error {
+	x.before = l.portals[x.name]
+	if x.before != nil {
+		l.dirty = l.group
+	} else if len(l.portals) >= maxNames {
 		return errNames
 	}
-	n.portals[name] = &portal{prepared: &prepared{Prepared: p}}
+	x.portal.group = l.group
+	l.portals[x.name] = x.portal
 	return nil
 }
 
-func (n *names) undefine(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if name == "" {
-		clear(n.statements)
-		return
+// closing notes that a Close is sent. l.mu is held.
+func (l *ledger) closing(x *exchange) {
+	l.dirty = l.group
+	if x.target == 'S' && x.prepared != nil {
+		x.prepared.closing = l.group
 	}
-	delete(n.statements, name)
 }
 
-// bind gives a portal name a statement and parameters.
-func (n *names) bind(name string, p *portal) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if _, used := n.portals[name]; used {
-		n.dirty = n.group
-	} else if len(n.portals) >= maxNames {
-		return errNames
+// unname takes back what x, which the server skipped or refused, would have done
+// to names. l.mu is held.
+func (l *ledger) unname(x *exchange, skipped bool) {
+	switch {
+	case x.refusal != nil:
+	case x.kind == 'P' && l.statements[x.prepared.Name] == x.prepared:
+		// Refused, the unnamed statement is gone, and a named one never was.
+		delete(l.statements, x.prepared.Name)
+		if skipped && x.old != nil && !x.old.closed {
+			l.statements[x.prepared.Name] = x.old
+		}
+	case x.kind == 'B' && l.portals[x.name] == x.portal:
+		delete(l.portals, x.name)
+		if x.before != nil && (skipped || x.name != "") {
+			l.portals[x.name] = x.before
+		}
+	case x.kind == 'i' && x.prepared != nil:
+		x.prepared.asked = 0
 	}
-	n.portals[name] = p
-	return nil
-}
-
-// renames notes that the group now read may change names by SQL.
-func (n *names) renames() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.dirty = n.group
 }
 
 // forget drops a name the server has closed, if it still means the same thing.
-func (n *names) forget(target byte, name string, s *prepared, p *portal) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if target == 'S' && n.statements[name] == s {
-		delete(n.statements, name)
-	}
-	if target == 'P' && n.portals[name] == p {
-		delete(n.portals, name)
+func (l *ledger) forget(x *exchange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case x.target == 'S' && x.prepared != nil:
+		x.prepared.closed = true
+		if l.statements[x.name] == x.prepared {
+			delete(l.statements, x.name)
+		}
+	case x.target == 'P' && x.portal != nil && l.portals[x.name] == x.portal:
+		delete(l.portals, x.name)
 	}
 }
 
-// ask reports whether our own Describe must go before a Bind of p, and notes that
-// it did.
-func (n *names) ask(p *prepared) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !p.Look || p.asked {
-		return false
-	}
-	p.asked = true
-	return true
+// ask reports whether our own Describe must go before a Bind of p. A Describe that
+// an earlier group asked for and that is not answered may yet be skipped.
+func (l *ledger) ask(p *prepared) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return p.Look && !p.known && p.asked != l.group
 }
 
-// told keeps the columns that our Describe brought; nil, false undoes the asking.
-func (n *names) told(p *prepared, columns []wire.Column, ok bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	p.asked = ok
-	p.columns = columns
+// columnsKnown reports whether a portal's columns are known, or will be before its
+// rows come.
+func (l *ledger) columnsKnown(p *portal) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return p != nil && p.prepared != nil && (p.prepared.known || p.prepared.asked == l.group)
 }
 
-func (n *names) columnsOf(p *prepared) []wire.Column {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// told keeps the columns that our Describe of a statement brought.
+func (l *ledger) told(p *prepared, columns []wire.Column) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.known, p.columns = true, columns
+}
+
+func (l *ledger) columnsOf(p *prepared) []wire.Column {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return p.columns
+}
+
+// typed keeps the parameter types that a Describe brought.
+func (l *ledger) typed(p *prepared, types []uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.types = types
+}
+
+// suspended notes whether a portal has more rows than an Execute asked for.
+func (l *ledger) suspended(p *portal, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.more = more
+}
+
+// define keeps what SQL itself has named (PREPARE, DECLARE), after the server has
+// confirmed it; undefine drops names after DEALLOCATE or DISCARD, all of them but the
+// unnamed statement, which those leave alone, if name is "".
+func (l *ledger) define(p *wire.Prepared) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.statements) >= maxNames {
+		return errNames
+	}
+	l.statements[p.Name] = &prepared{Prepared: p}
+	return nil
+}
+
+func (l *ledger) definePortal(p *wire.Prepared) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.portals) >= maxNames {
+		return errNames
+	}
+	l.portals[p.Name] = &portal{prepared: &prepared{Prepared: p}, cursor: true}
+	return nil
+}
+
+func (l *ledger) undefine(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if name != "" {
+		delete(l.statements, name)
+		return
+	}
+	for name := range l.statements {
+		if name != "" {
+			delete(l.statements, name)
+		}
+	}
 }

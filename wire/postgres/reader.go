@@ -25,12 +25,24 @@ const header = 5
 
 // Violation is an error that the other side made against the protocol; the
 // session must end.
-type Violation struct{ What string }
+type Violation struct {
+	What string
+	Code string // SQLSTATE
+	Hint string
+}
 
 func (v *Violation) Error() string { return "protocol violation: " + v.What }
 
+// Say is what the client should be told before the session ends.
+func (v *Violation) Say() Say { return Say{Code: v.Code, Message: v.What, Hint: v.Hint} }
+
 func violation(format string, args ...any) error {
-	return &Violation{fmt.Sprintf(format, args...)}
+	return &Violation{What: fmt.Sprintf(format, args...), Code: "08P01"}
+}
+
+// tooLarge is a violation of a limit.
+func tooLarge(hint, format string, args ...any) error {
+	return &Violation{What: fmt.Sprintf(format, args...), Code: "54000", Hint: hint}
 }
 
 // reader finds messages in a byte stream by their headers. One goroutine uses it.
@@ -108,6 +120,19 @@ func (r *reader) take(n int) []byte {
 	b := r.buf[r.start : r.start+n]
 	r.start += n
 	return b
+}
+
+// discard consumes n bytes, of which most are still to come.
+func (r *reader) discard(n int) error {
+	for n > 0 {
+		if len(r.rest()) == 0 {
+			if err := r.fill(1); err != nil {
+				return err
+			}
+		}
+		n -= len(r.take(min(n, len(r.rest()))))
+	}
+	return nil
 }
 
 // complete reports whether a whole message waits in memory, so that reading it

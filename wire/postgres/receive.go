@@ -26,6 +26,10 @@ func (s *Server) Receive() (*wire.Reply, error) {
 		if s.passing > 0 {
 			return s.pass()
 		}
+		if s.settled > 0 {
+			s.ledger.dealt(s.settled)
+			s.settled = 0
+		}
 		r, err := s.scan()
 		if r != nil || err != nil {
 			return r, err
@@ -62,7 +66,11 @@ func (s *Server) scan() (*wire.Reply, error) {
 			return nil, err
 		}
 		if kind == 'D' || kind == 'd' {
-			if !s.data(total) {
+			pass, err := s.data(kind, total)
+			if err != nil {
+				return nil, err
+			}
+			if !pass {
 				break
 			}
 			if len(b)-pos < total {
@@ -87,7 +95,9 @@ func (s *Server) scan() (*wire.Reply, error) {
 		// What came before it is handed back first.
 		before := s.in.take(pos)
 		s.in.take(total)
-		if pos > 0 {
+		if pos > 0 || done == swallow {
+			// Also with nothing to hand back: what was gathered may have to leave
+			// before the network is waited for.
 			return s.raw(before), nil
 		}
 		return nil, nil
@@ -99,19 +109,23 @@ func (s *Server) scan() (*wire.Reply, error) {
 }
 
 // data counts a row or a piece of COPY data; it returns false if it must be looked
-// at, or if the decider must be told first that the answer begins.
-func (s *Server) data(total int) bool {
+// at, or if the decider must be told first that the answer begins. Data that nothing
+// asked for must not pass: nobody has decided what may be seen of it.
+func (s *Server) data(kind byte, total int) (pass bool, err error) {
 	x := s.current()
-	if x == nil {
-		return true // the client will make of it what it would without us
-	}
-	if x.req != nil && (x.req.Look || x.req.Gate && !x.begun) {
-		return false
+	switch {
+	case x == nil || x.kind != 'Q' && x.kind != 'E',
+		kind == 'd' && !x.copyOut, kind == 'D' && (x.copyOut || x.kind == 'Q' && !x.described):
+		return false, violation("data from the server out of turn")
+	case x.req.Look || x.req.Gate && !x.begun:
+		return false, nil
 	}
 	x.begun = true
-	x.rows++
+	if kind == 'D' {
+		x.rows++
+	}
 	x.bytes += int64(total)
-	return true
+	return true, nil
 }
 
 // whole reads the message at the start to its end and deals with it.
@@ -125,7 +139,7 @@ func (s *Server) whole() error {
 		limit = maxRow
 	}
 	if total > limit {
-		return violation("message %q of %d bytes from the server is larger than the limit of %d", kind, total, limit)
+		return tooLarge("select fewer columns, or parts of the values", "message %q of %d bytes from the database is larger than the limit of %d that can be read whole", kind, total, limit)
 	}
 	if err := s.in.fill(total); err != nil {
 		return err
@@ -154,8 +168,8 @@ func (s *Server) look(kind byte, total int) error {
 		return nil
 	}
 	x.rows++
-	if x.kind == 'E' && !x.shown {
-		x.shown = true
+	if x.kind == 'E' && !x.described {
+		x.described = true
 		s.tell(&wire.Reply{Kind: wire.Columns, Of: x.req, Columns: s.columns(x)})
 	}
 	row, err := decodeRow(s.row, msg)
@@ -169,10 +183,10 @@ func (s *Server) look(kind byte, total int) error {
 
 // columns are those of a portal, in the formats its Bind asked for.
 func (s *Server) columns(x *exchange) []wire.Column {
-	if x.portal == nil || x.portal.prepared == nil {
-		return nil
+	if x.columns != nil || x.portal == nil || x.portal.prepared == nil {
+		return x.columns
 	}
-	told := s.names.columnsOf(x.portal.prepared)
+	told := s.ledger.columnsOf(x.portal.prepared)
 	columns := make([]wire.Column, len(told))
 	for i, c := range told {
 		c.Binary = formatOf(x.portal.formats, i)
@@ -190,21 +204,24 @@ func (s *Server) begin(x *exchange) {
 
 // current is the exchange that the next message answers.
 func (s *Server) current() *exchange {
-	if s.head == nil {
-		s.head = s.queue.head()
+	if s.first == nil {
+		s.first = s.ledger.head()
 	}
-	return s.head
+	return s.first
 }
 
 func (s *Server) pop() {
-	s.queue.pop()
-	s.head = nil
+	s.ledger.pop()
+	s.first = nil
 }
 
 // step deals with a whole message other than row and COPY data.
 func (s *Server) step(kind byte, msg []byte) (fate, error) {
 	switch kind {
 	case 'N', 'A', 'S':
+		if x := s.current(); x != nil && kind != 'A' && s.gated(x) {
+			s.begin(x)
+		}
 		return s.aside(kind, msg)
 	case 'K', 'R', 'v', 'W', 'V':
 		return 0, violation("unexpected message %q from the server", kind)
@@ -219,11 +236,24 @@ func (s *Server) step(kind byte, msg []byte) (fate, error) {
 	if kind == 'Z' {
 		return s.readyForQuery(x, msg)
 	}
-	if x.req != nil && x.req.Gate && !x.begun && (x.kind == 'Q' || x.kind == 'E') {
-		s.begin(x)
-		// Tell first; the message itself is looked at again after that.
-		return s.again(msg)
+	if !s.gated(x) {
+		return s.answer(x, kind, msg)
 	}
+	s.begin(x)
+	done, err := s.answer(x, kind, msg)
+	if err == nil && done == keep {
+		s.tell(&wire.Reply{Kind: wire.Raw, Frame: msg})
+	}
+	return tell, err
+}
+
+// gated reports whether the decider must be told before anything of x's answer.
+func (s *Server) gated(x *exchange) bool {
+	return (x.kind == 'Q' || x.kind == 'E') && x.req.Gate && !x.begun
+}
+
+// answer deals with a whole message that answers x.
+func (s *Server) answer(x *exchange, kind byte, msg []byte) (fate, error) {
 	switch kind {
 	case 'E':
 		return s.failed(x, msg)
@@ -239,38 +269,27 @@ func (s *Server) step(kind byte, msg []byte) (fate, error) {
 	return 0, violation("unexpected message %q from the server", kind)
 }
 
-// again puts a message back so that scan meets it once more, now that the decider
-// was told.
-func (s *Server) again(msg []byte) (fate, error) {
-	s.tell(&wire.Reply{Kind: wire.Raw, Frame: nil})
-	return s.stepAfterBegin(msg)
-}
-
-func (s *Server) stepAfterBegin(msg []byte) (fate, error) {
-	done, err := s.step(msg[0], msg)
-	if err == nil && done == keep {
-		s.tell(&wire.Reply{Kind: wire.Raw, Frame: msg})
-	}
-	return tell, err
-}
-
 // readyForQuery ends a Sync or a Query.
 func (s *Server) readyForQuery(x *exchange, msg []byte) (fate, error) {
 	if x.kind != 'S' && x.kind != 'Q' || len(msg) != header+1 {
 		return 0, violation("ReadyForQuery from the server out of turn")
 	}
+	if x.renames {
+		s.ledger.dealt(1) // its Done was returned before
+	}
 	s.tx.Store(int32(msg[header]))
-	s.names.answer(x.group)
-	s.pop()
+	s.ledger.ready(x, msg[header])
+	s.first, s.ran = nil, nil
 	return keep, nil
 }
 
 // ended deals with CommandComplete, EmptyQueryResponse and PortalSuspended.
 func (s *Server) ended(x *exchange, kind byte, msg []byte) (fate, error) {
-	if x.kind != 'Q' && x.kind != 'E' {
+	if x.kind != 'Q' && x.kind != 'E' || x.kind == 'Q' && kind == 's' || x.copyOut {
 		return 0, violation("end of a statement from the server out of turn")
 	}
-	r := &wire.Reply{Kind: wire.Done, Of: x.req, Index: x.index, Bytes: x.bytes + x.taken.Load(), Rows: x.rows, Suspended: kind == 's', Frame: msg}
+	r := s.done(x, msg)
+	r.Suspended = kind == 's'
 	if kind == 'C' {
 		d := body{b: msg[header:]}
 		r.Tag = d.text()
@@ -279,13 +298,29 @@ func (s *Server) ended(x *exchange, kind byte, msg []byte) (fate, error) {
 		}
 	}
 	x.index++
-	x.rows, x.bytes = 0, 0
-	x.taken.Store(0)
+	x.rows, x.bytes, x.described = 0, 0, false
 	if x.kind == 'E' {
+		if x.portal != nil {
+			s.ledger.suspended(x.portal, r.Suspended)
+		}
+		s.ran = x.req
+		s.settles(x)
 		s.pop()
 	}
 	s.tell(r)
 	return tell, nil
+}
+
+// done is the end of a statement, as far as every end is alike.
+func (s *Server) done(x *exchange, msg []byte) *wire.Reply {
+	return &wire.Reply{Kind: wire.Done, Of: x.req, Index: x.index, Bytes: x.bytes + x.taken.Swap(0), Rows: x.rows, Frame: msg}
+}
+
+// settles notes that whoever decides learns with the next replies how x ended.
+func (s *Server) settles(x *exchange) {
+	if x.renames {
+		s.settled++
+	}
 }
 
 // failed deals with an error: it ends the exchange, and in the extended protocol
@@ -295,26 +330,42 @@ func (s *Server) failed(x *exchange, msg []byte) (fate, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := &wire.Reply{Kind: wire.Done, Of: x.req, Index: x.index, Bytes: x.bytes + x.taken.Load(), Rows: x.rows, Failed: true, Fields: fields, Frame: msg}
-	if fatal := fields['V'] == "FATAL" || fields['V'] == "PANIC"; x.refusal != nil && !fatal {
+	r := s.done(x, msg)
+	r.Failed, r.Fields = true, fields
+	if x.refusal != nil && !fatal(fields) {
 		r.Refused = true
 		r.Fields = map[byte]string{'S': x.refusal.Severity, 'V': x.refusal.Severity, 'C': x.refusal.Code, 'M': x.refusal.Message}
 		r.Frame = x.refusal.encode(nil, false)
 	}
-	s.unname(x, false)
 	s.tell(r)
-	if x.kind == 'Q' || x.kind == 'S' {
+	x.copyOut = false
+	switch x.kind {
+	case 'S':
+		if s.ran != nil {
+			r.Of = s.ran // what Sync could not commit
+		}
 		return tell, nil // ReadyForQuery follows
+	case 'Q':
+		s.ledger.uncopy(x)
+		return tell, nil
 	}
-	s.pop()
-	for _, y := range s.queue.skip() {
-		s.undo(y)
+	s.settles(x)
+	for _, y := range s.ledger.fail(x) {
 		if y.req != nil {
 			s.tell(&wire.Reply{Kind: wire.Done, Of: y.req, Failed: true, Skipped: true})
 		}
 	}
-	s.head = nil
+	s.first = nil
 	return tell, nil
+}
+
+// fatal reports whether an error ends the session. Servers before 9.6 send no V.
+func fatal(fields map[byte]string) bool {
+	severity := fields['V']
+	if severity == "" {
+		severity = fields['S']
+	}
+	return severity == "FATAL" || severity == "PANIC"
 }
 
 // lastWords is an error that answers nothing: the server ends the session.
@@ -338,11 +389,11 @@ func (s *Server) described(x *exchange, msg []byte) (fate, error) {
 		if err != nil {
 			return 0, err
 		}
-		s.names.told(x.prepared, columns, true)
-		s.pop()
+		s.told(x, columns)
 		return swallow, nil
 	case 'Q':
-		if x.req == nil || !x.req.Look {
+		x.described = true
+		if !x.req.Look {
 			return keep, nil
 		}
 		columns, err := decodeColumns(msg[header:])
@@ -355,46 +406,60 @@ func (s *Server) described(x *exchange, msg []byte) (fate, error) {
 	return 0, violation("RowDescription from the server out of turn")
 }
 
+// told ends our own Describe.
+func (s *Server) told(x *exchange, columns []wire.Column) {
+	if x.runs != nil {
+		x.runs.columns = columns
+	} else {
+		s.ledger.told(x.prepared, columns)
+	}
+	s.pop()
+}
+
 // bookkeeping deals with the short answers of the extended protocol.
 func (s *Server) bookkeeping(x *exchange, kind byte, msg []byte) (fate, error) {
-	expected := map[byte]string{'1': "P", '2': "B", '3': "C", 'n': "Di", 't': "Di"}[kind]
-	fits := false
-	for i := range len(expected) {
-		fits = fits || expected[i] == x.kind
-	}
-	if !fits {
-		return 0, violation("message %q from the server out of turn", kind)
-	}
-	if kind == 't' { // ParameterDescription; RowDescription or NoData follows
-		if x.kind == 'i' {
+	switch {
+	case kind == 't' && (x.kind == 'D' && x.target == 'S' || x.kind == 'i' && x.prepared != nil):
+		types, err := decodeTypes(msg[header:])
+		if err != nil {
+			return 0, err
+		}
+		if x.prepared != nil {
+			s.ledger.typed(x.prepared, types)
+		}
+		if x.kind == 'i' { // RowDescription or NoData follows
 			return swallow, nil
 		}
 		return keep, nil
-	}
-	switch x.kind {
-	case 'i':
-		s.names.told(x.prepared, nil, true)
-	case 'C':
-		s.names.forget(x.target, x.name, x.prepared, x.portal)
+	case kind == 'n' && x.kind == 'i':
+		s.told(x, nil)
+		return swallow, nil
+	case kind == '3' && x.kind == 'C':
+		s.ledger.forget(x)
+	case kind == '1' && x.kind == 'P', kind == '2' && x.kind == 'B', kind == 'n' && x.kind == 'D':
+	default:
+		return 0, violation("message %q from the server out of turn", kind)
 	}
 	s.pop()
-	if x.kind == 'i' {
-		return swallow, nil
-	}
 	return keep, nil
 }
 
 // copying deals with the beginning and end of COPY data.
 func (s *Server) copying(x *exchange, kind byte, msg []byte) (fate, error) {
-	if x.kind != 'Q' && x.kind != 'E' {
-		return 0, violation("COPY from the server out of turn")
-	}
 	switch {
+	case x.kind != 'Q' && x.kind != 'E', (kind == 'c') != x.copyOut:
+		return 0, violation("COPY from the server out of turn")
 	case kind == 'G':
-		if x.kind == 'E' {
-			s.queue.beginCopy()
+		if !s.ledger.reading(x) {
+			return 0, violation("COPY from the server, of a statement that is none")
 		}
-	case kind == 'H' && x.req != nil && x.req.Look:
+	case kind == 'c':
+		x.copyOut = false
+	case kind == 'H':
+		x.copyOut = true
+		if !x.req.Look {
+			return keep, nil
+		}
 		d := body{b: msg[header:]}
 		binary := d.byte() == 1
 		s.tell(&wire.Reply{Kind: wire.Copy, Of: x.req, Index: x.index, Binary: binary, Frame: msg})
@@ -426,6 +491,9 @@ func (s *Server) aside(kind byte, msg []byte) (fate, error) {
 		r := &wire.Reply{Kind: wire.Message, Fields: fields, Frame: msg}
 		if x := s.current(); x != nil {
 			r.Of, r.Index = x.req, x.index
+			if x.kind == 'S' && s.ran != nil {
+				r.Of = s.ran // deferred triggers speak at the end of a transaction
+			}
 		}
 		s.tell(r)
 	}

@@ -3,7 +3,9 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,92 +20,117 @@ import (
 const mustFail = "sluice refused this statement"
 
 // Server is the side of the database. Send, Refuse and Flush are used by one
-// goroutine, Receive by another.
+// goroutine, Receive by another. Every request that Client.Read returned is sent or
+// refused before the next is read.
 type Server struct {
 	Settings map[string]string // ParameterStatus values at connect
 
 	conn   net.Conn
 	in     *reader
 	client *Client
-	names  *names
-	queue  *queue
+	ledger *ledger
 	out    []byte
 	cancel canceller
 	tx     atomic.Int32 // last ReadyForQuery status byte
-	begun  atomic.Bool  // something was sent after the last Sync, Query or FunctionCall
 
 	// Owned by the goroutine of Receive.
-	head    *exchange // cached head of the queue
+	first   *exchange // cached head of the ledger
 	passing int       // bytes still to come of a message that is handed back as it comes
 	row     [][]byte
 	ready   []*wire.Reply // made, not yet returned
-	reply   wire.Reply    // reused for the frequent kinds
+	reply   wire.Reply    // reused for the frequent kind
+	settled int           // ends of exchanges that rename, returned since the last call
+	ran     *wire.Request // last Execute of the group: what a notice at Sync is about
 }
 
 // Send puts a request on its way to the database; Flush makes it leave. skipped
 // tells that the server will discard it, because of an earlier error, until Sync.
 func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
 	f := req.Frame.(*frame)
-	x := &exchange{kind: f.kind, req: req, group: f.group, name: f.portal, target: f.target}
-	if req.Renames {
-		s.names.renames()
-	}
+	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames}
 	switch f.kind {
-	case 'd':
-		s.queueBytes(len(f.raw))
+	case 'd', 'c', 'f':
+		s.ledger.copied(len(f.raw), f.kind != 'd')
 		return false, s.put(f.raw)
 	case 'H':
 		return false, s.put(f.raw)
-	case 'c', 'f':
-		x.kind = '.'
+	case 'F':
+		return s.Refuse(req, Say{Severity: "ERROR", Code: "0A000", Message: "function calls by number are not carried through sluice", Hint: "call the function with SELECT"})
+	case 'Q':
+		x.copies = mayRead(req.SQL)
 	case 'P':
-		if x.prepared, x.old, err = s.names.prepare(req.Prepared); err != nil {
-			return s.refuseName(req, err)
-		}
-	case 'B':
-		return s.sendBind(req, f, x)
-	case 'E':
-		if x.portal = f.at; f.at != nil {
-			f.at.ran = true
-		}
-	case 'C':
+		x.prepared = &prepared{Prepared: req.Prepared, copies: mayRead(req.SQL)}
+	case 'B', 'E':
+		x.portal = f.at
+	case 'D', 'C':
 		x.name, x.prepared, x.portal = f.name, f.prepared, f.at
 	}
-	return s.push(x, f.raw)
-}
-
-func (s *Server) push(x *exchange, raw []byte) (skipped bool, err error) {
-	s.begun.Store(x.kind != 'S' && x.kind != 'Q' && x.kind != 'F')
-	owed, err := s.queue.push(x, s.Flush)
-	if err != nil {
+	if pass, err := s.ledger.await(x.kind, s.nudge); !pass || err != nil {
 		return false, err
 	}
-	if !owed {
-		s.undo(x)
+	if err := s.ask(x, f); err != nil {
+		return false, err
 	}
-	return !owed, s.put(raw)
-}
-
-// sendBind asks for the statement's columns first if its rows must be seen: a
-// client need not Describe, and without columns nothing could be masked.
-func (s *Server) sendBind(req *wire.Request, f *frame, x *exchange) (bool, error) {
-	x.portal = f.at
-	if f.prepared != nil && s.names.ask(f.prepared) {
-		describe := appendHead(nil, 'D', 4+1+len(f.prepared.Name)+1)
-		describe = append(append(append(describe, 'S'), f.prepared.Name...), 0)
-		if _, err := s.push(&exchange{kind: 'i', prepared: f.prepared}, describe); err != nil {
-			return false, err
-		}
+	if x.kind == 'E' && x.portal != nil && x.portal.prepared != nil {
+		x.copies = x.portal.prepared.copies
 	}
-	if err := s.names.bind(f.portal, f.at); err != nil {
+	owed, err := s.ledger.enter(x)
+	if err != nil {
 		return s.refuseName(req, err)
 	}
-	return s.push(x, f.raw)
+	return !owed, s.put(f.raw)
+}
+
+// ask puts a Describe of our own before a Bind or Execute whose rows must be seen:
+// a client need not Describe, and without columns nothing could be masked.
+func (s *Server) ask(x *exchange, f *frame) error {
+	i := &exchange{kind: 'i'}
+	target, name := byte('S'), ""
+	switch {
+	case x.kind == 'B' && f.prepared != nil && s.ledger.ask(f.prepared):
+		i.prepared, name = f.prepared, f.prepared.Name
+	case x.kind == 'E' && x.req.Look && !s.ledger.columnsKnown(x.portal):
+		// A cursor made by SQL, or a statement of which it was only now found that
+		// its rows must be seen.
+		i.runs, target, name = x, 'P', x.name
+	default:
+		return nil
+	}
+	if owed, err := s.ledger.enter(i); err != nil || !owed {
+		return err
+	}
+	describe := append(appendHead(nil, 'D', 4+1+len(name)+1), target)
+	return s.put(append(append(describe, name...), 0))
+}
+
+// mayRead reports whether a text could hold a COPY from the client. The server's
+// grammar takes STDOUT for STDIN there.
+func mayRead(sql string) bool {
+	return holds(sql, "copy") && (holds(sql, "stdin") || holds(sql, "stdout"))
+}
+
+// holds is strings.Contains without regard to the case of ASCII letters.
+func holds(s, lower string) bool {
+	for i := 0; i+len(lower) <= len(s); i++ {
+		if s[i]|0x20 == lower[0] && strings.EqualFold(s[i:i+len(lower)], lower) {
+			return true
+		}
+	}
+	return false
+}
+
+// nudge makes the server answer what it has so far: it gets what was gathered, and
+// a Flush message.
+func (s *Server) nudge() error {
+	if err := s.put([]byte{'H', 0, 0, 0, 4}); err != nil {
+		return err
+	}
+	return s.Flush()
 }
 
 func (s *Server) refuseName(req *wire.Request, err error) (bool, error) {
 	why := Say{Severity: "ERROR", Code: "53400", Message: err.Error(), Hint: "close prepared statements and cursors that are no longer used"}
-	if err == errTwice {
+	if errors.Is(err, errTwice) {
 		why = Say{Severity: "ERROR", Code: "42P05", Message: `prepared statement "` + req.Prepared.Name + `" already exists`}
 	}
 	return s.Refuse(req, why)
@@ -114,12 +141,11 @@ func (s *Server) refuseName(req *wire.Request, err error) (bool, error) {
 // after any error of PostgreSQL.
 func (s *Server) Refuse(req *wire.Request, why Say) (skipped bool, err error) {
 	f := req.Frame.(*frame)
-	x := &exchange{kind: f.kind, req: req, group: f.group, refusal: &why}
+	x := &exchange{kind: f.kind, req: req, refusal: &why}
 	var raw []byte
 	switch f.kind {
 	case 'P':
 		raw, err = (&pgproto3.Parse{Name: req.Prepared.Name, Query: mustFail}).Encode(nil)
-		x.prepared = &prepared{Prepared: req.Prepared}
 	case 'E', 'B':
 		x.kind = 'E'
 		raw, err = (&pgproto3.Execute{Portal: "sluice refused " + rand.Text()}).Encode(nil)
@@ -130,24 +156,31 @@ func (s *Server) Refuse(req *wire.Request, why Say) (skipped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return s.push(x, raw)
+	if pass, err := s.ledger.await(x.kind, s.nudge); !pass || err != nil {
+		return false, err
+	}
+	owed, err := s.ledger.enter(x)
+	if err != nil {
+		return false, err
+	}
+	return !owed, s.put(raw)
 }
 
 // Define gives SQL-level names their meaning once the server has confirmed them:
 // PREPARE, and DECLARE with cursor set. Undefine drops them; name "" drops all.
 func (s *Server) Define(p *wire.Prepared, cursor bool) error {
 	if cursor {
-		return s.names.definePortal(p.Name, p)
+		return s.ledger.definePortal(p)
 	}
-	return s.names.define(p)
+	return s.ledger.define(p)
 }
 
 // Undefine drops the meaning of a statement name after DEALLOCATE; "" drops all.
-func (s *Server) Undefine(name string) { s.names.undefine(name) }
+func (s *Server) Undefine(name string) { s.ledger.undefine(name) }
 
 // Statement is what a prepared statement's name means; nil if it is not known.
 func (s *Server) Statement(name string) *wire.Prepared {
-	if p := s.names.statement(name); p != nil {
+	if p := s.ledger.statement(name); p != nil {
 		return p.Prepared
 	}
 	return nil
@@ -155,18 +188,10 @@ func (s *Server) Statement(name string) *wire.Prepared {
 
 // Cursor is what a cursor's or portal's name means; nil if it is not known.
 func (s *Server) Cursor(name string) *wire.Prepared {
-	if p := s.names.portal(name); p != nil && p.prepared != nil {
+	if p, _ := s.ledger.portal(name); p != nil && p.prepared != nil {
 		return p.prepared.Prepared
 	}
 	return nil
-}
-
-func (s *Server) queueBytes(n int) {
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	if len(s.queue.list) > 0 {
-		s.queue.list[0].taken.Add(int64(n))
-	}
 }
 
 // put gathers bytes for the database.
@@ -203,25 +228,11 @@ func (s *Server) InTransaction() bool {
 }
 
 // Quiet reports whether all that was sent has been answered, up to ReadyForQuery.
-func (s *Server) Quiet() bool { return !s.begun.Load() && s.queue.head() == nil }
+func (s *Server) Quiet() bool { return s.ledger.quiet() }
 
 // Idle reports whether, besides, no transaction is open: what was done is then
 // committed or undone.
 func (s *Server) Idle() bool { return s.Quiet() && s.tx.Load() == 'I' }
-
-// undo takes back what a skipped or failed exchange would have done to names.
-func (s *Server) undo(x *exchange) { s.unname(x, true) }
-
-func (s *Server) unname(x *exchange, skipped bool) {
-	switch x.kind {
-	case 'P':
-		s.names.unprepare(x.prepared, x.old, skipped)
-	case 'B':
-		s.names.forget('P', x.name, nil, x.portal)
-	case 'i':
-		s.names.told(x.prepared, nil, false)
-	}
-}
 
 // Cancel asks the database to stop what it runs for this session.
 func (s *Server) Cancel(ctx context.Context) error { return s.cancel.send(ctx) }
@@ -232,22 +243,10 @@ const goodbyeTime = time.Second
 // Close says goodbye, so that the server logs no lost connection, and ends the
 // connection. A Receive under way returns.
 func (s *Server) Close() error {
-	s.names.close()
-	s.queue.wake()
+	s.ledger.close()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbyeTime)) // an error means that it is closed already
 	_, _ = s.conn.Write([]byte{'X', 0, 0, 0, 4})             // as above: nobody is owed this
 	return s.conn.Close()
-}
-
-// Open lists the requests that were sent and never answered; for the end of a
-// session, after which nothing can be sent.
-func (s *Server) Open() (open []*wire.Request) {
-	for _, x := range s.queue.close() {
-		if x.req != nil && x.req.Data != nil {
-			open = append(open, x.req)
-		}
-	}
-	return open
 }
 
 // Buffered reports whether Receive would return without waiting for the network.
