@@ -8,6 +8,9 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(),
 		a.devCommand(),
 		a.gatewayCommand(),
+		a.connectCommand(), a.execCommand(), a.explainCommand(),
+		a.approvalsCommand(), a.sessionsCommand(), a.auditCommand(),
+		a.maskCommand(), a.policyCommand(),
 		a.versionCommand(),
 	}
 }

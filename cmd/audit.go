@@ -1,0 +1,205 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/audit"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	var addr, dir string
+	c := &cobra.Command{Use: "audit", Short: "ask and verify the record", Args: noSuch, RunE: group}
+	a.addGateway(c, &addr)
+	c.PersistentFlags().StringVar(&dir, "dir", "", "read a record in this directory instead of asking a gateway")
+	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir))
+	return c
+}
+
+func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
+	var q api.AuditQuery
+	var since, until, kind string
+	var f format
+	c := &cobra.Command{
+		Use: "query", Short: "find entries of the record, the newest first", Args: noArgs,
+		Example: "  sluice audit query --since 24h --touches customers.email\n  sluice audit query --effect deny --who ada@example.com -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			var err error
+			if q.Since, err = readTime("since", since, a.now()); err != nil {
+				return err
+			}
+			if q.Until, err = readTime("until", until, a.now()); err != nil {
+				return err
+			}
+			if q.Limit < 0 {
+				return usageError{errors.New("--limit cannot be negative")}
+			}
+			q.Kind = audit.Kind(kind)
+			res, err := a.queryRecord(c.Context(), *addr, *dir, q)
+			if err != nil {
+				return err
+			}
+			if res.Next > 0 {
+				fmt.Fprintf(a.err, "There is more: raise --limit, or narrow with --since and --until.\n")
+			}
+			return f.print(a.out, eventsTable(res.Events))
+		},
+	}
+	s := c.Flags()
+	s.StringVar(&since, "since", "", "a time ago such as 24h, a day, or a time as RFC 3339")
+	s.StringVar(&until, "until", "", "as --since")
+	s.StringVar(&q.Who, "who", "", "name, subject or owner")
+	s.StringVar(&q.Connection, "connection", "", "name of a connection")
+	s.StringVar(&q.Session, "session", "", "id of a session")
+	s.StringVar(&kind, "kind", "", "decided, finished, connected, closed, login, asked, voted, answered, …")
+	s.StringVar(&q.Effect, "effect", "", "allow, hold or deny")
+	s.StringVar(&q.Outcome, "outcome", "", "ok, error, refused, cancelled, …")
+	s.StringVar(&q.Touches, "touches", "", "relation or column read or written, such as orders or public.orders.email")
+	s.StringVar(&q.Text, "text", "", "part of the statement, a parameter, the error or the reason")
+	s.IntVar(&q.Limit, "limit", 0, "entries at most; 0 is 100")
+	addFormat(c, &f, "table", "json", "csv")
+	return c
+}
+
+// queryRecord asks the gateway, or reads dir.
+func (a *app) queryRecord(ctx context.Context, addr, dir string, q api.AuditQuery) (res api.AuditResult, err error) {
+	if dir == "" {
+		err = a.call(ctx, addr, http.MethodPost, api.AuditQueryPath, q, &res)
+		return res, err
+	}
+	found, err := audit.Query(ctx, dir, audit.Filter{
+		Since: q.Since, Until: q.Until, Who: q.Who, Connection: q.Connection, Session: q.Session, Kind: q.Kind, Effect: q.Effect,
+		Outcome: q.Outcome, Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit,
+	})
+	if err != nil {
+		return res, err
+	}
+	return api.AuditResult{Events: found.Events, Next: found.Next}, nil
+}
+
+// readTime reads a time, a day, or how long ago.
+func readTime(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError{fmt.Errorf("--%s is %q; write 24h, 2026-01-31 or 2026-01-31T15:04:05Z", flag, text)}
+}
+
+func eventsTable(events []audit.Event) table {
+	if events == nil {
+		events = []audit.Event{}
+	}
+	t := table{head: []string{"time", "id", "kind", "who", "connection", "result", "rule", "rows", "masked", "statement"}, value: events}
+	for _, e := range events {
+		result, rows, masked, text := e.Outcome, "", "", e.SQL
+		if result == "" {
+			result = e.Effect
+		}
+		if e.Kind == audit.Finished {
+			rows, masked = strconv.FormatInt(e.Rows, 10), strconv.FormatInt(e.Masked, 10)
+		}
+		if text == "" {
+			text = e.Detail
+		}
+		t.rows = append(t.rows, []string{e.Time.Local().Format(time.DateTime), e.ID, string(e.Kind), e.Who, e.Connection, result, e.Rule, rows, masked, short(text, statementWidth)})
+	}
+	return t
+}
+
+func (a *app) auditShowCommand(addr, dir *string) *cobra.Command {
+	var f format
+	c := &cobra.Command{
+		Use: "show ID", Short: "print one entry whole, and those that belong to it", Args: oneArg, Example: "  sluice audit show ID",
+		RunE: func(c *cobra.Command, args []string) error {
+			one, err := a.queryRecord(c.Context(), *addr, *dir, api.AuditQuery{ID: args[0]})
+			if err != nil {
+				return err
+			}
+			if len(one.Events) == 0 {
+				return tell(exitError, "ids stand in the output of sluice audit query", "there is no entry %q in the record, or it is not yours", args[0])
+			}
+			more, err := a.queryRecord(c.Context(), *addr, *dir, api.AuditQuery{Of: args[0]})
+			if err != nil {
+				return err
+			}
+			events := append(one.Events, more.Events...)
+			t := eventsTable(events)
+			if f.name == "csv" {
+				return f.print(a.out, t)
+			}
+			return (&format{"json"}).print(a.out, t)
+		},
+	}
+	addFormat(c, &f, "json", "csv")
+	return c
+}
+
+func (a *app) auditVerifyCommand(addr, dir *string) *cobra.Command {
+	var key string
+	var f format
+	c := &cobra.Command{
+		Use: "verify", Short: "check that nothing in the record was changed", Args: noArgs,
+		Long: `Check every entry of the record against the signed checkpoints. A gateway checks
+its own record; with --dir you check a copy yourself, offline, and with --key
+against a key that you got in another way.`,
+		Example: "  sluice audit verify\n  sluice audit verify --dir /var/lib/sluice/record",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if key != "" && *dir == "" {
+				return usageError{errors.New("--key goes with --dir")}
+			}
+			var v api.VerifyResult
+			if *dir == "" {
+				if err := a.call(c.Context(), *addr, http.MethodPost, api.AuditVerifyPath, nil, &v); err != nil {
+					return err
+				}
+			} else {
+				report, err := audit.Verify(c.Context(), *dir, key)
+				if err != nil {
+					return err
+				}
+				v = api.Verified(report)
+			}
+			return a.printVerified(f, v)
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "with --dir: the public key that must have signed")
+	addFormat(c, &f, "text", "json")
+	return c
+}
+
+func (a *app) printVerified(f format, v api.VerifyResult) error {
+	if f.name == "json" {
+		if err := f.print(a.out, table{value: v}); err != nil {
+			return err
+		}
+	} else if v.OK {
+		if _, err := fmt.Fprintf(a.out, "ok: %d entries, %d checkpoints, root %s, signed by %s\n", v.Entries, v.Checkpoints, v.Root, v.Signer); err != nil {
+			return err
+		}
+		if v.SelfSigned {
+			fmt.Fprintln(a.err, "The key came from the record's own directory: whoever replaced all of it goes unseen. Give --key to be sure.")
+		}
+	}
+	if v.OK {
+		return nil
+	}
+	for _, p := range v.Problems {
+		fmt.Fprintf(a.err, "entry %d: %s (%s, byte %d)\n", p.Entry, clean(p.What), clean(p.File), p.Offset)
+	}
+	return tell(exitError, "keep the directory as it is, and compare it with a copy", "the record does not verify: %d problems", len(v.Problems))
+}

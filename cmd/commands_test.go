@@ -1,0 +1,287 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/pgtest"
+)
+
+const townSQL = `
+create table people (id int primary key, email text, age int);
+insert into people select i, 'ada' || i || '@example.com', 20 + i from generate_series(1, 50) i;
+analyze people;`
+
+// town is a gateway with credentials for two people.
+type town struct {
+	t         *testing.T
+	dsn, dir  string
+	home      string // of ada, who may do nothing special
+	boss      string // of someone who may do all
+	addr      string
+	connected gateway.Connection
+}
+
+func newTown(t *testing.T) *town {
+	t.Helper()
+	w := &town{t: t, dsn: pgtest.Database(t), dir: t.TempDir(), home: t.TempDir(), boss: t.TempDir()}
+	pgtest.Exec(t, w.dsn, townSQL)
+	conn, err := devConnection(w.dsn, "orders", "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.connected = conn
+	a := &app{now: time.Now}
+	h, err := a.openHouse(t.Context(), houseConfig{
+		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: []gateway.Connection{conn}, log: new(bytes.Buffer),
+		base: gateway.Config{Admins: []string{"boss"}, Auditors: []string{"boss"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- h.serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	w.addr = ln.Addr().String()
+	for home, who := range map[string]identity.Identity{
+		w.home: {Subject: "ada", Kind: identity.Person, Method: "test"},
+		w.boss: {Subject: "bob", Kind: identity.Person, Method: "test", Groups: []string{"boss", "dba"}},
+	} {
+		if err := h.admit(client.NewStore(home, time.Now), w.addr, who, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// run is one command as the person with that home.
+func (w *town) run(home, in string, args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	a := &app{in: strings.NewReader(in), out: &o, err: &e, now: time.Now, env: func(name string) string {
+		if name == "SLUICE_HOME" {
+			return home
+		}
+		return ""
+	}}
+	code = a.run(w.t.Context(), args)
+	return code, o.String(), e.String()
+}
+
+func TestExitCodesAndOutput(t *testing.T) {
+	w := newTown(t)
+	for _, c := range []struct {
+		name, in, out, errs string
+		code                int
+		args                []string
+	}{
+		{name: "rows", args: []string{"exec", "orders", "-c", "select 1 as a, null as b", "-o", "csv"}, out: "a,b\n1,\n"},
+		{name: "two statements", args: []string{"exec", "orders", "-c", "select 1 as a; select 2 as b", "-o", "csv"}, out: "a\n1\nb\n2\n"},
+		{name: "file", in: "select 3 as c", args: []string{"exec", "orders", "-f", "-", "-o", "csv"}, out: "c\n3\n"},
+		{name: "refused", args: []string{"exec", "orders", "-c", "drop table people"}, code: exitRefused, errs: "refused by policy: DROP"},
+		{name: "held too long", args: []string{"exec", "orders", "-c", "alter table people add column x int", "--wait", "50ms"}, code: exitNotApproved, errs: "not approved within 50ms"},
+		{name: "wrong SQL", args: []string{"exec", "orders", "-c", "select 1/0"}, code: exitError, errs: "(SQLSTATE 22012)"},
+		{name: "psql command", args: []string{"exec", "orders", "-c", `\d people`}, code: exitUsage, errs: "commands of psql"},
+		{name: "copy", args: []string{"exec", "orders", "-c", "copy people from stdin"}, code: exitUsage, errs: "COPY data"},
+		{name: "nothing to run", args: []string{"exec", "orders"}, code: exitUsage, errs: "there is nothing to run"},
+		{name: "unknown connection", args: []string{"exec", "order", "-c", "select 1"}, code: exitError, errs: `did you mean "orders"?`},
+		{name: "unknown connection to connect", args: []string{"connect", "order"}, code: exitError, errs: `there is no connection "order" for you`},
+		{name: "command", args: []string{"connect", "orders", "--", "sh", "-c", `echo "$PGHOST $PGUSER $PGSSLMODE"; exit 7`}, code: 7, out: "127.0.0.1 sluice disable\n"},
+		{name: "no such command", args: []string{"connect", "orders", "--", "no-such-program"}, code: exitError, errs: "cannot be run"},
+		{name: "not the auditor", args: []string{"audit", "verify"}, code: exitRefused, errs: "only auditors"},
+		{name: "bad time", args: []string{"audit", "query", "--since", "soon"}, code: exitUsage, errs: "--since is"},
+		{name: "no such ask", args: []string{"approvals", "approve", "zzzzz"}, code: exitError, errs: "no statement waits"},
+		{name: "no such session", args: []string{"sessions", "kill", "zzzzz"}, code: exitError, errs: "there is no session"},
+		{name: "no terminal", args: []string{"approvals"}, code: exitUsage, errs: "needs a terminal"},
+		{name: "no asks", args: []string{"approvals", "ls", "-o", "json"}, out: "[]\n"},
+		{name: "policy", args: []string{"policy", "show", "--source"}, out: "built-in sha256:"},
+		{name: "group alone", args: []string{"audit"}, code: exitUsage, errs: "needs one of"},
+		{name: "name and dsn", args: []string{"explain", "orders", "--dsn", "x"}, code: exitUsage, errs: "not both"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errs := w.run(w.home, c.in, c.args...)
+			if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {
+				t.Errorf("code %d, want %d\nstdout: %s\nstderr: %s", code, c.code, out, errs)
+			}
+		})
+	}
+	if code, _, errs := w.run(t.TempDir(), "", "sessions", "ls"); code != exitNotLoggedIn {
+		t.Errorf("without credentials: %d, %s", code, errs)
+	}
+}
+
+func TestExecKeepsTypes(t *testing.T) {
+	w := newTown(t)
+	code, out, errs := w.run(w.home, "", "exec", "orders", "-o", "json", "-c", "select 1 as n, 'x' as s, true as b, null as z, 1.50::numeric as d, 2 as n")
+	if code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	var got, want any
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(`[{"n":1,"s":"x","b":true,"z":null,"d":1.50,"n_2":2}]`), &want); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestScanAndExplainSayTheSameHereAndThere(t *testing.T) {
+	w := newTown(t)
+	for _, args := range [][]string{{"mask", "scan", "-o", "json"}, {"explain", "-o", "json", "-c", "select email from people where id = 1; delete from people"}} {
+		code, there, errs := w.run(w.home, "", append(args, "orders")...)
+		if code != 0 {
+			t.Fatalf("%v: %d, %s", args, code, errs)
+		}
+		here := append(args, "--dsn", w.dsn)
+		if args[0] == "explain" {
+			here = append(here, "--env", "prod")
+		}
+		code, got, errs := w.run(t.TempDir(), "", here...)
+		if code != 0 {
+			t.Fatalf("%v: %d, %s", here, code, errs)
+		}
+		if d := cmp.Diff(there, got); d != "" {
+			t.Error(d)
+		}
+		t.Log(got)
+	}
+}
+
+func TestExplainContract(t *testing.T) {
+	w := newTown(t)
+	code, out, errs := w.run(w.home, "delete from people", "explain", "orders", "-o", "json")
+	if code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	want := `{"kind":"delete","reads":[],"writes":["public.people"],"target":"public.people","columns":[],"indirect":[],"signs":["no_where"],` +
+		`"effect":"deny","rule":"no-change-of-every-row","reason":"this would change every row; add a WHERE clause that says which rows you mean","masks":[],"approvers":[]}` + "\n"
+	if d := cmp.Diff(want, out); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	w := newTown(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	code, _, errs := w.run(w.home, "", "connect", "orders", "--port", strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+	if code != exitError || !strings.Contains(errs, "is taken by another program") || !strings.Contains(errs, "--port") {
+		t.Errorf("%d: %s", code, errs)
+	}
+}
+
+func TestApproverReleasesAndRecordShowsIt(t *testing.T) {
+	w := newTown(t)
+	done := make(chan int, 1)
+	go func() {
+		code, _, _ := w.run(w.home, "", "exec", "orders", "-c", "alter table people add column x int")
+		done <- code
+	}()
+	gw, err := client.Open(t.Context(), client.NewStore(w.boss, time.Now), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gw.Close()
+	id := ""
+	found := context.Canceled
+	err = gw.Watch(t.Context(), "/v1/asks/watch", func(line []byte) error {
+		var asks []struct{ ID string }
+		if err := json.Unmarshal(line, &asks); err != nil {
+			return err
+		}
+		if len(asks) == 0 {
+			return nil
+		}
+		id = asks[0].ID
+		return found
+	})
+	if err != found {
+		t.Fatal(err)
+	}
+	if code, _, errs := w.run(w.home, "", "approvals", "approve", id); code != exitRefused {
+		t.Errorf("one's own ask: %d, %s", code, errs)
+	}
+	if code, _, errs := w.run(w.boss, "", "approvals", "approve", id, "--reason", "fine"); code != 0 || !strings.Contains(errs, "You approved "+id) {
+		t.Errorf("%d: %s", code, errs)
+	}
+	if code := <-done; code != 0 {
+		t.Errorf("the approved statement: %d", code)
+	}
+	code, out, errs := w.run(w.boss, "", "audit", "query", "--kind", "voted", "--who", "bob")
+	if code != 0 || !strings.Contains(out, "voted") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if code, out, errs := w.run(w.boss, "", "audit", "verify"); code != 0 || !strings.HasPrefix(out, "ok: ") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+}
+
+func TestFlippedByteIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	a := &app{now: time.Now}
+	h, err := a.openHouse(t.Context(), houseConfig{dir: dir, log: new(bytes.Buffer)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.gateway.Watch(ctx, func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.record.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := &town{t: t}
+	record := filepath.Join(dir, "record")
+	if code, out, errs := w.run(t.TempDir(), "", "audit", "verify", "--dir", record); code != 0 || !strings.HasPrefix(out, "ok: 2 entries") {
+		t.Fatalf("%d: %s%s", code, out, errs)
+	}
+	if code, out, errs := w.run(t.TempDir(), "", "audit", "query", "--dir", record); code != 0 || !strings.Contains(out, "policy built-in") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	files, err := filepath.Glob(filepath.Join(record, "entries", "*.jsonl"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := bytes.Index(b, []byte("built-in"))
+	b[i] = 'B'
+	if err := os.WriteFile(files[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := w.run(t.TempDir(), "", "audit", "verify", "--dir", record)
+	if code != exitError || out != "" || !strings.Contains(errs, "entry 0") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+}
