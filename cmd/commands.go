@@ -8,6 +8,7 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(),
 		a.devCommand(),
 		a.gatewayCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.lsCommand(),
 		a.connectCommand(), a.execCommand(), a.explainCommand(),
 		a.approvalsCommand(), a.sessionsCommand(), a.auditCommand(),
 		a.maskCommand(), a.policyCommand(),
