@@ -54,6 +54,7 @@ type oidcConfig struct {
 type connectionConfig struct {
 	Name     string         `yaml:"name"`
 	Env      string         `yaml:"env"`
+	Groups   []string       `yaml:"groups"` // whose members may open it; everyone who can log in if empty
 	Database databaseConfig `yaml:"database"`
 }
 
@@ -212,7 +213,7 @@ func knownKeys() []string {
 	return []string{
 		"listen", "data", "hosts", "tls", "cert", "key", "oidc", "issuer", "client_id", "groups_claim", "scopes", "require_groups",
 		"connections", "name", "env", "database", "host", "port", "user", "password", "sslmode", "sslrootcert",
-		"policy", "approvals", "wait", "wait_in_transaction", "record", "durability", "admins", "auditors", "certificate", "file", "exec",
+		"groups", "policy", "approvals", "wait", "wait_in_transaction", "record", "durability", "admins", "auditors", "certificate", "file", "exec",
 	}
 }
 
@@ -281,7 +282,7 @@ func (c connectionConfig) connection(ctx context.Context, env func(string) strin
 	// Names are set as they are, not through the text, so that nothing in them can
 	// add parameters.
 	cfg.Database, cfg.User, cfg.Password = d.Name, d.User, password
-	return gateway.Connection{Name: c.Name, Env: c.Env, Database: cfg}, nil
+	return gateway.Connection{Name: c.Name, Env: c.Env, Groups: c.Groups, Database: cfg}, nil
 }
 
 func local(host string) bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
 )
 
 func (a *app) maskCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) maskScanCommand() *cobra.Command {
 				err = a.call(c.Context(), addr, http.MethodPost, api.ScanPath, api.ScanRequest{Connection: args[0]}, &found)
 			} else {
 				err = a.withOwn(c.Context(), o, func(g *gateway.Gateway) (err error) {
-					found, err = g.Scan(c.Context(), ownName)
+					found, err = g.Scan(c.Context(), identity.Identity{}, ownName) // a database of one's own is open to anyone
 					return err
 				})
 			}

@@ -88,7 +88,7 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 		if err := read(r, &in); err != nil {
 			return nil, err
 		}
-		return g.Scan(r.Context(), in.Connection)
+		return g.Scan(r.Context(), who, in.Connection)
 	})
 	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
 		return api.Policy{Source: g.cfg.PolicySource, Hash: hashText(g.cfg.PolicyText), Text: g.cfg.PolicyText}, nil
@@ -196,10 +196,13 @@ func whoAmI(id identity.Identity) api.WhoAmI {
 	return api.WhoAmI{Subject: id.Subject, Email: id.Email, Groups: id.Groups, Kind: string(id.Kind), Owner: id.Owner, Method: id.Method, Issuer: id.Issuer, Expires: id.Expires}
 }
 
-// Connections lists what there is, and what applies to who.
-func (g *Gateway) Connections(identity.Identity) []api.Connection {
+// Connections lists what who may use, and what applies there.
+func (g *Gateway) Connections(who identity.Identity) []api.Connection {
 	out := []api.Connection{}
 	for _, c := range g.cfg.Connections {
+		if g.open(who, c.Name) == nil {
+			continue
+		}
 		out = append(out, api.Connection{Name: c.Name, Env: c.Env, Kind: "postgres", Database: c.Database.Database, Rules: g.rulesFor(c)})
 	}
 	return out

@@ -34,7 +34,7 @@ type Masked struct {
 // Explain says what would be done with each statement of a text if who sent it in a
 // new session, without running it.
 func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection, sql string) ([]Explained, error) {
-	base := g.bases[connection]
+	base := g.open(who, connection)
 	if base == nil {
 		return nil, noConnection(connection)
 	}
@@ -99,8 +99,8 @@ type Scanned struct {
 
 // Scan lists every column of a connection's own relations, by schema.table.column,
 // and what it holds.
-func (g *Gateway) Scan(ctx context.Context, connection string) (map[string]Scanned, error) {
-	base := g.bases[connection]
+func (g *Gateway) Scan(ctx context.Context, who identity.Identity, connection string) (map[string]Scanned, error) {
+	base := g.open(who, connection)
 	if base == nil {
 		return nil, noConnection(connection)
 	}

@@ -57,7 +57,7 @@ type session struct {
 // either side ends it or ctx is done. It closes conn.
 func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	defer conn.Close()
-	base := g.bases[c.Connection]
+	base := g.open(c.Who, c.Connection)
 	if base == nil {
 		g.cfg.Log.Error("a session for a connection that is not configured", "connection", c.Connection)
 		return
