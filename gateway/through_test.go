@@ -35,12 +35,14 @@ type through struct {
 	direct string // connection string past the gateway
 	record string // directory of the record
 	log    *audit.Log
+	stop   func() error // ends the gateway, and says how it ended
+	broken bool         // the test closed the record, so the gateway cannot end well
 	t      testing.TB
 }
 
 // start runs a gateway with connection "orders" marked env. setup is run on the
 // database first.
-func start(t testing.TB, env, setup string, rules *policy.Rules) *through {
+func start(t testing.TB, env, setup string, rules *policy.Rules, change ...func(*gateway.Config)) *through {
 	t.Helper()
 	dsn := pgtest.Database(t)
 	if setup != "" {
@@ -50,10 +52,10 @@ func start(t testing.TB, env, setup string, rules *policy.Rules) *through {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startOn(t, dsn, gateway.Connection{Name: "orders", Env: env, Database: cfg}, rules)
+	return startOn(t, dsn, gateway.Connection{Name: "orders", Env: env, Database: cfg}, rules, change...)
 }
 
-func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Rules) *through {
+func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Rules, change ...func(*gateway.Config)) *through {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "record")
 	log, err := audit.Open(audit.Config{Dir: dir, Origin: "sluice/test", Now: time.Now})
@@ -63,11 +65,15 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	if rules == nil {
 		rules = policy.Builtin()
 	}
-	g, err := gateway.New(gateway.Config{
+	cfg := gateway.Config{
 		ID: "test", Connections: []gateway.Connection{conn}, Rules: rules, PolicySource: "test",
 		Record: log, RecordDir: dir, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Admins: []string{"admin"}, Auditors: []string{"audit"}, HoldTransaction: 20 * time.Second,
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +81,15 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Watch(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
-	t.Cleanup(func() {
+	th.stop = sync.OnceValue(func() error {
 		cancel()
-		if err := <-done; err != nil {
+		return <-done
+	})
+	t.Cleanup(func() {
+		if err := th.stop(); err != nil && !th.broken {
 			t.Errorf("gateway: %v", err)
 		}
-		if err := log.Close(); err != nil {
+		if err := log.Close(); err != nil && !th.broken {
 			t.Errorf("close the record: %v", err)
 		}
 	})
@@ -88,13 +97,16 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 }
 
 // as opens a port that serves who, and returns its connection string.
-func (th *through) as(who identity.Identity) string {
+func (th *through) as(who identity.Identity) string { return th.asUntil(context.Background(), who) }
+
+// asUntil is as whose sessions the gateway ends when parent is done.
+func (th *through) asUntil(parent context.Context, who identity.Identity) string {
 	th.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		th.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(parent)
 	var group sync.WaitGroup
 	group.Go(func() {
 		for {
