@@ -80,7 +80,8 @@ func refuseLogin(code, hint, format string, args ...any) error {
 
 // startup reads packets until one says what the client wants.
 func (c *Client) startup() (Startup, error) {
-	for range 3 { // SSLRequest and GSSENCRequest may each come once before it
+	asked := map[uint32]bool{} // SSLRequest and GSSENCRequest may each come once before it
+	for {
 		if err := c.in.fill(8); err != nil {
 			return Startup{}, err
 		}
@@ -95,6 +96,10 @@ func (c *Client) startup() (Startup, error) {
 		packet := c.in.take(int(n))[8:]
 		switch {
 		case code == codeSSL || code == codeGSS:
+			if n != 8 || asked[code] {
+				return Startup{}, violation("malformed or repeated request for encryption")
+			}
+			asked[code] = true
 			if _, err := c.conn.Write([]byte{'N'}); err != nil {
 				return Startup{}, err
 			}
@@ -107,7 +112,6 @@ func (c *Client) startup() (Startup, error) {
 				"unsupported frontend protocol %d.%d: server supports 3.0", code>>16, code&0xffff)
 		}
 	}
-	return Startup{}, violation("no startup message after requests for encryption")
 }
 
 func cancelKey(b []byte) (Startup, error) {
@@ -137,7 +141,7 @@ func (c *Client) parameters(b []byte, minor uint32) (Startup, error) {
 		case strings.HasPrefix(name, "_pq_."):
 			unknown = append(unknown, name)
 		default:
-			st.Params[strings.ToLower(name)] = value
+			st.Params[lower(name)] = value
 		}
 	}
 	if !d.end() {
@@ -149,6 +153,18 @@ func (c *Client) parameters(b []byte, minor uint32) (Startup, error) {
 		}
 	}
 	return st, nil
+}
+
+// lower folds a parameter's name as the server does: ASCII letters only. Unicode's
+// rules would make a known name of one that the server does not know.
+func lower(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // negotiate encodes NegotiateProtocolVersion: we speak 3.0 and know no extension.
@@ -239,7 +255,7 @@ func (st *Startup) splitOptions() error {
 			setting = w[2:]
 		}
 		name, value, ok := strings.Cut(setting, "=")
-		name = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "-", "_"))
+		name = lower(strings.ReplaceAll(strings.TrimSpace(name), "-", "_"))
 		if !ok || name == "" || name == "options" {
 			return refuseLogin("42601", "write options as -c name=value", "startup option %q is not understood", w)
 		}
