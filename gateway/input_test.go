@@ -1,0 +1,336 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/internal/pgcluster"
+	"github.com/sluicehq/sluice/internal/pgtest"
+)
+
+// authority makes an authority and a certificate for 127.0.0.1 under it, as PEM.
+func authority(t *testing.T) (ca, cert, key []byte) {
+	t.Helper()
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, root, root, caKey.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "127.0.0.1"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}
+
+func write(t *testing.T, dir, name string, data []byte, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// tlsCluster is a server that shows cert. Its key is kept in a directory of its own
+// that is handed to the user the server runs as.
+func tlsCluster(t *testing.T, cert, key []byte) *pgcluster.Cluster {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sluice-tls-") // t.TempDir is closed to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	certFile, keyFile := write(t, dir, "server.crt", cert, 0o644), write(t, dir, "server.key", key, 0o600)
+	if os.Geteuid() == 0 { // then the server runs as another user, who must own its key
+		for _, path := range []string{dir, certFile, keyFile} {
+			if err := os.Chown(path, serverUser(t), -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c, err := pgcluster.Start(context.Background(), pgcluster.Config{Settings: map[string]string{
+		"ssl": "on", "ssl_cert_file": "'" + certFile + "'", "ssl_key_file": "'" + keyFile + "'", "max_connections": "20",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// serverUser is whom pgcluster runs the server as when root starts it.
+func serverUser(t *testing.T) int {
+	t.Helper()
+	for _, name := range []string{"postgres", "nobody"} {
+		if u, err := user.Lookup(name); err == nil {
+			uid, err := strconv.Atoi(u.Uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return uid
+		}
+	}
+	t.Fatal("there is no user that a server could run as")
+	return 0
+}
+
+// A gateway that must know its database's certificate speaks to no other.
+func TestDatabaseCertificateIsVerified(t *testing.T) {
+	ca, cert, key := authority(t)
+	stranger, _, _ := authority(t)
+	c := tlsCluster(t, cert, key)
+	dir := t.TempDir()
+	right, wrong := write(t, dir, "right.pem", ca, 0o600), write(t, dir, "wrong.pem", stranger, 0o600)
+	for name, tt := range map[string]struct {
+		root, host string
+		good       bool
+	}{
+		"right authority":   {right, "127.0.0.1", true},
+		"another authority": {wrong, "127.0.0.1", false},
+		"another host name": {right, "localhost", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, err := url.Parse(c.DSN("postgres"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.Host = net.JoinHostPort(tt.host, u.Port())
+			u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {tt.root}}.Encode()
+			cfg, err := pgconn.ParseConfig(u.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			th := startOn(t, c.DSN("postgres"), gateway.Connection{Name: "orders", Env: "dev", Database: cfg}, nil)
+			conn, err := pgx.Connect(context.Background(), th.as(person("ada")))
+			if tt.good {
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close(context.Background())
+				out, err := run(conn, "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+				if err != nil || out != "t\n" {
+					t.Errorf("encrypted: %q, %v", out, err)
+				}
+				return
+			}
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Severity != "FATAL" || pg.Code != "08001" || !strings.Contains(pg.Message, "certificate") || !strings.Contains(pg.Hint, "sslrootcert") {
+				t.Errorf("got %v, %+v", err, pg)
+			}
+		})
+	}
+}
+
+// A database that fails harms only the sessions that want it.
+func TestFailingDatabaseHarmsNoOtherSession(t *testing.T) {
+	dsn := pgtest.Database(t)
+	pgtest.Exec(t, dsn, shop)
+	config := func(spoil func(*pgconn.Config)) *pgconn.Config {
+		cfg, err := pgconn.ParseConfig(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(cfg)
+		return cfg
+	}
+	th := startOn(t, dsn, gateway.Connection{Name: "orders", Env: "dev", Database: config(func(*pgconn.Config) {})}, nil, func(cfg *gateway.Config) {
+		cfg.Connections = append(cfg.Connections,
+			gateway.Connection{Name: "down", Env: "dev", Database: config(func(c *pgconn.Config) { c.Port = freePort(t) })},
+			gateway.Connection{Name: "password", Env: "dev", Database: config(func(c *pgconn.Config) { c.Password = "not this one" })},
+			gateway.Connection{Name: "missing", Env: "dev", Database: config(func(c *pgconn.Config) { c.Database = "nothing" })})
+	})
+	conn := connect(t, th.as(person("ada")))
+	if _, err := run(conn, "begin; update cities set name = 'x' where id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"down", "password", "missing"} {
+		for range 3 { // a failure must not be remembered as one of the whole gateway
+			err := th.refusedAt(name)
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Severity != "FATAL" {
+				t.Errorf("%s: %v", name, err)
+			}
+			if out, err := run(conn, "select count(*) from cities where name = 'x'"); err != nil || out != "1\n" {
+				t.Fatalf("beside %s: %q, %v", name, out, err)
+			}
+		}
+	}
+	if _, err := run(conn, "commit"); err != nil {
+		t.Fatal(err)
+	}
+	var refused int
+	for _, ev := range th.events(audit.Connected) {
+		if ev.Outcome == "refused" && ev.Connection != "orders" && ev.ErrorCode != "" {
+			refused++
+		}
+	}
+	if refused != 9 {
+		t.Errorf("%d refusals in the record", refused)
+	}
+}
+
+// refusedAt opens one session at a connection that should not open, and returns what
+// the client is told.
+func (th *through) refusedAt(connection string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		th.Session(ctx, there, gateway.Caller{Who: person("ada"), Connection: connection, From: "a pipe"})
+	}()
+	cfg, err := pgconn.ParseConfig("postgres://me@127.0.0.1/" + connection + "?sslmode=disable")
+	if err != nil {
+		return err
+	}
+	cfg.User = cfg.Database // any name will do
+	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return here, nil }
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err == nil {
+		err = errors.Join(errors.New("it opened"), conn.Close(ctx))
+	}
+	here.Close()
+	<-done
+	return err
+}
+
+// What is not PostgreSQL is closed, soon and without harm.
+func TestGarbageOnTheSessionPortIsClosed(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	port := th.as(person("ada"))
+	conn := connect(t, port)
+	u, err := url.Parse(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := clientHello(t)
+	for name, data := range map[string][]byte{
+		"garbage": []byte("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6"), "http": []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "tls": hello, "zeros": make([]byte, 64),
+		"length of nothing": {0, 0, 0, 4}, "startup that is too long": {0, 0xff, 0xff, 0xff, 0, 3, 0, 0}, "startup without its end": []byte("\x00\x00\x00\x0d\x00\x03\x00\x00user\x00"),
+		"ssh": []byte("SSH-2.0-OpenSSH_9.6\r\n"), "protocol 2": {0, 0, 0, 8, 0, 2, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw, err := net.Dial("tcp", u.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			if err := raw.SetDeadline(time.Now().Add(9 * time.Second)); err != nil { // shorter than the time a login may take
+				t.Fatal(err)
+			}
+			if _, err := raw.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			if len(data) < 8 {
+				if err := raw.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			answer, err := io.ReadAll(io.LimitReader(raw, 4096))
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				t.Error("it is still open")
+			}
+			if len(answer) > 0 && answer[0] != 'E' {
+				t.Errorf("it was answered with %q", answer)
+			}
+			if out, err := run(conn, "select count(*) from cities"); err != nil || out != "300\n" {
+				t.Errorf("the session beside it: %q, %v", out, err)
+			}
+		})
+	}
+}
+
+// clientHello is what a TLS client says first.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = tls.Client(here, &tls.Config{ServerName: "example.com"}).Handshake() // ends with the pipe
+	}()
+	b := make([]byte, 4096)
+	n, err := there.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Close()
+	<-done
+	return b[:n]
+}
+
+// A statement too long to be judged is not run, in either protocol.
+func TestOversizeStatementDoesNotRun(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	long := "insert into cities values (1001, 'x') /* " + strings.Repeat("x", 9<<20) + " */"
+	for name, send := range map[string]func(*pgx.Conn) error{
+		"query": func(c *pgx.Conn) error { _, err := run(c, long); return err },
+		"parse": func(c *pgx.Conn) error {
+			_, err := c.Exec(context.Background(), long, pgx.QueryExecModeDescribeExec)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := send(connect(t, th.as(person("ada"))))
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != "54000" || pg.Hint == "" {
+				t.Errorf("got %.200v", err)
+			}
+			if n := count(t, th, "select count(*) from cities"); n != 300 {
+				t.Errorf("%d cities", n)
+			}
+		})
+	}
+	th.balanced()
+}
