@@ -115,18 +115,26 @@ func (x *run) seen(i int) []mask.SourceLabel {
 	labels = slices.Clone(labels)
 	for j := range labels {
 		l := &labels[j]
-		if l.PII && (slices.Contains(x.verdict.Unmask, string(l.Type)) || slices.Contains(x.verdict.Unmask, "all")) {
+		if l.PII && slices.Contains(x.verdict.Unmask, string(l.Type)) {
 			l.PII, l.Clean = false, true
 		}
 	}
 	return labels
 }
 
+// all is what a rule's unmask says to show everything, also what nothing is known of.
+const all = "all"
+
+// bare reports whether the caller may see everything in the clear.
+func (x *run) bare() bool {
+	return x.verdict.Effect != policy.Deny && slices.Contains(x.verdict.Unmask, all)
+}
+
 // mustLook reports whether rows must be seen one by one: not every column is known
 // to be clean.
 func (x *run) mustLook() bool {
-	if x.text.Kind == query.Declare {
-		return false // the rows come with FETCH
+	if x.bare() || x.text.Kind == query.Declare {
+		return false // of a cursor the rows come with FETCH
 	}
 	if !x.about.known || x.text.Kind == query.Fetch || x.text.Kind == query.Execute {
 		return true // what a name stands for is settled when it runs
@@ -150,6 +158,10 @@ func (x *run) columns(told []wire.Column) []mask.Column {
 	out := make([]mask.Column, len(told))
 	match := x.about.known && len(x.about.result) == len(told)
 	for i, c := range told {
+		if x.bare() {
+			out[i] = mask.Column{Name: c.Name, State: mask.Clean, TypeOID: c.TypeOID, Binary: c.Binary}
+			continue
+		}
 		if !match {
 			out[i] = mask.Resolve(nil, false, c.TypeOID, c.Binary, c.Name)
 			continue

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/internal/pgtest"
+	"github.com/sluicehq/sluice/policy"
 )
 
 func TestConnectionOfAGroupIsNotThereForOthers(t *testing.T) {
@@ -34,5 +36,30 @@ func TestConnectionOfAGroupIsNotThereForOthers(t *testing.T) {
 	if conn, err := pgx.Connect(t.Context(), th.as(outsider)); err == nil {
 		conn.Close(t.Context())
 		t.Error("somebody else is let in")
+	}
+}
+
+func TestUnmaskAllShowsWhatIsNotKnownToo(t *testing.T) {
+	rules, err := policy.Load("test.yaml", []byte("rules:\n  - {name: sees-all, when: '\"dba\" in who.groups', unmask: [all]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	th := start(t, "dev", people, rules)
+	for who, want := range map[string]string{"dba": "ada7@example.com 7", "support": ""} {
+		conn := connect(t, th.as(person(who, who)))
+		if _, err := conn.Exec(t.Context(), "create temp table mine as select id, email from people"); err != nil {
+			t.Fatal(err)
+		}
+		var email, id *string
+		if err := conn.QueryRow(t.Context(), "select email, id::text from mine where id = 7").Scan(&email, &id); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if email != nil && id != nil {
+			got = *email + " " + *id
+		}
+		if shown := strings.Contains(got, "ada7@example.com"); shown != (want != "") || shown && got != want {
+			t.Errorf("%s sees %q", who, got)
+		}
 	}
 }

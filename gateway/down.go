@@ -213,6 +213,9 @@ func prepared(st *query.Statement) *wire.Prepared {
 
 // message hides what an error or notice may carry.
 func (s *session) message(r *wire.Reply, j *job) {
+	if j != nil && j.bare {
+		return
+	}
 	opaque := j != nil && j.opaque
 	if fields, changed := mask.Egress(r.Fields, opaque); changed {
 		r.Fields = fields

@@ -69,6 +69,9 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 // masks are the result columns that would not pass as they are.
 func (s *session) masks(x *run) []Masked {
 	out := []Masked{}
+	if x.bare() {
+		return out
+	}
 	if !x.about.known {
 		return append(out, Masked{Column: query.Star, Label: "unknown"})
 	}

@@ -50,9 +50,10 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		x.look = x.mustLook()
 		j.runs = append(j.runs, x)
 		j.renames = j.renames || renames(x.text)
-		j.opaque = j.opaque || x.about.personal
-		j.gated = j.gated || mustBeDurable(x) || j.opaque
+		j.opaque = j.opaque || x.about.personal && !x.bare()
+		j.gated = j.gated || mustBeDurable(x) || x.about.personal
 	}
+	j.bare = !slices.ContainsFunc(j.runs, func(x *run) bool { return !x.bare() })
 	return j
 }
 
@@ -137,9 +138,6 @@ func (s *session) decide(x *run) policy.Verdict {
 		// Nothing ran here that could have made such a name unseen, so there is none.
 		return policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: fmt.Sprintf("there is no %s %q in this session", nameOf(x.text.Kind), x.text.Name)}
 	}
-	if v, blind := blindCopy(x); blind {
-		return v
-	}
 	ask := func(st *query.Statement) policy.Verdict {
 		return s.g.cfg.Rules.Decide(policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()})
 	}
@@ -157,7 +155,11 @@ func (s *session) decide(x *run) policy.Verdict {
 		}
 		return v
 	}
-	return ask(x.means)
+	v := ask(x.means)
+	if no, blind := blindCopy(x); blind && v.Effect != policy.Deny && !slices.Contains(v.Unmask, all) {
+		return no
+	}
+	return v
 }
 
 // verdict is the strictest of a job's statements: one message runs whole or not.

@@ -22,6 +22,7 @@ type job struct {
 	gated   bool         // gate must be on disk before anything of the answer is handed back
 	held    bool         // people were asked
 	renames bool         // may change what statement names mean
+	bare    bool         // the caller may see all of the answer in the clear
 	opaque  bool         // messages that come with the answer may hold personal data
 	fate    string       // outcome of what was refused, if its answer never comes; "" is lost
 	at      int          // statements finished
