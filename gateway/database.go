@@ -169,7 +169,7 @@ func (d *database) label(ctx context.Context, k *known) error {
 		if c.Label != (catalog.Label{}) {
 			continue
 		}
-		f := mask.Classify(mask.ColumnInfo{Schema: ref.Schema, Table: ref.Table, Column: ref.Column, Type: c.Type, Comment: c.Comment, Samples: samples[ref]})
+		f := mask.Classify(mask.ColumnInfo{Schema: ref.Schema, Table: ref.Table, Column: ref.Column, Type: c.Type, TypeOID: c.TypeOID, Comment: c.Comment, Samples: samples[ref]})
 		labels[ref] = catalog.Label{PII: f.PII, Type: string(f.Type), Where: f.Where, Clean: f.Clean, Confidence: f.Confidence, Evidence: f.Evidence}
 	}
 	k.Snapshot = k.WithLabels(labels)

@@ -1,0 +1,55 @@
+package gateway_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A column is judged by its type as well as by its name: these types alone say
+// that their values are personal, or that a telling name must be believed.
+func TestTypeOfAColumnCountsForItsLabel(t *testing.T) {
+	th := start(t, "dev", `create table visits (id int primary key, seen_from inet, lan cidr, device macaddr, date_of_birth timestamptz, salary money, at timestamptz);
+		create table empty (a inet, b cidr, c macaddr, d timestamptz);
+		insert into visits select i, '203.0.113.7', '203.0.113.0/24', '08:00:2b:01:02:03', '1815-12-10', 98765.43, '2024-02-29' from generate_series(1, 200) i; analyze visits`, nil)
+	columns, err := th.Scan(t.Context(), person("ada"), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"visits.seen_from", "visits.lan", "visits.device", "visits.date_of_birth", "visits.salary", "empty.a", "empty.b", "empty.c"} {
+		if c := columns["public."+name]; !c.PII {
+			t.Errorf("%s is not personal: %+v", name, c)
+		}
+	}
+	if c := columns["public.empty.d"]; c.PII || !strings.Contains(c.Evidence, "nothing personal") {
+		t.Errorf("a time: %+v", c)
+	}
+	conn := connect(t, th.as(person("ada")))
+	for name, mode := range map[string]pgx.QueryExecMode{"text": pgx.QueryExecModeSimpleProtocol, "binary": pgx.QueryExecModeCacheStatement} {
+		rows, err := conn.Query(context.Background(), "select seen_from, lan, device, date_of_birth, salary, at from visits where id = 7", mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			raw := rows.RawValues()
+			for i, secret := range []string{"203.0.113.7", "203.0.113.0", "2b:01:02:03", "1815-12-10", "98,765.43"} {
+				if name == "text" && strings.Contains(string(raw[i]), secret) {
+					t.Errorf("%s came through as %s", secret, raw[i])
+				}
+			}
+			if name == "text" && !strings.HasPrefix(string(raw[5]), "2024-02-2") || len(raw[5]) < 8 {
+				t.Errorf("%s: a time that is nobody's came as %q", name, raw[5])
+			}
+			for i, secret := range []string{"\xcb\x00\x71\x07", "\xcb\x00\x71\x00", "\x2b\x01\x02\x03"} {
+				if name == "binary" && strings.Contains(string(raw[i]), secret) {
+					t.Errorf("%q came through as %q", secret, raw[i])
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
