@@ -63,3 +63,27 @@ func TestUnmaskAllShowsWhatIsNotKnownToo(t *testing.T) {
 		}
 	}
 }
+
+func TestFetchMayBePreparedBeforeItsCursor(t *testing.T) {
+	th := start(t, "dev", people, nil)
+	conn := connect(t, th.as(person("ada")))
+	if _, err := conn.Prepare(t.Context(), "f", `fetch all in later`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "begin; declare later cursor for select email from people where id = 7"); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.PgConn().Exec(t.Context(), "fetch all in later").ReadAll()
+	if err != nil || len(rows) != 1 || len(rows[0].Rows) != 1 {
+		t.Fatalf("got %v, %v", rows, err)
+	}
+	if got := string(rows[0].Rows[0][0]); strings.Contains(got, "ada7") {
+		t.Errorf("the address came through: %s", got)
+	}
+	res := conn.PgConn().ExecPrepared(t.Context(), "f", nil, nil, nil).Read()
+	for _, row := range res.Rows {
+		if strings.Contains(string(row[0]), "ada7") {
+			t.Errorf("the address came through under a name: %s", row[0])
+		}
+	}
+}

@@ -73,7 +73,9 @@ func (s *session) leave(err error) error {
 func (s *session) carry(ctx context.Context, req *wire.Request) error {
 	j := s.judge(ctx, req)
 	verdict := j.verdict()
-	if req.Action == wire.Prepare && verdict.Effect != policy.Deny {
+	// A FETCH may be prepared before its cursor is there: what it comes to is settled
+	// when it runs.
+	if req.Action == wire.Prepare && (verdict.Effect != policy.Deny || verdict.Rule == ruleName) {
 		return s.prepare(req, j)
 	}
 	if verdict.Effect == policy.Hold && req.Again {
