@@ -158,9 +158,7 @@ func (r *resolver) conflict(n *ast.OnConflictClause, w *write, goal *item, with 
 		excluded.cols = append(excluded.cols, e)
 	}
 	if goal.open {
-		for _, s := range w.set {
-			excluded.cols = append(excluded.cols, s)
-		}
+		excluded.cols = append(excluded.cols, w.set...)
 	}
 	sc := &scope{up: with, items: []*item{goal, excluded}}
 	if inf := n.Infer; inf != nil {

@@ -23,7 +23,8 @@ func TestCancel(t *testing.T) {
 	if !k.Cancel(a) || first != 1 || second != 0 {
 		t.Errorf("the first key cancelled %d and %d", first, second)
 	}
-	if !k.Cancel(b) || !k.Cancel(b) || first != 1 || second != 2 {
+	once, twice := k.Cancel(b), k.Cancel(b)
+	if !once || !twice || first != 1 || second != 2 {
 		t.Errorf("the second key, twice: cancelled %d and %d", first, second)
 	}
 	releaseA()
