@@ -53,5 +53,22 @@ func mayCarrySecret(st *Statement) bool {
 		return true
 	}
 	low := strings.ToLower(st.SQL)
+	if st.Kind == Unknown && beginsAccount(low) {
+		return true
+	}
 	return strings.Contains(low, "dblink") || strings.Contains(low, "password") && st.Kind != Select && st.Kind != Insert && st.Kind != Update && st.Kind != Delete
+}
+
+// beginsAccount reports whether a text that cannot be parsed sets out to make or
+// change an account: whoever mistypes PASSWORD still gives one.
+func beginsAccount(low string) bool {
+	words := strings.Fields(low)
+	if len(words) < 2 || words[0] != "alter" && words[0] != "create" {
+		return false
+	}
+	switch words[1] {
+	case "role", "user", "group", "subscription", "server":
+		return true
+	}
+	return false
 }
