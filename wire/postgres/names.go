@@ -27,10 +27,11 @@ type portal struct {
 }
 
 // prepared is a named statement with what the server told of it. All but the first
-// and second line are guarded by the ledger's mutex.
+// three lines are guarded by the ledger's mutex.
 type prepared struct {
 	*wire.Prepared
 	copies  bool          // may read COPY data
+	varies  bool          // its columns are known only when it runs
 	closing uint64        // group in which a Close of it was sent
 	closed  bool          // the server has closed it
 	asked   uint64        // group in which our own Describe was sent
@@ -222,7 +223,7 @@ func (l *ledger) ask(p *prepared) bool {
 func (l *ledger) columnsKnown(p *portal) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return p != nil && p.prepared != nil && (p.prepared.known || p.prepared.asked == l.group)
+	return p != nil && p.prepared != nil && !p.prepared.varies && (p.prepared.known || p.prepared.asked == l.group)
 }
 
 // told keeps the columns that our Describe of a statement brought.

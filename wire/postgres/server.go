@@ -59,7 +59,7 @@ func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
 	case 'Q':
 		x.copies = mayRead(req.SQL)
 	case 'P':
-		x.prepared = &prepared{Prepared: req.Prepared, copies: mayRead(req.SQL)}
+		x.prepared = &prepared{Prepared: req.Prepared, copies: mayRead(req.SQL), varies: mayVary(req.SQL)}
 	case 'B', 'E':
 		x.portal = f.at
 	case 'D', 'C':
@@ -90,8 +90,8 @@ func (s *Server) ask(x *exchange, f *frame) error {
 	case x.kind == 'B' && f.prepared != nil && s.ledger.ask(f.prepared):
 		i.prepared, name = f.prepared, f.prepared.Name
 	case x.kind == 'E' && x.req.Look && !s.ledger.columnsKnown(x.portal):
-		// A cursor made by SQL, or a statement of which it was only now found that
-		// its rows must be seen.
+		// A cursor made by SQL, a statement of which it was only now found that its
+		// rows must be seen, or one that brings other columns than when it was parsed.
 		i.runs, target, name = x, 'P', x.name
 	default:
 		return nil
@@ -107,6 +107,13 @@ func (s *Server) ask(x *exchange, f *frame) error {
 // grammar takes STDOUT for STDIN there.
 func mayRead(sql string) bool {
 	return holds(sql, "copy") && (holds(sql, "stdin") || holds(sql, "stdout"))
+}
+
+// mayVary reports whether a text could be a statement whose columns are those of
+// what a name means when it runs: the server does not look again at what it was
+// described as when it was parsed.
+func mayVary(sql string) bool {
+	return holds(sql, "fetch") || holds(sql, "execute") || holds(sql, "call")
 }
 
 // holds is strings.Contains without regard to the case of ASCII letters.
