@@ -18,6 +18,7 @@ type about struct {
 	labels   [][]mask.SourceLabel // of the sources of each
 	personal bool                 // it touches personal data, or may
 	redacted string               // its text for the record
+	secret   bool                 // the text itself holds what must not be kept
 	reads    []string             // for the record, as the next two
 	writes   []string
 	signs    []string
@@ -61,6 +62,7 @@ func (k *known) of(x *run, shared bool) *about {
 
 func newAbout(k *known, x *run) *about {
 	a := &about{personal: k.touches(x.means), redacted: query.Redact(x.text)}
+	a.secret = a.redacted != x.text.SQL
 	a.result, a.known = x.means.Results()
 	for _, c := range a.result {
 		a.labels = append(a.labels, k.labels(c))

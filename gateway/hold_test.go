@@ -330,3 +330,22 @@ func TestHoldApprovalIsForOneExecution(t *testing.T) {
 	}
 	th.balanced()
 }
+
+func TestApproverDoesNotLearnThePasswordOfAnAccount(t *testing.T) {
+	th := start(t, "prod", "", nil)
+	conn := connect(t, th.as(person("ada")))
+	ctx, withdraw := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = conn.PgConn().Exec(ctx, "alter role postgres password 'hunter2hunter2'").ReadAll() // withdrawn below
+	}()
+	eventually(t, "it waits", func() bool { return len(th.Asks(approver)) == 1 })
+	for _, a := range th.Asks(approver) {
+		if strings.Contains(a.SQL, "hunter2") || !strings.Contains(strings.ToLower(a.SQL), "alter role") {
+			t.Errorf("the approver sees %q", a.SQL)
+		}
+	}
+	withdraw()
+	<-done
+}

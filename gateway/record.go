@@ -55,7 +55,10 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 		if whole.Effect < x.verdict.Effect { // another statement of the message stops this one too
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason
 		}
-		ev.Reads, ev.Writes, ev.Signs, ev.Detail = x.about.reads, x.about.writes, x.about.signs, x.means.Problem
+		ev.Reads, ev.Writes, ev.Signs = x.about.reads, x.about.writes, x.about.signs
+		if !x.about.secret { // what the parser stumbled over may be the password
+			ev.Detail = x.means.Problem
+		}
 		t, err := s.record(ctx, ev, false)
 		if err != nil {
 			return err
@@ -91,6 +94,9 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 	}
 	if r.Failed && !r.Skipped {
 		ev.ErrorCode, ev.Error = r.Fields['C'], r.Fields['M']
+		if x.about.secret && !r.Refused {
+			ev.Error = "" // the database quotes what it stumbled over
+		}
 	}
 	if _, err := s.record(context.Background(), ev, false); err != nil {
 		s.cut(errRecord)

@@ -126,6 +126,8 @@ func TestPasswordsAreNotInTheRecord(t *testing.T) {
 		"select 1; alter role ROLE password 'SECRET'; select 2",
 		"alter role nobody_of_this_name password 'SECRET'",
 		"alter role ROLE passwd 'SECRET'",
+		"alter role ROLE password SECRET",
+		"/* soon */ alter role ROLE passwd 'SECRET'",
 		"alter role ROLE password 'SECRET",
 		"do $$ begin execute 'alter role ROLE password ''SECRET'''; end $$",
 	} {

@@ -6,8 +6,11 @@ import (
 	"github.com/multigres/multigres/go/common/parser"
 )
 
-// redacted stands for a literal that the record must not keep.
-const redacted = "'•••'"
+// redacted stands for a literal that the record must not keep, withheld for a text.
+const (
+	redacted = "'•••'"
+	withheld = "(text withheld: it may hold a password)"
+)
 
 // Redact is the statement's text without secrets: every literal of a statement
 // that can carry a password or a connection string is taken out. A text that
@@ -17,8 +20,8 @@ func Redact(st *Statement) string {
 		return st.SQL
 	}
 	tokens, ok := lex(st.SQL)
-	if !ok {
-		return "(text withheld: it may hold a password)"
+	if !ok || st.Has(Unparsable) {
+		return withheld // where the secret is cannot be told
 	}
 	var b strings.Builder
 	last := 0
@@ -53,22 +56,22 @@ func mayCarrySecret(st *Statement) bool {
 		return true
 	}
 	low := strings.ToLower(st.SQL)
-	if st.Kind == Unknown && beginsAccount(low) {
+	if st.Has(Unparsable) && namesAccount(low) {
 		return true
 	}
 	return strings.Contains(low, "dblink") || strings.Contains(low, "password") && st.Kind != Select && st.Kind != Insert && st.Kind != Update && st.Kind != Delete
 }
 
-// beginsAccount reports whether a text that cannot be parsed sets out to make or
-// change an account: whoever mistypes PASSWORD still gives one.
-func beginsAccount(low string) bool {
-	words := strings.Fields(low)
-	if len(words) < 2 || words[0] != "alter" && words[0] != "create" {
+// namesAccount reports whether a text that cannot be parsed may have been meant to
+// make or change an account: whoever mistypes PASSWORD still gives one.
+func namesAccount(low string) bool {
+	if !strings.Contains(low, "alter") && !strings.Contains(low, "create") {
 		return false
 	}
-	switch words[1] {
-	case "role", "user", "group", "subscription", "server":
-		return true
+	for _, word := range []string{"role", "user", "group", "subscription", "server"} {
+		if strings.Contains(low, word) {
+			return true
+		}
 	}
 	return false
 }
