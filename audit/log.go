@@ -74,10 +74,11 @@ type Log struct {
 	idPrefix string
 	lock     *os.File
 
-	failed chan struct{} // closed with the first error
-	urgent chan struct{} // size 1: somebody waits for an fsync
-	dirty  chan struct{} // size 1: there is something to fsync
-	stop   chan struct{} // closed by Close
+	failed chan struct{}   // closed with the first error
+	urgent chan struct{}   // size 1: somebody waits for an fsync
+	dirty  chan struct{}   // size 1: there is something to fsync
+	asked  chan chan error // Seal to sealLoop: make a checkpoint now
+	stop   chan struct{}   // closed by Close
 	loops  sync.WaitGroup
 
 	wmu  sync.Mutex // held while writing to the segment
@@ -122,6 +123,7 @@ func Open(cfg Config) (*Log, error) {
 		urgent: make(chan struct{}, 1),
 		dirty:  make(chan struct{}, 1),
 		stop:   make(chan struct{}),
+		asked:  make(chan chan error),
 		gather: &batch{},
 		round:  make(chan struct{}),
 	}

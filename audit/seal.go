@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,6 +30,13 @@ func (l *Log) sealLoop() {
 			return // Close makes the last one
 		case <-l.failed:
 			return
+		case done := <-l.asked:
+			err := l.sealNow(false)
+			done <- err
+			if err != nil {
+				l.fail(err)
+				return
+			}
 		case now := <-tick.C:
 			keep := now.Sub(l.seal.when) >= historyEvery
 			if err := l.sealNow(keep); err != nil {
@@ -39,6 +47,22 @@ func (l *Log) sealLoop() {
 				l.seal.when = now
 			}
 		}
+	}
+}
+
+// Seal makes a checkpoint over all that is on disk, without waiting for the next
+// second. Whoever is about to verify calls it, so that the newest entries are covered.
+func (l *Log) Seal(ctx context.Context) error {
+	done := make(chan error, 1) // sealLoop never waits for us
+	select {
+	case l.asked <- done:
+		return <-done
+	case <-l.stop:
+		return ErrClosed
+	case <-l.failed:
+		return l.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -47,6 +47,9 @@ func (g *Gateway) AuditVerify(ctx context.Context, who identity.Identity) (api.V
 	if err := g.note(audit.Event{Kind: audit.Questioned, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Detail: "verify"}); err != nil {
 		return api.VerifyResult{}, err
 	}
+	if err := g.cfg.Record.Seal(ctx); err != nil {
+		return api.VerifyResult{}, err
+	}
 	report, err := audit.Verify(ctx, g.cfg.RecordDir, g.cfg.Record.VerifierKey())
 	if err != nil {
 		return api.VerifyResult{}, err
