@@ -73,17 +73,11 @@ func TestFetchMayBePreparedBeforeItsCursor(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "begin; declare later cursor for select email from people where id = 7"); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := conn.PgConn().Exec(t.Context(), "fetch all in later").ReadAll()
-	if err != nil || len(rows) != 1 || len(rows[0].Rows) != 1 {
-		t.Fatalf("got %v, %v", rows, err)
-	}
-	if got := string(rows[0].Rows[0][0]); strings.Contains(got, "ada7") {
-		t.Errorf("the address came through: %s", got)
-	}
 	res := conn.PgConn().ExecPrepared(t.Context(), "f", nil, nil, nil).Read()
-	for _, row := range res.Rows {
-		if strings.Contains(string(row[0]), "ada7") {
-			t.Errorf("the address came through under a name: %s", row[0])
-		}
+	if res.Err != nil || len(res.Rows) != 1 {
+		t.Fatalf("got %d rows, %v", len(res.Rows), res.Err)
+	}
+	if got := string(res.Rows[0][0]); got == "" || strings.Contains(got, "ada7") {
+		t.Errorf("the address came as %q, not masked", got)
 	}
 }
