@@ -198,8 +198,8 @@ func (e *execution) run(ctx context.Context, db *pgconn.PgConn, text string) err
 	return sqlError(err)
 }
 
-// result prints one result. Rows come first: an error in the middle of them must
-// leave standard output as far as it got.
+// result prints one result once it is whole: rows that an error cut short are not
+// printed, since nothing on standard output would say that some are missing.
 func (e *execution) result(r *pgconn.ResultReader) error {
 	res := &pgconn.Result{}
 	for _, f := range r.FieldDescriptions() {

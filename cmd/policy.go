@@ -94,7 +94,11 @@ func (a *app) printChecked(f format, file string, rules *policy.Rules, bad *poli
 	if bad != nil {
 		for _, p := range bad.Problems {
 			v.Problems = append(v.Problems, policyProblem{p.Line, p.Column, p.Text})
-			t.rows = append(t.rows, []string{strconv.Itoa(p.Line), strconv.Itoa(p.Column), p.Text})
+			column := "" // not every problem has one
+			if p.Column > 0 {
+				column = strconv.Itoa(p.Column)
+			}
+			t.rows = append(t.rows, []string{strconv.Itoa(p.Line), column, p.Text})
 		}
 	} else {
 		v.Rules = len(rules.List)
@@ -107,5 +111,5 @@ func (a *app) printChecked(f format, file string, rules *policy.Rules, bad *poli
 	if err := f.print(a.out, t); err != nil || bad == nil {
 		return err
 	}
-	return tell(exitError, "mend the file and check it again", "%s has %d problems", file, len(v.Problems))
+	return tell(exitError, "mend the file and check it again", "%s does not hold: %d to mend", file, len(v.Problems))
 }
