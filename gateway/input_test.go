@@ -281,7 +281,8 @@ func TestGarbageOnTheSessionPortIsClosed(t *testing.T) {
 			if errors.As(err, &timeout) && timeout.Timeout() {
 				t.Error("it is still open")
 			}
-			if len(answer) > 0 && answer[0] != 'E' {
+			alert := name == "tls" && len(answer) == 7 && answer[0] == 0x15
+			if len(answer) > 0 && answer[0] != 'E' && !alert {
 				t.Errorf("it was answered with %q", answer)
 			}
 			if out, err := run(conn, "select count(*) from cities"); err != nil || out != "300\n" {

@@ -25,6 +25,14 @@ const (
 	codeGSS    = 80877104
 )
 
+// tlsRecord is the first byte of a TLS handshake, with which a client begins that
+// was told sslnegotiation=direct.
+const tlsRecord = 0x16
+
+// noTLS is a TLS alert, handshake_failure (RFC 8446 section 6): all that a client
+// that speaks TLS can be told.
+var noTLS = []byte{0x15, 3, 3, 0, 2, 2, 40}
+
 // Startup is what a client asked for when it connected.
 type Startup struct {
 	User     string
@@ -34,9 +42,15 @@ type Startup struct {
 }
 
 // Login is an error that the client has been told of in its own protocol.
-type Login struct{ Say Say }
+type Login struct {
+	Say   Say
+	Cause error // what the gateway's log should have besides; the client is not told
+}
 
 func (l *Login) Error() string { return l.Say.Message }
+
+// Unwrap gives the cause.
+func (l *Login) Unwrap() error { return l.Cause }
 
 // Accept reads a client's startup and checks its password against verifier, a
 // SCRAM-SHA-256 verifier in PostgreSQL's form; "" asks for none. It answers
@@ -65,38 +79,43 @@ func Accept(ctx context.Context, conn net.Conn, verifier string) (*Client, Start
 	return c, st, conn.SetDeadline(time.Time{})
 }
 
-// tell sends a refusal of the login to the client, if err is one.
+// tell sends a refusal of the login to the client, if err is one, or what it did
+// wrong, if it is one that speaks PostgreSQL's protocol.
 func (c *Client) tell(err error) error {
 	var login *Login
-	if errors.As(err, &login) {
+	var wrong *Violation
+	switch {
+	case c.told:
+	case errors.As(err, &login):
 		c.Fatal(login.Say)
+	case errors.As(err, &wrong) && c.speaks:
+		c.Fatal(wrong.Say())
 	}
 	return err
 }
 
 func refuseLogin(code, hint, format string, args ...any) error {
-	return &Login{Say{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}}
+	return &Login{Say: Say{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}}
 }
 
 // startup reads packets until one says what the client wants.
 func (c *Client) startup() (Startup, error) {
 	asked := map[uint32]bool{} // SSLRequest and GSSENCRequest may each come once before it
 	for {
-		if err := c.in.fill(8); err != nil {
+		if err := c.in.fill(1); err != nil {
 			return Startup{}, err
 		}
-		n := binary.BigEndian.Uint32(c.in.rest())
-		code := binary.BigEndian.Uint32(c.in.rest()[4:])
-		if n < 8 || n > maxStartup {
-			return Startup{}, violation("this is not the PostgreSQL protocol")
+		if c.in.rest()[0] == tlsRecord {
+			return Startup{}, c.refuseTLS()
 		}
-		if err := c.in.fill(int(n)); err != nil {
+		packet, code, err := c.packet()
+		if err != nil {
 			return Startup{}, err
 		}
-		packet := c.in.take(int(n))[8:]
 		switch {
 		case code == codeSSL || code == codeGSS:
-			if n != 8 || asked[code] {
+			c.speaks = true
+			if len(packet) != 0 || asked[code] {
 				return Startup{}, violation("malformed or repeated request for encryption")
 			}
 			asked[code] = true
@@ -107,11 +126,54 @@ func (c *Client) startup() (Startup, error) {
 			return cancelKey(packet)
 		case code>>16 == 3:
 			return c.parameters(packet, code&0xffff)
+		case code>>16 < 3:
+			return Startup{}, c.refuseOld(code)
 		default:
-			return Startup{}, refuseLogin("0A000", "use a PostgreSQL client of version 7.4 or later",
-				"unsupported frontend protocol %d.%d: server supports 3.0", code>>16, code&0xffff)
+			return Startup{}, refuseLogin("0A000", newer, unsupported, code>>16, code&0xffff)
 		}
 	}
+}
+
+const (
+	unsupported = "unsupported frontend protocol %d.%d: server supports 3.0"
+	newer       = "use a client that speaks version 3 of the protocol, as all since PostgreSQL 7.4 do"
+)
+
+// packet reads one packet of a startup: what follows its length and code.
+func (c *Client) packet() (rest []byte, code uint32, err error) {
+	if err := c.in.fill(8); err != nil {
+		return nil, 0, err
+	}
+	n := binary.BigEndian.Uint32(c.in.rest())
+	code = binary.BigEndian.Uint32(c.in.rest()[4:])
+	c.speaks = c.speaks || code>>16 == 3
+	switch {
+	case n > maxStartup && c.speaks:
+		return nil, 0, tooLarge("send fewer or shorter startup parameters", "a startup message of %d bytes is larger than the limit of %d", n, maxStartup)
+	case n < 8 || n > maxStartup:
+		return nil, 0, violation("this is not the PostgreSQL protocol")
+	}
+	if err := c.in.fill(int(n)); err != nil {
+		return nil, 0, err
+	}
+	return c.in.take(int(n))[8:], code, nil
+}
+
+// refuseTLS answers a client that begins with TLS, in TLS.
+func (c *Client) refuseTLS() error {
+	c.told = true
+	wrong := violation("the client began with TLS, which is not spoken here: what leaves this machine is encrypted by the tunnel (leave out sslnegotiation=direct)")
+	_, err := c.conn.Write(noTLS)
+	return errors.Join(wrong, err)
+}
+
+// refuseOld answers a client that speaks a protocol from before 2003, in which an
+// error is its text and a zero byte. Newer ones understand that too.
+func (c *Client) refuseOld(code uint32) error {
+	c.told = true
+	wrong := refuseLogin("0A000", newer, unsupported, code>>16, code&0xffff)
+	_, err := fmt.Fprintf(c.conn, "EFATAL:  %s\n\x00", wrong)
+	return errors.Join(wrong, err)
 }
 
 func cancelKey(b []byte) (Startup, error) {

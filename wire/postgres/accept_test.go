@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -73,6 +75,22 @@ func unitRefused(t *testing.T, answer []byte, err error, code string) {
 	}
 }
 
+// unitFatal fails the test unless answer is one fatal error with code and a hint.
+func unitFatal(t *testing.T, answer []byte, code string) {
+	t.Helper()
+	if len(answer) < header || answer[0] != 'E' {
+		t.Fatalf("the client was told %q", answer)
+	}
+	_, total, err := head(answer)
+	if err != nil || total != len(answer) {
+		t.Fatalf("the client was told %q, %v", answer, err)
+	}
+	fields, err := decodeFields(answer[header:])
+	if err != nil || fields['S'] != "FATAL" || fields['C'] != code || fields['H'] == "" {
+		t.Errorf("the client was told %v, %v", fields, err)
+	}
+}
+
 func TestAcceptStartup(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -97,6 +115,10 @@ func TestAcceptStartup(t *testing.T) {
 			Startup{User: "ada", Database: "ada", Params: map[string]string{}}},
 		{"version 3.2", unitStartup(2, "user", "ada"), "v\x00\x00\x00\x0c\x00\x03\x00\x00\x00\x00\x00\x00",
 			Startup{User: "ada", Database: "ada", Params: map[string]string{}}},
+		{"version of the far future", unitStartup(9999, "user", "ada"), "v\x00\x00\x00\x0c\x00\x03\x00\x00\x00\x00\x00\x00",
+			Startup{User: "ada", Database: "ada", Params: map[string]string{}}},
+		{"version 3.2 with extensions", unitStartup(2, "user", "ada", "_pq_.a", "1", "geqo", "on", "_pq_.b", ""), "v\x00\x00\x00\x1a\x00\x03\x00\x00\x00\x00\x00\x02_pq_.a\x00_pq_.b\x00",
+			Startup{User: "ada", Database: "ada", Params: map[string]string{"geqo": "on"}}},
 		{"protocol extension", unitStartup(0, "user", "ada", "_pq_.x", "1"), "v\x00\x00\x00\x13\x00\x03\x00\x00\x00\x00\x00\x01_pq_.x\x00",
 			Startup{User: "ada", Database: "ada", Params: map[string]string{}}},
 		{"cancel", unitPacket(codeCancel, "\x00\x00\x00\x07\xff\xff\xff\xfe"), "", Startup{Cancel: &Key{7, 0xfffffffe}}},
@@ -150,7 +172,7 @@ func TestAcceptRefuses(t *testing.T) {
 		{"encoding in which a quote hides", "22023", unitStartup(0, "user", "ada", "client_encoding", "SJIS")},
 		{"encoding by options", "22023", unitStartup(0, "user", "ada", "options", "-c client-encoding=GBK")},
 		{"strings read otherwise", "22023", unitStartup(0, "user", "ada", "standard_conforming_strings", "off")},
-		{"protocol 2", "0A000", unitPacket(2<<16, "ada")},
+		{"protocol that is no PostgreSQL's", "0A000", unitPacket(1234<<16|5681, "")},
 		{"protocol 4", "0A000", unitPacket(4<<16, "")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,44 +182,101 @@ func TestAcceptRefuses(t *testing.T) {
 	}
 }
 
-// What is no startup of ours ends the connection without an answer that could be
-// taken for one of another protocol.
+// What speaks another protocol gets no answer that could be taken for one of it.
 func TestAcceptEndsOtherProtocols(t *testing.T) {
-	oversized := unitStartup(0, "user", "ada", "application_name", strings.Repeat("x", maxStartup))
-	for _, tt := range []struct {
-		name   string
-		sent   []byte
-		answer string
-	}{
-		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: db\r\n\r\n"), ""},
-		{"TLS ClientHello", []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), ""},
-		{"TLS ClientHello after no", append(unitPacket(codeSSL, ""), "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"...), "N"},
-		{"SSH", []byte("SSH-2.0-OpenSSH_9.6\r\n"), ""},
-		{"oversized startup", oversized, ""},
-		{"length of nothing", []byte{0, 0, 0, 0, 0, 3, 0, 0}, ""},
-		{"length without the code", []byte{0, 0, 0, 7, 0, 3, 0, 0}, ""},
-		{"negative length", []byte{0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0}, ""},
-		{"encryption asked for twice", bytes.Repeat(unitPacket(codeSSL, ""), 2), "N"},
-		{"GSS encryption asked for twice", bytes.Repeat(unitPacket(codeGSS, ""), 2), "N"},
-		{"encryption asked for with a body", unitPacket(codeSSL, "x"), ""},
-		{"GSS encryption asked for with a body", unitPacket(codeGSS, "x"), ""},
-		{"cancel without a secret", unitPacket(codeCancel, "\x00\x00\x00\x07"), ""},
-		{"cancel with more than a key", unitPacket(codeCancel, "\x00\x00\x00\x07\x00\x00\x00\x01\x00"), ""},
-		{"parameters without an end", unitPacket(3<<16, "user\x00ada\x00"), ""},
-		{"parameter without a value", unitPacket(3<<16, "user\x00\x00"), ""},
-		{"nothing but a version", unitPacket(3<<16, ""), ""},
-		{"second startup behind the first one's end", unitPacket(3<<16, "user\x00ada\x00\x00user\x00postgres\x00\x00"), ""},
+	for name, sent := range map[string]string{
+		"HTTP":                    "GET / HTTP/1.1\r\nHost: db\r\n\r\n",
+		"SSH":                     "SSH-2.0-OpenSSH_9.6\r\n",
+		"length of nothing":       "\x00\x00\x00\x00\x00\x04\x00\x00",
+		"length without the code": "\x00\x00\x00\x07\x00\x05\x00\x00",
+		"negative length":         "\xff\xff\xff\xff\x00\x09\x00\x00",
+		"cancel without a secret": string(unitPacket(codeCancel, "\x00\x00\x00\x07")),
+		"cancel with more":        string(unitPacket(codeCancel, "\x00\x00\x00\x07\x00\x00\x00\x01\x00")),
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			answer, st, err := unitAccept(t, "", tt.sent)
+		t.Run(name, func(t *testing.T) {
+			answer, st, err := unitAccept(t, "", []byte(sent))
 			unitViolation(t, err)
-			if string(answer) != tt.answer {
-				t.Errorf("the client was told %q, want %q", answer, tt.answer)
+			if len(answer) > 0 {
+				t.Errorf("the client was told %q", answer)
 			}
 			if st.Cancel != nil {
 				t.Errorf("a cancel request came of it: %+v", st.Cancel)
 			}
 		})
+	}
+}
+
+// A client that speaks the protocol, badly, is told so in it.
+func TestAcceptTellsWhatIsWrong(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		sent   []byte
+		before string // the answer before the error
+		code   string
+	}{
+		{"oversized startup", unitStartup(0, "user", "ada", "application_name", strings.Repeat("x", maxStartup)), "", "54000"},
+		{"oversized startup after no", append(unitPacket(codeSSL, ""), 0, 1, 0, 0, 0, 3, 0, 0), "N", "54000"},
+		{"negative length", []byte{0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0}, "", "54000"},
+		{"length of nothing", []byte{0, 0, 0, 0, 0, 3, 0, 0}, "", "08P01"},
+		{"length without the code", []byte{0, 0, 0, 7, 0, 3, 0, 0}, "", "08P01"},
+		{"encryption asked for twice", bytes.Repeat(unitPacket(codeSSL, ""), 2), "N", "08P01"},
+		{"GSS encryption asked for twice", bytes.Repeat(unitPacket(codeGSS, ""), 2), "N", "08P01"},
+		{"encryption asked for in turns", slices.Concat(unitPacket(codeSSL, ""), unitPacket(codeGSS, ""), unitPacket(codeSSL, "")), "NN", "08P01"},
+		{"encryption asked for with a body", unitPacket(codeSSL, "x"), "", "08P01"},
+		{"GSS encryption asked for with a body", unitPacket(codeGSS, "x"), "", "08P01"},
+		{"parameters without an end", unitPacket(3<<16, "user\x00ada\x00"), "", "08P01"},
+		{"parameter without a value", unitPacket(3<<16, "user\x00\x00"), "", "08P01"},
+		{"nothing but a version", unitPacket(3<<16, ""), "", "08P01"},
+		{"second startup behind the first one's end", unitPacket(3<<16, "user\x00ada\x00\x00user\x00postgres\x00\x00"), "", "08P01"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answer, _, err := unitAccept(t, "", tt.sent)
+			var v *Violation
+			if !errors.As(err, &v) || v.Code != tt.code {
+				t.Fatalf("got %v, want a violation with code %s", err, tt.code)
+			}
+			rest, ok := strings.CutPrefix(string(answer), tt.before)
+			if !ok {
+				t.Fatalf("the client was told %q", answer)
+			}
+			unitFatal(t, []byte(rest), tt.code)
+		})
+	}
+}
+
+// Who begins with TLS hears an alert of it, also after it was told that there is none.
+func TestAcceptAnswersTLSInTLS(t *testing.T) {
+	hello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+	for before, sent := range map[string]string{"": hello, "N": string(unitPacket(codeSSL, "")) + hello} {
+		answer, _, err := unitAccept(t, "", []byte(sent))
+		unitViolation(t, err)
+		if string(answer) != before+string(noTLS) {
+			t.Errorf("after %q: the client was told %q", before, answer)
+		}
+	}
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() {
+		defer far.Close()
+		_, _, _ = Accept(context.Background(), far, "") // what the client makes of it is what counts
+	}()
+	err := tls.Client(near, &tls.Config{ServerName: "db"}).Handshake()
+	if err == nil || !strings.Contains(err.Error(), "handshake failure") {
+		t.Errorf("a TLS client sees %v", err)
+	}
+}
+
+// Clients from before version 3 read an error without a length.
+func TestAcceptAnswersAnOldClientAsItReads(t *testing.T) {
+	for _, code := range []uint32{0, 1 << 16, 2 << 16, 2<<16 | 9} {
+		answer, _, err := unitAccept(t, "", unitPacket(code, "ada"))
+		var login *Login
+		if !errors.As(err, &login) || login.Say.Code != "0A000" {
+			t.Fatalf("got %v", err)
+		}
+		if want := "EFATAL:  " + login.Say.Message + "\n\x00"; string(answer) != want {
+			t.Errorf("protocol %d: told %q, want %q", code>>16, answer, want)
+		}
 	}
 }
 

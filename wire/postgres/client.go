@@ -40,6 +40,8 @@ type Client struct {
 	copy   int          // bytes of a CopyData message still to come
 	flush  func() error // writes out what was sent to the server; set by Server, as is
 	nudge  func() error // which has the server answer it besides
+	speaks bool         // while it logs in: it has shown that it speaks this protocol
+	told   bool         // and has been told why it may not
 
 	mu      sync.Mutex // guards what follows
 	out     []byte     // gathered answer

@@ -34,7 +34,13 @@ type Violation struct {
 func (v *Violation) Error() string { return "protocol violation: " + v.What }
 
 // Say is what the client should be told before the session ends.
-func (v *Violation) Say() Say { return Say{Code: v.Code, Message: v.What, Hint: v.Hint} }
+func (v *Violation) Say() Say {
+	hint := v.Hint
+	if hint == "" {
+		hint = "this is a fault of a program, not of what you typed: try another version of it, or another driver"
+	}
+	return Say{Code: v.Code, Message: v.What, Hint: hint}
+}
 
 func violation(format string, args ...any) error {
 	return &Violation{What: fmt.Sprintf(format, args...), Code: "08P01"}
