@@ -17,8 +17,7 @@ type about struct {
 	known    bool                 // result is complete and in order
 	labels   [][]mask.SourceLabel // of the sources of each
 	personal bool                 // it touches personal data, or may
-	redacted string               // its text for the record
-	secret   bool                 // the text itself holds what must not be kept
+	redacted string               // its text for the record, of this or one that differs in constants
 	reads    []string             // for the record, as the next two
 	writes   []string
 	signs    []string
@@ -39,11 +38,11 @@ type aboutKey struct{ text, means *query.Statement }
 
 // of is what is known of x under k. Only what the query cache shares is kept:
 // everything else lives for one request.
-func (k *known) of(x *run, shared bool) *about {
-	if !shared {
+func (k *known) of(x *run, keep bool) *about {
+	if !keep {
 		return newAbout(k, x)
 	}
-	key := aboutKey{x.text, x.means}
+	key := aboutKey{shared(x.text), shared(x.means)}
 	k.abouts.mu.RLock()
 	a := k.abouts.list[key]
 	k.abouts.mu.RUnlock()
@@ -60,9 +59,17 @@ func (k *known) of(x *run, shared bool) *about {
 	return a
 }
 
+// shared is what the query cache shares of a statement: texts that differ in
+// constants have one.
+func shared(st *query.Statement) *query.Statement {
+	if st.Like != nil {
+		return st.Like
+	}
+	return st
+}
+
 func newAbout(k *known, x *run) *about {
 	a := &about{personal: k.touches(x.means), redacted: query.Redact(x.text)}
-	a.secret = a.redacted != x.text.SQL
 	a.result, a.known = x.means.Results()
 	for _, c := range a.result {
 		a.labels = append(a.labels, k.labels(c))

@@ -74,12 +74,12 @@ func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask 
 		a.SQL = x.text.SQL + "\n-- runs: " + x.means.SQL // an approver must see what EXECUTE comes to
 	}
 	a.Hash = approval.Bind(a.SQL, a.Params, a.Who, a.Session, a.Connection)
-	if slices.ContainsFunc(j.runs, func(x *run) bool { return x.about.secret }) {
+	if slices.ContainsFunc(j.runs, func(x *run) bool { return x.secret() }) {
 		// An approver decides on what it does, and need not learn the password. The
 		// hash is of the true text.
 		var shown []string
 		for _, x := range j.runs {
-			shown = append(shown, x.about.redacted)
+			shown = append(shown, x.kept)
 		}
 		a.SQL = strings.Join(shown, ";\n")
 	}

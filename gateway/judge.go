@@ -17,6 +17,7 @@ type run struct {
 	text    *query.Statement // as it was sent
 	means   *query.Statement // what it comes to: of EXECUTE the prepared statement, of FETCH the cursor's
 	about   *about           // what is known of it
+	kept    string           // its text as the record keeps it, without secrets
 	verdict policy.Verdict
 	look    bool   // rows must be seen: not every column is known to be clean
 	event   string // id of the Decided event
@@ -30,13 +31,16 @@ type run struct {
 	done   bool
 }
 
+// secret reports whether the text itself holds what must not be kept.
+func (x *run) secret() bool { return x.kept != x.text.SQL }
+
 // judge works out what a request would do and what the policy says of it. It never
 // fails: what it cannot work out is Unknown.
 func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	v := s.view(ctx)
 	j := &job{}
 	if st, verdict := unnamed(req); st != nil {
-		x := &run{text: st, means: st, verdict: verdict}
+		x := &run{text: st, means: st, kept: st.SQL, verdict: verdict}
 		x.about = newAbout(v.known, x)
 		j.runs, j.opaque, j.gated = []*run{x}, true, true
 		return j
@@ -46,6 +50,10 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	for i := range statements {
 		x := names.resolve(&statements[i])
 		x.about = v.known.of(x, v.version != 0 && v.misread == "" && len(statements) == 1)
+		x.kept = x.about.redacted
+		if x.text.Like != nil { // its constants are its own
+			x.kept = query.Redact(x.text)
+		}
 		x.verdict = s.decide(x)
 		x.look = x.mustLook()
 		j.runs = append(j.runs, x)

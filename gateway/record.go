@@ -49,14 +49,14 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 			continue
 		}
 		ev := s.event(audit.Decided)
-		ev.SQL, ev.Fingerprint, ev.Statement = x.about.redacted, x.text.Fingerprint, kindName(x.means.Kind)
+		ev.SQL, ev.Fingerprint, ev.Statement = x.kept, x.text.Fingerprint, kindName(x.means.Kind)
 		ev.Params = params
 		ev.Effect, ev.Rule, ev.Reason = x.verdict.Effect.String(), x.verdict.Rule, x.verdict.Reason
 		if whole.Effect < x.verdict.Effect { // another statement of the message stops this one too
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason
 		}
 		ev.Reads, ev.Writes, ev.Signs = x.about.reads, x.about.writes, x.about.signs
-		if !x.about.secret { // what the parser stumbled over may be the password
+		if !x.secret() { // what the parser stumbled over may be the password
 			ev.Detail = x.means.Problem
 		}
 		t, err := s.record(ctx, ev, false)
@@ -94,7 +94,7 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 	}
 	if r.Failed && !r.Skipped {
 		ev.ErrorCode, ev.Error = r.Fields['C'], r.Fields['M']
-		if x.about.secret && !r.Refused {
+		if x.secret() && !r.Refused {
 			ev.Error = "" // the database quotes what it stumbled over
 		}
 	}

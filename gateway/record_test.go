@@ -263,3 +263,27 @@ func TestEveryStatementOfABatchIsRecorded(t *testing.T) {
 	}
 	th.balanced()
 }
+
+// Texts that differ in constants share their analysis, never their text: each is
+// recorded as it was sent, and secrets are looked for in each.
+func TestAlikeStatementsAreRecordedEachAsSent(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	conn := connect(t, th.as(person("ada")))
+	texts := []string{
+		"select name from cities where name = 'one'", "select name from cities where name = 'two'",
+		"select name from cities where name = 'dblink password=three'",
+	}
+	for _, sql := range texts {
+		if _, err := conn.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, ev := range th.events(audit.Decided) {
+		got = append(got, ev.SQL)
+	}
+	texts[2] = "select name from cities where name = '•••'"
+	if diff := cmp.Diff(texts, got[max(0, len(got)-len(texts)):]); diff != "" {
+		t.Errorf("-sent +recorded:\n%s", diff)
+	}
+}

@@ -27,6 +27,20 @@ func Analyze(sql string, s Schema) []Statement {
 	return out
 }
 
+// analyzeFree is Analyze of one statement, with the number of its constants that had
+// no part in what was found; -1 if the text is anything else.
+func analyzeFree(sql string, s Schema) ([]Statement, int) {
+	list, problem := parse(sql)
+	if problem != "" || len(list) != 1 {
+		return nil, -1
+	}
+	st := analyze(list[0], s)
+	if st.Kind == Unknown {
+		return nil, -1
+	}
+	return []Statement{st}, idle(list[0].node)
+}
+
 func unparsable(sql, problem string) Statement {
 	return Statement{SQL: sql, Kind: Unknown, Signs: []Sign{Unparsable}, Problem: problem, Partial: true}
 }

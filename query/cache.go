@@ -3,6 +3,7 @@ package query
 import (
 	"container/list"
 	"hash/maphash"
+	"strings"
 	"sync"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 // collide, and a harmless text would then carry a harmful one through.
 type cacheKey struct {
 	version uint64
+	shape   bool // sql is the shape of many texts
 	sql     string
 }
 
@@ -87,14 +89,43 @@ func (c *Cache) Analyze(sql string, s Schema, version uint64) []Statement {
 		}
 		return Analyze(sql, s)
 	}
-	sh := &c.shards[maphash.String(c.seed, sql)%cacheShards]
-	key := cacheKey{version, sql}
+	var room [512]byte
+	form, constants, plain := shape(room[:0], sql)
+	if plain && constants > 0 {
+		if list, ok := c.alike(string(form), constants, sql, s, version); ok {
+			return list
+		}
+	}
+	return c.remember(cacheKey{version: version, sql: sql}, func() []Statement { return Analyze(sql, s) })
+}
+
+// remember answers from the cache, or with what find finds.
+func (c *Cache) remember(key cacheKey, find func() []Statement) []Statement {
+	sh := &c.shards[maphash.String(c.seed, key.sql)%cacheShards]
 	if statements, ok := sh.get(key); ok {
 		return statements
 	}
-	statements := Analyze(sql, s)
+	statements := find()
 	sh.put(key, statements)
 	return statements
+}
+
+// alike answers with what was found of another text of the same shape. ok is false
+// if their constants matter.
+func (c *Cache) alike(form string, constants int, sql string, s Schema, version uint64) (list []Statement, ok bool) {
+	list = c.remember(cacheKey{version, true, form}, func() []Statement {
+		found, free := analyzeFree(sql, s)
+		if free != constants {
+			return nil // kept as well: it spares the next one the question
+		}
+		return found
+	})
+	if len(list) != 1 {
+		return nil, false
+	}
+	st := list[0]
+	st.SQL, st.Like = strings.TrimSpace(strings.TrimRight(sql, "; \n\t\r")), &list[0]
+	return []Statement{st}, true
 }
 
 // Len is the number of texts kept.

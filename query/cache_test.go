@@ -90,6 +90,19 @@ func BenchmarkCacheHit(b *testing.B) {
 	}
 }
 
+// BenchmarkCacheShape is a text that was never seen, of a shape that was.
+func BenchmarkCacheShape(b *testing.B) {
+	c, s := NewCache(Config{}), people()
+	texts := make([]string, 1024)
+	for i := range texts {
+		texts[i] = "SELECT email FROM users WHERE id = " + strconv.Itoa(i) + ";"
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		c.Analyze(texts[i%len(texts)], s, 1)
+	}
+}
+
 func BenchmarkAnalyze(b *testing.B) {
 	s := people()
 	b.ReportAllocs()

@@ -122,6 +122,7 @@ type Statement struct {
 	SetTo       string            // value of SET, lower case, if it is one constant; "" for DEFAULT and RESET
 	Options     map[string]string // options of COPY, lower-case names
 	Problem     string            // why it is Unknown, for people
+	Like        *Statement        // another that differs in constants only, shared by all of its shape; nil if there is none
 	Partial     bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
 }
 
