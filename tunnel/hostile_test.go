@@ -7,15 +7,12 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
 
 // rawDial opens a TCP connection that the test closes.
@@ -407,7 +404,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.Conn.Write(p)
 }
 
-// Header and body leave in one TCP write.
+// Header and body leave in one TCP write, and so do frames that gathered.
 func TestFramesAreJoined(t *testing.T) {
 	w := newWorld(t)
 	c1, c2 := net.Pipe()
@@ -415,29 +412,80 @@ func TestFramesAreJoined(t *testing.T) {
 	peer := tls.Server(c2, serverTLS(w.server))
 	under := &buffered{Conn: rec}
 	conn := tls.Client(under, clientTLS(w.client, "127.0.0.1:1"))
-	var wg sync.WaitGroup
-	wg.Go(func() { io.Copy(io.Discard, peer) })
+	got := make(chan int64, 1)
+	go func() {
+		n, _ := io.CopyN(io.Discard, peer, 21*24)
+		got <- n
+		io.Copy(io.Discard, peer)
+	}()
 	if err := conn.HandshakeContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	under.grow()
-	j := &joined{tls: conn, under: under}
+	j := join(conn, under)
+	j.writers[1] = &streamConn{want: 12} // it flushes what has this length
 	before := rec.writes
 	head := []byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 12}
 	body := []byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 12} // looks like a header
-	for range 10 {
+	frame := func() {
 		for _, p := range [][]byte{head, body} {
 			if n, err := j.Write(p); err != nil || n != len(p) {
 				t.Fatal(n, err)
 			}
 		}
 	}
+	for range 10 {
+		frame()
+		if err := j.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := rec.writes - before; got != 10 {
 		t.Errorf("10 frames took %d writes", got)
 	}
+	before = rec.writes
+	for range 10 {
+		frame()
+	}
+	if err := j.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.writes - before; got != 1 {
+		t.Errorf("10 frames that gathered took %d writes", got)
+	}
+	j.writers[1].want = 13 // its writer waits for the window: nobody will flush
+	frame()
+	if n := <-got; n != 21*24 {
+		t.Errorf("%d bytes arrived", n)
+	}
+	j.Close()
 	c1.Close()
 	c2.Close()
-	wg.Wait()
+}
+
+// A write that the window cuts short reaches the peer up to the cut: a reader that
+// waits for all of that before it reads on would else wait for ever.
+func TestWriteCutShortByTheWindowArrives(t *testing.T) {
+	w := newWorld(t)
+	s := dial(t, serve(t, Config{TLS: w.server}, echo), w.client)
+	for _, first := range []int{1, 100, 64<<10 - 1, 64<<10 + 1} {
+		c := open(t, s)
+		done := make(chan error, 1)
+		total := 9 << 20 // more than both windows
+		go func() {
+			if _, err := c.Write(make([]byte, first)); err != nil {
+				done <- err
+				return
+			}
+			_, err := c.Write(make([]byte, total-first))
+			done <- err
+		}()
+		if _, err := io.CopyN(io.Discard, c, int64(total)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func FuzzReadHeader(f *testing.F) {
@@ -464,95 +512,4 @@ func FuzzReadHeader(f *testing.F) {
 			}
 		}
 	})
-}
-
-// BenchmarkTunnel compares the tunnel with plain TLS in one run.
-func BenchmarkTunnel(b *testing.B) {
-	w := newWorld(b)
-	addr := serve(b, Config{TLS: w.server}, echo)
-	s := dial(b, addr, w.client)
-	for _, size := range []int{64, 64 << 10} {
-		b.Run(fmt.Sprintf("tunnel/echo-%d", size), func(b *testing.B) { benchEcho(b, open(b, s), size) })
-		b.Run(fmt.Sprintf("yamux/echo-%d", size), func(b *testing.B) { benchEcho(b, plainMux(b, w), size) })
-		b.Run(fmt.Sprintf("tls/echo-%d", size), func(b *testing.B) { benchEcho(b, plainTLS(b, w), size) })
-	}
-}
-
-func benchEcho(b *testing.B, c net.Conn, size int) {
-	msg, got := make([]byte, size), make([]byte, size)
-	b.SetBytes(int64(2 * size))
-	for b.Loop() {
-		if _, err := c.Write(msg); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, got); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// echoTLS serves each connection of a TLS listener.
-func echoTLS(b *testing.B, w world, serve func(net.Conn)) string {
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", serverTLS(w.server))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				serve(c)
-			})
-		}
-	})
-	b.Cleanup(func() { ln.Close(); wg.Wait() })
-	return ln.Addr().String()
-}
-
-func plainTLS(b *testing.B, w world) net.Conn {
-	addr := echoTLS(b, w, func(c net.Conn) { io.Copy(c, c) })
-	c, err := tls.Dial("tcp", addr, clientTLS(w.client, addr))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { c.Close() })
-	return c
-}
-
-// plainMux is yamux over TLS as it comes.
-func plainMux(b *testing.B, w world) net.Conn {
-	quiet := func() *yamux.Config {
-		c := yamux.DefaultConfig()
-		c.LogOutput = io.Discard
-		return c
-	}
-	addr := echoTLS(b, w, func(c net.Conn) {
-		m, err := yamux.Server(c, quiet())
-		if err != nil {
-			return
-		}
-		defer m.Close()
-		if st, err := m.Accept(); err == nil {
-			io.Copy(st, st)
-		}
-	})
-	raw, err := tls.Dial("tcp", addr, clientTLS(w.client, addr))
-	if err != nil {
-		b.Fatal(err)
-	}
-	m, err := yamux.Client(raw, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { m.Close() })
-	st, err := m.Open()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return st
 }

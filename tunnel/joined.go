@@ -1,66 +1,14 @@
 package tunnel
 
 import (
-	"bufio"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
-
-// bufferSize is what a session keeps beneath TLS in each direction: several full
-// TLS records (16 KiB) move in one system call. Taken only after the handshake,
-// so that a flood of silent connections takes none.
-const bufferSize = 128 << 10
-
-// buffered is the TCP connection beneath TLS. Before grow it passes everything
-// through.
-type buffered struct {
-	net.Conn
-	r  *bufio.Reader // owned by the reader; set by grow before there is one
-	mu sync.Mutex    // TLS writes from its reader too (alerts, key updates)
-	w  *bufio.Writer // under mu
-	// hold is set, under mu, while the owner gathers records and will flush.
-	hold bool
-}
-
-// grow takes the buffers. Call it between the handshake and the first use.
-func (b *buffered) grow() {
-	b.r = bufio.NewReaderSize(b.Conn, bufferSize)
-	b.w = bufio.NewWriterSize(b.Conn, bufferSize)
-}
-
-func (b *buffered) Read(p []byte) (int, error) {
-	if b.r == nil {
-		return b.Conn.Read(p)
-	}
-	return b.r.Read(p)
-}
-
-func (b *buffered) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.w == nil {
-		return b.Conn.Write(p)
-	}
-	n, err := b.w.Write(p)
-	if err == nil && !b.hold {
-		err = b.w.Flush()
-	}
-	return n, err
-}
-
-func (b *buffered) gather(on bool) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.hold = on
-	if on {
-		return nil
-	}
-	return b.w.Flush()
-}
 
 // The first bytes of a yamux frame, as its specification has them.
 const (
@@ -68,58 +16,191 @@ const (
 	muxData   = 0  // the one type with a body, of length bytes
 )
 
+const (
+	// gatherMost is how many bytes may wait to be written; then yamux's sender waits.
+	gatherMost = 256 << 10
+	// flushRounds bounds how long one stream's writer writes for the others.
+	flushRounds = 4
+	// lastFlush bounds what Close still writes to a peer that does not read.
+	lastFlush = time.Second
+)
+
 // joined is what yamux writes to. yamux writes a frame's header and its body
-// apart, which costs a TLS record and a system call each: joined holds the
-// header back until its body comes. It counts which of the two is due, because a
-// body can look like a header. yamux writes from one goroutine.
+// apart, from one goroutine, which costs a TLS record and a system call each.
+// joined gathers whole frames instead, and whoever wrote a stream's bytes flushes
+// them: the first writes, and what the others gather while it is in the system call
+// goes out in its next one. So many streams share a write, and a lone one has no
+// goroutine between it and the socket. Frames that no writer stands behind (window
+// updates, pings, the part of a write that the window had room for) are flushed by
+// flusher. It counts which of header and body is due, because a body can look like
+// a header.
 type joined struct {
 	tls   *tls.Conn
 	under *buffered
-	buf   []byte // the header held, then the frame
-	due   int    // bytes of the body still to come
+
+	head [muxHeader]byte // owned by yamux's sender: the header held until its body comes
+	due  int             // as above: bytes of the body still to come
+	lone bool            // as above: nobody stands behind the frame
+
+	active atomic.Int32 // streams in their Write
+
+	mu       sync.Mutex
+	changed  sync.Cond              // on mu: buf was taken, or the flushing ended
+	buf      *[]byte                // under mu: frames to write; nil if none
+	flushing bool                   // under mu: somebody writes, and goes on until buf is nil
+	closing  bool                   // under mu
+	err      error                  // under mu: why nothing can be written any more
+	writers  map[uint32]*streamConn // under mu, by stream
+
+	deadline time.Time // owned by whoever is flushing: the last that was set
+
+	wake    chan struct{} // 1: there is something to flush
+	done    chan struct{} // closed by Close
+	flusher sync.WaitGroup
 
 	// refused is set when the peer refused our certificate: yamux keeps only that
 	// the session ended, and a person must know why.
 	refused atomic.Bool
 }
 
+// join starts the flusher, which Close ends.
+func join(t *tls.Conn, under *buffered) *joined {
+	under.grown = true
+	j := &joined{tls: t, under: under, writers: map[uint32]*streamConn{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	j.changed.L = &j.mu
+	j.flusher.Go(func() {
+		for {
+			select {
+			case <-j.wake:
+				_ = j.flush() // kept in err, and the connection is closed
+			case <-j.done:
+				return
+			}
+		}
+	})
+	return j
+}
+
 func (j *joined) Write(p []byte) (int, error) {
+	n, err := j.take(p)
+	if err == nil && j.due == 0 && !j.lone && j.active.Load() == 1 {
+		err = j.flush() // no other writer: its frame need not wait until it is back
+	}
+	return n, err
+}
+
+// take appends what yamux writes.
+func (j *joined) take(p []byte) (int, error) {
 	if j.due == 0 && len(p) == muxHeader && p[1] == muxData {
 		if n := binary.BigEndian.Uint32(p[8:muxHeader]); n > 0 {
-			j.buf = append(j.buf[:0], p...)
+			copy(j.head[:], p)
 			j.due = int(n)
 			return len(p), nil
 		}
 	}
-	out := p
-	if j.due > 0 {
-		j.due -= min(j.due, len(p))
-		if len(j.buf) > 0 {
-			j.buf = append(j.buf, p...)
-			out = j.buf
-		}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.buf != nil && len(*j.buf) >= gatherMost && j.err == nil {
+		j.changed.Wait() // who stands behind what has gathered will flush it
 	}
-	err := j.send(out)
-	if cap(j.buf) > bufferSize {
-		j.buf = nil // a rare large frame does not keep its memory
+	if j.err != nil {
+		return 0, j.err
 	}
-	j.buf = j.buf[:0]
-	if err != nil {
-		return 0, err
+	if j.buf == nil {
+		j.buf = buffers.Get().(*[]byte)
+		*j.buf = (*j.buf)[:0]
+	}
+	switch {
+	case j.due == 0:
+		j.lone = true
+	case j.head[0] == 0 && j.head[1] == muxData && j.due == int(binary.BigEndian.Uint32(j.head[8:])):
+		w := j.writers[binary.BigEndian.Uint32(j.head[4:])]
+		j.lone = w == nil || w.want != j.due // guarded by mu
+		*j.buf = append(*j.buf, j.head[:]...)
+	}
+	*j.buf = append(*j.buf, p...)
+	j.due -= min(j.due, len(p))
+	if j.lone {
+		j.ring()
 	}
 	return len(p), nil
 }
 
-// send encrypts out and flushes its records together.
-func (j *joined) send(out []byte) error {
-	if err := j.under.gather(true); err != nil {
-		return err
+func (j *joined) ring() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
 	}
+}
+
+// expect notes that the writer of a stream stands behind its next frame if that has
+// n bytes: it will flush. A frame of another length is one that the window cut
+// short, and its writer waits for the peer before it comes back.
+func (j *joined) expect(c *streamConn, n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c.want = n
+}
+
+func (j *joined) enter(c *streamConn) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writers[c.StreamID()] = c
+}
+
+func (j *joined) leave(c *streamConn) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.writers[c.StreamID()] == c {
+		delete(j.writers, c.StreamID())
+	}
+}
+
+// flush writes what has gathered, unless somebody is at it already.
+func (j *joined) flush() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.flushing {
+		return j.err
+	}
+	j.flushing = true
+	for round := 0; j.buf != nil && j.err == nil; round++ {
+		if round == flushRounds {
+			j.ring()
+			break
+		}
+		out := j.buf
+		j.buf = nil
+		closing := j.closing
+		j.changed.Broadcast()
+		j.mu.Unlock()
+		err := j.send(*out, closing)
+		if cap(*out) <= 2*gatherMost {
+			buffers.Put(out)
+		}
+		j.mu.Lock()
+		if err != nil && j.err == nil {
+			j.err = err
+			j.under.Conn.Close() // ends yamux's reader, and with it the session
+		}
+	}
+	j.flushing = false
+	j.changed.Broadcast()
+	return j.err
+}
+
+// send encrypts out and writes its records together. A peer that does not read ends
+// the session within writeTimeout; the deadline is moved at most once a second.
+func (j *joined) send(out []byte, closing bool) error {
+	if now := time.Now(); !closing && j.deadline.Before(now.Add(writeTimeout)) {
+		j.deadline = now.Add(writeTimeout + time.Second)
+		if err := j.under.Conn.SetWriteDeadline(j.deadline); err != nil {
+			return err
+		}
+	}
+	j.under.gather()
 	_, err := j.tls.Write(out)
-	if ferr := j.under.gather(false); err == nil {
-		err = ferr
-	}
-	return err
+	return errors.Join(err, j.under.flush())
 }
 
 func (j *joined) Read(p []byte) (int, error) {
@@ -147,6 +228,37 @@ func refusesCertificate(err error) bool {
 	return false
 }
 
-func (j *joined) Close() error         { return j.tls.Close() }
+// Close writes what is still to be written, if the peer takes it soon, and ends the
+// flusher.
+func (j *joined) Close() error {
+	j.mu.Lock()
+	if j.closing {
+		j.mu.Unlock()
+		j.flusher.Wait()
+		return net.ErrClosed
+	}
+	j.closing = true
+	derr := j.under.Conn.SetWriteDeadline(time.Now().Add(lastFlush))
+	for j.flushing {
+		j.changed.Wait()
+	}
+	j.mu.Unlock()
+	for range flushRounds { // what yamux adds meanwhile ends with it
+		if derr != nil || j.flush() != nil {
+			break
+		}
+	}
+	j.mu.Lock()
+	if j.err == nil {
+		j.err = net.ErrClosed
+	}
+	j.changed.Broadcast()
+	j.mu.Unlock()
+	err := j.tls.Close()
+	close(j.done)
+	j.flusher.Wait()
+	return err
+}
+
 func (j *joined) LocalAddr() net.Addr  { return j.tls.LocalAddr() }
 func (j *joined) RemoteAddr() net.Addr { return j.tls.RemoteAddr() }

@@ -20,8 +20,9 @@ const (
 	window = 4 << 20
 	// smallWindow is the least yamux allows: for peers that have proved nothing.
 	smallWindow = 256 << 10
-	// backlog is how many streams may wait for an answer at once.
-	backlog = 256
+	// backlog is how many streams may wait for an answer at once; both ends take it
+	// to be the same.
+	backlog = 4096
 	// keepAlive and writeTimeout together bound how long a dead peer goes unnoticed.
 	keepAlive    = 15 * time.Second
 	writeTimeout = 10 * time.Second
@@ -104,10 +105,10 @@ func start(ctx context.Context, raw net.Conn, tc *tls.Config, cfg Config) (*Sess
 	if state.NegotiatedProtocol != ALPN {
 		return nil, fmt.Errorf("handshake with %s: it is not a gateway (it does not speak %q)", raw.RemoteAddr(), ALPN)
 	}
-	under.grow()
-	conn := &joined{tls: t, under: under}
+	conn := join(t, under)
 	mux, err := yamux.Client(conn, muxConfig(cfg.Log, window))
 	if err != nil {
+		conn.Close()
 		return nil, fmt.Errorf("start the multiplexer: %w", err)
 	}
 	return &Session{TLS: state, mux: mux, conn: conn}, nil
@@ -157,7 +158,7 @@ func (s *Session) Open(ctx context.Context, h Header) (net.Conn, error) {
 	if o.err != nil {
 		return nil, s.explain(fmt.Errorf("open a stream: %w", o.err))
 	}
-	conn := &streamConn{Stream: o.st}
+	conn := newStreamConn(o.st, s.conn)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	h.Version = Version
 	err := ask(conn, h)

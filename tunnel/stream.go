@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,8 +64,21 @@ func cut(s string, n int) string {
 // written, because yamux may still send what it reported as failed.
 type streamConn struct {
 	*yamux.Stream
+	out    *joined
 	broken atomic.Bool
 	closed atomic.Bool
+
+	writing sync.Mutex // one Write at a time
+	want    int        // under out.mu: bytes of the frame that the writer will flush
+}
+
+// maxChunk bounds a frame, so that a small answer does not wait behind a large one.
+const maxChunk = 64 << 10
+
+func newStreamConn(st *yamux.Stream, out *joined) *streamConn {
+	c := &streamConn{Stream: st, out: out}
+	out.enter(c)
+	return c
 }
 
 func (c *streamConn) Read(p []byte) (int, error) {
@@ -79,14 +93,30 @@ func (c *streamConn) Read(p []byte) (int, error) {
 }
 
 func (c *streamConn) Write(p []byte) (int, error) {
-	if c.broken.Load() || c.closed.Load() {
-		return 0, net.ErrClosed
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out.active.Add(1)
+	defer c.out.active.Add(-1)
+	total := 0
+	for len(p) > 0 {
+		if c.broken.Load() || c.closed.Load() {
+			return total, net.ErrClosed
+		}
+		chunk := p[:min(len(p), maxChunk)]
+		c.out.expect(c, len(chunk))
+		n, err := c.Stream.Write(chunk)
+		total += n
+		// Also after an error: what was reported as failed may have gathered.
+		if ferr := c.out.flush(); err == nil {
+			err = ferr
+		}
+		if err != nil {
+			c.broken.Store(true)
+			return total, err
+		}
+		p = p[len(chunk):]
 	}
-	n, err := c.Stream.Write(p)
-	if err != nil {
-		c.broken.Store(true)
-	}
-	return n, err
+	return total, nil
 }
 
 func (c *streamConn) CloseWrite() error { return c.Stream.Close() }
@@ -95,6 +125,7 @@ func (c *streamConn) Close() error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
+	c.out.leave(c)
 	// yamux goes on reading after its Close: a deadline in the past ends that.
 	return errors.Join(c.Stream.SetDeadline(time.Unix(1, 0)), c.Stream.Close())
 }

@@ -179,6 +179,7 @@ func (s *server) serveConn(ctx context.Context, raw net.Conn, shaken func()) {
 		s.cfg.Log.Debug("handshake", "from", raw.RemoteAddr().String(), "error", err)
 		return
 	}
+	defer conn.Close()
 	state := conn.tls.ConnectionState()
 	limits := sessionLimits{streams: s.cfg.Streams, window: window}
 	ctx, cancel := context.WithCancel(ctx)
@@ -216,8 +217,7 @@ func (s *server) shake(ctx context.Context, raw net.Conn) (*joined, error) {
 	if p := t.ConnectionState().NegotiatedProtocol; p != ALPN {
 		return nil, fmt.Errorf("the client speaks %q, not %q", p, ALPN)
 	}
-	under.grow()
-	return &joined{tls: t, under: under}, nil
+	return join(t, under), nil
 }
 
 // linger lets the alert that refuses a certificate arrive: closing while the
@@ -262,7 +262,7 @@ func (s *server) serveSession(ctx context.Context, conn *joined, state tls.Conne
 			s.cfg.Log.Warn("session closed: too many streams", "from", conn.RemoteAddr().String(), "limit", lim.streams)
 			return
 		}
-		st := &Stream{Conn: &streamConn{Stream: ys}, TLS: state}
+		st := &Stream{Conn: newStreamConn(ys, conn), TLS: state}
 		select {
 		case free <- struct{}{}:
 			wg.Go(func() {
