@@ -245,12 +245,29 @@ func (s *session) end(ctx context.Context) {
 	case errors.Is(cause, errRecord):
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the record can no longer be written, so the session ends", Hint: "tell whoever runs the gateway; nothing ran unrecorded"})
 	case errors.Is(cause, errLeft):
+		_ = s.server.Close() // as below
+		_ = s.client.Close()
+		return
 	default:
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: "the gateway is shutting down", Hint: "connect again in a moment"})
 	}
+	s.abandon()
 	// Both may be closed already by the side that ended first.
 	_ = s.server.Close()
 	_ = s.client.Close()
+}
+
+// abandon stops what the database runs for a session that we end: by itself it would
+// find out only when the statement is over.
+func (s *session) abandon() {
+	if s.server.Quiet() {
+		return
+	}
+	ctx, done := context.WithTimeout(context.Background(), lastWordTime)
+	defer done()
+	if err := s.server.Cancel(ctx); err != nil {
+		s.g.cfg.Log.Warn("stop the statement of a session that was ended", "session", s.id, "error", err)
+	}
 }
 
 func why(cause, up, down error) string {
