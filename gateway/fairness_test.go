@@ -146,3 +146,22 @@ func TestSilentClientsHoldUpNobody(t *testing.T) {
 	work(t, tu.local(t, "eve")) // other streams of the same person
 	work(t, tu.local(t, "ada"))
 }
+
+// A client that vanishes in the middle of a result lets go of its backend, and so of
+// its locks, at once, although its tunnel stays.
+func TestReaderThatVanishesLetsGoOfItsBackend(t *testing.T) {
+	tu := serve(t, "dev", "")
+	conn := connect(t, tu.local(t, "ada"))
+	rows, err := conn.Query(t.Context(), "select repeat('x', 1000) from generate_series(1, 300000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	if err := conn.PgConn().Conn().Close(); err != nil {
+		t.Fatal(err)
+	}
+	tu.sees(t, 0, "select count(*) from pg_stat_activity where datname = current_database() and query like '%300000%' and pid <> pg_backend_pid()")
+	tu.balanced()
+}

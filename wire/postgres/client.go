@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgproto3/v2"
@@ -17,6 +18,10 @@ import (
 // flushSize is how much answer is gathered before it is written although more is
 // at hand: a good size for one write call and one TLS record run.
 const flushSize = 64 << 10
+
+// leftTime bounds each write to a client that has ended its side: most have gone, and
+// must not keep a statement and its locks. One that still reads gets all of its answer.
+const leftTime = 2 * time.Second
 
 // frame is what the adapter knows of a request's bytes.
 type frame struct {
@@ -40,6 +45,7 @@ type Client struct {
 	copy   int          // bytes of a CopyData message still to come
 	flush  func() error // writes out what was sent to the server; set by Server, as is
 	nudge  func() error // which has the server answer it besides
+	left   atomic.Bool  // Read has seen the end
 	speaks bool         // while it logs in: it has shown that it speaks this protocol
 	told   bool         // and has been told why it may not
 
@@ -63,6 +69,9 @@ func (c *Client) Read() (*wire.Request, error) {
 	if err == nil || c.flush == nil {
 		return req, err
 	}
+	// A tunnel does not tell that nobody reads any more, as a socket does.
+	c.left.Store(true)
+	_ = c.conn.SetWriteDeadline(time.Now().Add(leftTime)) // an error means that it is closed already
 	// What was sent before the end runs, as it would without us.
 	if ferr := c.flush(); ferr == nil && errors.Is(err, io.EOF) {
 		c.ledger.drain()
@@ -282,6 +291,9 @@ func (c *Client) send() {
 
 func (c *Client) write(b []byte) {
 	if len(b) > 0 && c.last == nil {
+		if c.left.Load() {
+			_ = c.conn.SetWriteDeadline(time.Now().Add(leftTime)) // as in Read
+		}
 		_, c.last = c.conn.Write(b)
 	}
 }
