@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test cross bench lint fmt vet check vuln postgres compiler clean
+.PHONY: build demo test soak cross bench lint fmt vet check vuln postgres compiler clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -20,6 +20,12 @@ demo: postgres build
 test: postgres compiler vet
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
 	$(MAKE) cross
+
+# Half an hour of honest work and trouble on the whole product. SOAK=5m for less.
+SOAK ?= 30m
+
+soak: postgres compiler
+	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 0 ./internal/soak -for $(SOAK)
 
 # What a release is built from must compile everywhere, without a C compiler.
 cross:
