@@ -29,7 +29,13 @@ type batch struct {
 	err  error
 }
 
-var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+// scratch is what encoding one event takes, kept for the next.
+type scratch struct {
+	body []byte
+	fit  Event // the event cut to fit
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{body: make([]byte, 0, 4096)} }}
 
 // maxPooled keeps the rare huge event from staying in memory for ever.
 const maxPooled = 64 << 10
@@ -42,30 +48,24 @@ func (l *Log) Append(ev Event) (Ticket, error) {
 	if ev.Time.IsZero() {
 		ev.Time = l.cfg.Now()
 	}
-	buf := bodies.Get().(*[]byte)
-	body, err := appendBounded((*buf)[:0], ev)
-	if err != nil {
-		bodies.Put(buf)
+	work := scratches.Get().(*scratch)
+	defer work.put()
+	if err := work.encode(&ev); err != nil {
 		return Ticket{}, err
 	}
 
 	l.mu.Lock()
 	if err := l.refusal(); err != nil {
 		l.mu.Unlock()
-		bodies.Put(buf)
 		return Ticket{}, err
 	}
 	seq := l.next
 	l.next++
 	b := l.gather
 	b.buf = appendHead(b.buf, seq, l.idPrefix)
-	b.buf = append(append(b.buf, body...), '\n')
+	b.buf = append(append(b.buf, work.body...), '\n')
 	b.ends = append(b.ends, len(b.buf))
 	l.mu.Unlock()
-	if cap(body) <= maxPooled {
-		*buf = body
-		bodies.Put(buf)
-	}
 
 	// Whoever gets here first writes for all who gathered meanwhile; the others
 	// find their batch done.
@@ -73,13 +73,21 @@ func (l *Log) Append(ev Event) (Ticket, error) {
 	if !b.done {
 		l.writeGathered()
 	}
-	err = b.err
+	err := b.err
 	l.wmu.Unlock()
 	if err != nil {
 		return Ticket{}, err
 	}
 	t := Ticket{Seq: seq, ID: fmt.Sprint(l.idPrefix, seq), log: l}
 	return t, l.holdBack(t)
+}
+
+// put gives work back for reuse. It keeps no event alive.
+func (w *scratch) put() {
+	w.fit = Event{}
+	if cap(w.body) <= maxPooled {
+		scratches.Put(w)
+	}
 }
 
 // refusal says why nothing can be appended, or nil. It needs mu.

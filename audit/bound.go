@@ -46,24 +46,23 @@ func (l limits) halved() limits {
 	return limits{l.sql / 2, l.param / 2, l.params / 2, l.text / 2, l.name / 2, l.list / 2}
 }
 
-// appendBounded appends the JSON of ev after its ID, cut to fit. JSON escapes
+// encode makes body the JSON of ev after its ID, cut to fit. JSON escapes
 // make up to six bytes of one, so the limits on the raw text do not bound the
 // line: when it is still too long, everything is cut harder and encoded again.
-func appendBounded(b []byte, ev Event) ([]byte, error) {
+func (w *scratch) encode(ev *Event) error {
 	if y := ev.Time.Year(); y < 0 || y > 9999 {
-		return b, fmt.Errorf("record an event of the year %d: outside 0 to 9999", y)
+		return fmt.Errorf("record an event of the year %d: outside 0 to 9999", y)
 	}
-	start := len(b)
 	for lim := fullLimits; lim.text > 0; lim = lim.halved() {
-		fit := ev
-		lim.apply(&fit)
-		b = appendBody(b[:start], &fit)
+		w.fit = *ev
+		lim.apply(&w.fit)
+		w.body = appendBody(w.body[:0], &w.fit)
 		// The room kept is for the sequence number and the ID ahead of the body.
-		if len(b)-start <= maxEventBytes-headRoom {
-			return b, nil
+		if len(w.body) <= maxEventBytes-headRoom {
+			return nil
 		}
 	}
-	return b[:start], fmt.Errorf("record an event of kind %q: it does not fit into %d bytes", ev.Kind, maxEventBytes)
+	return fmt.Errorf("record an event of kind %q: it does not fit into %d bytes", ev.Kind, maxEventBytes)
 }
 
 // apply cuts ev to l, and says in ev which fields were cut.

@@ -248,3 +248,10 @@ func FuzzDecodeLine(f *testing.F) {
 		}
 	})
 }
+
+// appendBounded is one event's JSON after its ID, as a log would write it.
+func appendBounded(b []byte, ev Event) ([]byte, error) {
+	w := scratch{body: b}
+	err := w.encode(&ev)
+	return w.body, err
+}

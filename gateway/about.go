@@ -38,8 +38,8 @@ type aboutKey struct{ text, means *query.Statement }
 
 // of is what is known of x under k. Only what the query cache shares is kept:
 // everything else lives for one request.
-func (k *known) of(x *run, keep bool) *about {
-	if !keep {
+func (k *known) of(x *run) *about {
+	if !x.common {
 		return newAbout(k, x)
 	}
 	key := aboutKey{shared(x.text), shared(x.means)}

@@ -16,6 +16,7 @@ import (
 type run struct {
 	text    *query.Statement // as it was sent
 	means   *query.Statement // what it comes to: of EXECUTE the prepared statement, of FETCH the cursor's
+	common  bool             // text is the query cache's: what is found of it can be kept
 	about   *about           // what is known of it
 	kept    string           // its text as the record keeps it, without secrets
 	verdict policy.Verdict
@@ -49,7 +50,8 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	names := naming{s: s, v: v}
 	for i := range statements {
 		x := names.resolve(&statements[i])
-		x.about = v.known.of(x, v.version != 0 && v.misread == "" && len(statements) == 1)
+		x.common = v.version != 0 && v.misread == "" && len(statements) == 1
+		x.about = v.known.of(x)
 		x.kept = x.about.redacted
 		if x.text.Like != nil { // its constants are its own
 			x.kept = query.Redact(x.text)
@@ -146,26 +148,51 @@ func (s *session) decide(x *run) policy.Verdict {
 		// Nothing ran here that could have made such a name unseen, so there is none.
 		return policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: fmt.Sprintf("there is no %s %q in this session", nameOf(x.text.Kind), x.text.Name)}
 	}
-	ask := func(st *query.Statement) policy.Verdict {
-		return s.g.cfg.Rules.Decide(policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()})
-	}
 	switch x.text.Kind {
 	case query.Prepare:
-		v := ask(orUnknown(x.text.Inner, "the statement"))
+		v := s.rule(orUnknown(x.text.Inner, "the statement"), false)
 		if v.Effect == policy.Hold {
 			v.Effect = policy.Allow
 		}
 		return v
 	case query.Fetch:
-		v := ask(x.means)
+		v := s.rule(x.means, false)
 		if v.Effect == policy.Hold && x.means.Kind != query.Unknown {
 			v.Effect = policy.Allow // people have seen it at DECLARE
 		}
 		return v
 	}
-	v := ask(x.means)
+	v := s.rule(x.means, x.common && x.means == x.text)
 	if no, blind := blindCopy(x); blind && v.Effect != policy.Deny && !slices.Contains(v.Unmask, all) {
 		return no
+	}
+	return v
+}
+
+// maxVerdicts bounds what a session remembers: more than the statements of a busy
+// application.
+const maxVerdicts = 512
+
+// verdicts are those of one session's rules on statements of the query cache, by
+// the statement that all of its shape share: rules do not see constants. up owns them.
+type verdicts map[*query.Statement]policy.Verdict
+
+// rule asks the policy about a statement, once if the answer cannot change and it is
+// one to keep.
+func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
+	rules, now := s.g.cfg.Rules, s.g.cfg.Now()
+	kept := keep && s.steady && s.Who.Valid(now)
+	if kept {
+		if v, ok := s.verdicts[shared(st)]; ok {
+			return v
+		}
+	}
+	v := rules.Decide(policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: now})
+	if kept {
+		if len(s.verdicts) >= maxVerdicts {
+			clear(s.verdicts)
+		}
+		s.verdicts[shared(st)] = v
 	}
 	return v
 }

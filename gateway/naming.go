@@ -13,18 +13,18 @@ type given struct {
 }
 
 func (g *given) add(st *query.Statement) {
-	inner := orUnknown(st.Inner, "the statement it names")
+	const what = "the statement it names"
 	switch st.Kind {
 	case query.Prepare:
 		if g.prepared == nil {
 			g.prepared = map[string]*query.Statement{}
 		}
-		g.prepared[st.Name] = inner
+		g.prepared[st.Name] = orUnknown(st.Inner, what)
 	case query.Declare:
 		if g.cursors == nil {
 			g.cursors = map[string]*query.Statement{}
 		}
-		g.cursors[st.Name] = inner
+		g.cursors[st.Name] = orUnknown(st.Inner, what)
 	}
 }
 

@@ -43,9 +43,11 @@ type session struct {
 	since   time.Time
 	cut     context.CancelCauseFunc
 
-	given   given        // owned by up
-	count   atomic.Int64 // statements decided
-	holding atomic.Pointer[context.CancelFunc]
+	given    given // owned by up, as the next two
+	verdicts verdicts
+	steady   bool         // verdicts can be kept
+	count    atomic.Int64 // statements decided
+	holding  atomic.Pointer[context.CancelFunc]
 
 	mu    sync.Mutex // guards what follows
 	names shadow     // what this session has done to the meaning of names
@@ -79,6 +81,7 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	s := &session{
 		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
 		program: st.Params["application_name"], since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
+		verdicts: verdicts{}, steady: g.cfg.Rules.Steady(),
 	}
 	if err := s.serve(ctx, st); err != nil {
 		g.refused(c, st, err)

@@ -6,6 +6,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,16 @@ func (r *Rules) Decide(req Request) Verdict {
 	slices.Sort(unmask)
 	verdict.Unmask = slices.Compact(unmask)
 	return verdict
+}
+
+// clock finds the only name by which a rule can tell the time. A text constant that
+// says the word costs a question, never a wrong answer.
+var clock = regexp.MustCompile(`\bnow\b`)
+
+// Steady reports whether the verdict on the same statement of the same valid caller
+// never changes: no rule looks at the clock.
+func (r *Rules) Steady() bool {
+	return !slices.ContainsFunc(r.List, func(rule Rule) bool { return clock.MatchString(rule.When) })
 }
 
 // stricter joins v to what is decided so far, if anything is.

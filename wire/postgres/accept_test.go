@@ -283,7 +283,7 @@ func TestAcceptAnswersAnOldClientAsItReads(t *testing.T) {
 // The buffer of a session is no larger after a startup that promised much.
 func TestAcceptOversizedStartupTakesNoMemory(t *testing.T) {
 	c := newClient(nil, newReader(bytes.NewReader(unitPacket(3<<16, strings.Repeat("x", maxStartup)))))
-	if _, err := c.startup(); err == nil || len(c.in.buf) != readBuffer {
+	if _, err := c.startup(); err == nil || len(c.in.buf) > readBuffer {
 		t.Errorf("got %v and a buffer of %d", err, len(c.in.buf))
 	}
 }

@@ -286,7 +286,16 @@ func (c *Client) send() {
 		c.notices = c.notices[:0]
 	}
 	c.write(c.out)
-	c.out = c.out[:0]
+	c.out = reuse(c.out)
+}
+
+// reuse empties an output buffer. One that was grown for bulk, and last held little,
+// is let go: most connections are idle most of the time.
+func reuse(out []byte) []byte {
+	if cap(out) > 2*idleBuffer && len(out) < idleBuffer {
+		return nil
+	}
+	return out[:0]
 }
 
 func (c *Client) write(b []byte) {

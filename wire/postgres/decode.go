@@ -201,13 +201,29 @@ func decodeTypes(b []byte) (types []uint32, err error) {
 
 // decodeRow reads a DataRow into row, which it reuses.
 func decodeRow(row [][]byte, b []byte) ([][]byte, error) {
-	d := body{b: b}
-	n := d.count(4)
 	row = row[:0]
-	for ; n > 0; n-- {
-		row = append(row, d.value())
+	if len(b) < 2 {
+		return nil, violation("malformed DataRow from the server")
 	}
-	if !d.end() {
+	n := int(binary.BigEndian.Uint16(b))
+	b = b[2:]
+	for ; n > 0; n-- {
+		if len(b) < 4 {
+			return nil, violation("malformed DataRow from the server")
+		}
+		size := int(int32(binary.BigEndian.Uint32(b)))
+		b = b[4:]
+		if size == -1 {
+			row = append(row, nil)
+			continue
+		}
+		if size < 0 || size > len(b) {
+			return nil, violation("malformed DataRow from the server")
+		}
+		row = append(row, b[:size:size])
+		b = b[size:]
+	}
+	if len(b) != 0 {
 		return nil, violation("malformed DataRow from the server")
 	}
 	return row, nil

@@ -9,7 +9,8 @@ import (
 // Limits of what either side may send. A message is never given memory before its
 // length was checked against the limit of its kind.
 const (
-	readBuffer     = 64 << 10  // one read call; large enough that bulk costs few of them
+	readBuffer     = 64 << 10  // one read call of bulk; large enough that it costs few of them
+	idleBuffer     = 4 << 10   // one read call else: what an idle connection keeps
 	maxStartup     = 10_000    // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
 	maxAuth        = 64 << 10  // PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH is 65535
 	MaxStatement   = 8 << 20   // Query and Parse: more is no statement but a bulk load, for which there is COPY
@@ -57,9 +58,10 @@ type reader struct {
 	src        io.Reader
 	buf        []byte
 	start, end int // buf[start:end] was read and not consumed
+	small      int // reads in a row that idleBuffer would have done for
 }
 
-func newReader(src io.Reader) *reader { return &reader{src: src, buf: make([]byte, readBuffer)} }
+func newReader(src io.Reader) *reader { return &reader{src: src, buf: make([]byte, idleBuffer)} }
 
 // rest is what was read and not consumed.
 func (r *reader) rest() []byte { return r.buf[r.start:r.end] }
@@ -87,11 +89,13 @@ func (r *reader) more(need int) error {
 		bigger := make([]byte, min(2*len(r.buf), max(need, len(r.buf)+1)))
 		copy(bigger, r.buf[:r.end])
 		r.buf = bigger
-	case r.end == 0 && len(r.buf) > 4*readBuffer:
-		r.buf = make([]byte, readBuffer) // a large message is over: give its memory back
+	case r.end == 0 && len(r.buf) > idleBuffer && (len(r.buf) > 4*readBuffer || r.small > smallReads):
+		// Large messages, or bulk, are over: give the memory back.
+		r.buf = make([]byte, idleBuffer)
 	}
 	n, err := r.src.Read(r.buf[r.end:])
 	r.end += n
+	r.adapt(n)
 	if n > 0 {
 		return nil
 	}
@@ -102,6 +106,23 @@ func (r *reader) more(need int) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// smallReads is after how many of them in a row bulk is taken to be over.
+const smallReads = 16
+
+// adapt makes room for the next read after one of n bytes: more of it if it was
+// filled, as more is on the way.
+func (r *reader) adapt(n int) {
+	r.small++
+	if n > idleBuffer {
+		r.small = 0
+	}
+	if r.end == len(r.buf) && len(r.buf) < readBuffer {
+		bigger := make([]byte, readBuffer)
+		copy(bigger, r.buf[:r.end])
+		r.buf, r.small = bigger, 0
+	}
 }
 
 // peek gives kind and whole length (type byte included) of the message at the

@@ -90,7 +90,7 @@ func TestReaderRefusesFalseLength(t *testing.T) {
 		r := newReader(bytes.NewReader(b))
 		_, _, err := r.peek()
 		unitViolation(t, err)
-		if len(r.buf) != readBuffer {
+		if len(r.buf) != idleBuffer {
 			t.Errorf("length %d took a buffer of %d", n, len(r.buf))
 		}
 		if !unitFilled(b).complete() {
@@ -139,8 +139,40 @@ func TestReaderGivesMemoryBack(t *testing.T) {
 		}
 		r.take(total)
 	}
-	if len(r.buf) != readBuffer {
+	if len(r.buf) > readBuffer {
 		t.Errorf("after a large message the buffer is still %d bytes", len(r.buf))
+	}
+}
+
+// What bulk took is given back after it, and not sought again for each message.
+func TestReaderGivesTheMemoryOfBulkBack(t *testing.T) {
+	bulk, small := strings.Repeat("x", 4*readBuffer), string(unitFrame('S', ""))
+	var pieces []io.Reader
+	for range 2 * smallReads {
+		pieces = append(pieces, strings.NewReader(small))
+	}
+	r := newReader(io.MultiReader(append([]io.Reader{strings.NewReader(bulk)}, pieces...)...))
+	if err := r.discard(len(bulk)); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.buf) != readBuffer {
+		t.Errorf("bulk is read in pieces of %d", len(r.buf))
+	}
+	var last *byte
+	for i := range 2 * smallReads {
+		_, total, err := r.peek()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.take(total)
+		if now := &r.buf[0]; i > smallReads+2 && now != last {
+			t.Fatalf("message %d took a new buffer", i)
+		} else {
+			last = now
+		}
+	}
+	if len(r.buf) != idleBuffer {
+		t.Errorf("an idle connection keeps a buffer of %d", len(r.buf))
 	}
 }
 
@@ -154,7 +186,7 @@ func TestReaderDiscard(t *testing.T) {
 	if err := r.discard(total); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.buf) != readBuffer {
+	if len(r.buf) > readBuffer {
 		t.Errorf("what is thrown away took a buffer of %d", len(r.buf))
 	}
 	if kind, _, err := r.peek(); kind != 'S' || err != nil {

@@ -18,11 +18,11 @@ const (
 // returns is valid until the next call.
 func (s *Server) Receive() (*wire.Reply, error) {
 	for {
-		if len(s.ready) > 0 {
-			r := s.ready[0]
-			s.ready = s.ready[1:]
-			return r, nil
+		if s.given < len(s.ready) {
+			s.given++
+			return s.ready[s.given-1], nil
 		}
+		s.ready, s.given = s.ready[:0], 0
 		if s.passing > 0 {
 			return s.pass()
 		}
@@ -177,7 +177,8 @@ func (s *Server) look(kind byte, total int) error {
 		return err
 	}
 	s.row = row
-	s.tell(&wire.Reply{Kind: wire.Row, Of: x.req, Index: x.index, Row: row})
+	s.rowReply = wire.Reply{Kind: wire.Row, Of: x.req, Index: x.index, Row: row}
+	s.tell(&s.rowReply)
 	return nil
 }
 

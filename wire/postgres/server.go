@@ -34,13 +34,15 @@ type Server struct {
 	tx     atomic.Int32 // last ReadyForQuery status byte
 
 	// Owned by the goroutine of Receive.
-	first   *exchange // cached head of the ledger
-	passing int       // bytes still to come of a message that is handed back as it comes
-	row     [][]byte
-	ready   []*wire.Reply // made, not yet returned
-	reply   wire.Reply    // reused for the frequent kind
-	settled int           // ends of exchanges that rename, returned since the last call
-	ran     *wire.Request // last Execute of the group: what a notice at Sync is about
+	first    *exchange // cached head of the ledger
+	passing  int       // bytes still to come of a message that is handed back as it comes
+	row      [][]byte
+	ready    []*wire.Reply // made
+	given    int           // how many of ready were returned
+	reply    wire.Reply    // reused, as the next, for the frequent kinds
+	rowReply wire.Reply
+	settled  int           // ends of exchanges that rename, returned since the last call
+	ran      *wire.Request // last Execute of the group: what a notice at Sync is about
 }
 
 // Send puts a request on its way to the database; Flush makes it leave. skipped
@@ -223,7 +225,7 @@ func (s *Server) Flush() error {
 		return nil
 	}
 	_, err := s.conn.Write(s.out)
-	s.out = s.out[:0]
+	s.out = reuse(s.out)
 	return err
 }
 
@@ -258,7 +260,7 @@ func (s *Server) Close() error {
 
 // Buffered reports whether Receive would return without waiting for the network.
 func (s *Server) Buffered() bool {
-	return len(s.ready) > 0 || s.passing == 0 && s.in.complete() || s.passing > 0 && len(s.in.rest()) > 0
+	return s.given < len(s.ready) || s.passing == 0 && s.in.complete() || s.passing > 0 && len(s.in.rest()) > 0
 }
 
 func encodeFields(fields map[byte]string, kind byte) []byte {
