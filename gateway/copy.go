@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // errUnreadable ends a session whose COPY data cannot be told apart.
-var errUnreadable = errors.New("the columns of COPY data are not known, so none of it can be shown")
+var errUnreadable = errors.New("the data of this COPY cannot be read as its statement says, so it cannot be shown")
 
 // blindCopy refuses a COPY whose data could not be masked: its rows name no columns,
 // so they must be known beforehand, and readable.
@@ -58,10 +59,23 @@ func (s *session) copyRow(r *wire.Reply) error {
 	}
 	data, err := x.copy.Write(nil, r.Data)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	r.Data = data
 	x.masked = x.copy.Masked()
+	return nil
+}
+
+// endCopy checks that COPY data ended where a row ends. The beginning of a row is
+// not shown, and the client must not take what it has for all.
+func (s *session) endCopy(r *wire.Reply) error {
+	_, x := runOf(r)
+	if x == nil || x.copy == nil || r.Failed {
+		return nil
+	}
+	if err := x.copy.Close(); err != nil {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
 	return nil
 }
 

@@ -16,10 +16,10 @@ func (s *session) down(ctx context.Context) error {
 	for {
 		r, err := s.server.Receive()
 		if err != nil {
-			return s.lost(err)
+			return s.lost(ctx, err)
 		}
 		if err := s.egress(ctx, r); err != nil {
-			return err
+			return s.withheld(err)
 		}
 		if r.Frame != nil || r.Kind == wire.Row || r.Kind == wire.CopyRow {
 			if err := s.client.Write(r); err != nil {
@@ -32,14 +32,6 @@ func (s *session) down(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// lost says goodbye when the database has gone.
-func (s *session) lost(err error) error {
-	if ferr := s.client.Flush(); ferr != nil {
-		return ferr
-	}
-	return err
 }
 
 // egress is the one place through which all that leaves passes. It changes r in
@@ -60,6 +52,9 @@ func (s *session) egress(ctx context.Context, r *wire.Reply) error {
 	case wire.CopyRow:
 		return s.copyRow(r)
 	case wire.Done:
+		if err := s.endCopy(r); err != nil {
+			return err
+		}
 		s.done(r)
 	case wire.Message:
 		s.message(r, jobOf(r))
@@ -213,6 +208,7 @@ func prepared(st *query.Statement) *wire.Prepared {
 
 // message hides what an error or notice may carry.
 func (s *session) message(r *wire.Reply, j *job) {
+	s.parted = s.parted || r.Failed && fatal(r.Fields)
 	if j != nil && j.bare {
 		return
 	}

@@ -53,6 +53,9 @@ type session struct {
 	names shadow     // what this session has done to the meaning of names
 	state string     // "idle", "active", "waiting"
 	open  map[*job]struct{}
+
+	left   bool // owned by up: the client was read to its end
+	parted bool // owned by down: the database has said why it ends the session
 }
 
 // Session serves one client that speaks the PostgreSQL protocol on conn, until
@@ -119,8 +122,10 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 		if !errors.As(err, &login) {
 			login = &postgres.Login{Say: postgres.Say{Code: "58000", Message: "the session could not be opened", Hint: "the gateway's log has the details"}}
 			s.g.cfg.Log.Error("open a session", "connection", s.Connection, "error", err)
+		} else if login.Cause != nil {
+			s.g.cfg.Log.Warn("open a session", "connection", s.Connection, "error", login.Cause)
 		}
-		s.client.Fatal(login.Say)
+		s.client.Part(login.Say)
 		return login
 	}
 	defer s.server.Close()
@@ -193,8 +198,13 @@ func (s *session) run(ctx context.Context) {
 	defer stop()
 	downDone := make(chan error, 1) // one result, read below
 	upDone := make(chan error, 1)
-	go func() { downDone <- s.down(ctx) }()
-	go func() { upDone <- s.up(ctx) }()
+	gone := make(chan struct{}) // closed when down has ended
+	go func() {
+		err := s.down(ctx)
+		close(gone)
+		downDone <- err
+	}()
+	go func() { upDone <- s.part(s.up(ctx), gone) }()
 	var up, down error
 	select {
 	case up = <-upDone:
@@ -228,6 +238,7 @@ var (
 	errExpired = errors.New("the login expired")
 	errKilled  = errors.New("ended by an administrator")
 	errRecord  = errors.New("the record could not be written")
+	errLost    = errors.New("the database closed the connection")
 )
 
 // lastWordTime bounds telling a client why its session ends: one that does not read
@@ -284,6 +295,11 @@ func why(cause, up, down error) string {
 	}
 	if errors.As(down, &v) {
 		return "database: " + v.Error()
+	}
+	for _, known := range []error{errLost, errUnreadable} {
+		if errors.Is(down, known) {
+			return known.Error()
+		}
 	}
 	return ""
 }

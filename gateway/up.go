@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"time"
 
@@ -54,19 +53,6 @@ func (s *session) up(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// leave sends on what the client sent before it went, as it would have been without
-// us, and tells the client what it did wrong, if that is why it goes.
-func (s *session) leave(err error) error {
-	if errors.Is(err, io.EOF) {
-		return s.server.Flush()
-	}
-	var v *postgres.Violation
-	if errors.As(err, &v) {
-		s.client.Fatal(v.Say())
-	}
-	return err
 }
 
 // carry takes one request that would do something along the whole path.

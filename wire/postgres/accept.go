@@ -87,9 +87,9 @@ func (c *Client) tell(err error) error {
 	switch {
 	case c.told:
 	case errors.As(err, &login):
-		c.Fatal(login.Say)
+		c.Part(login.Say)
 	case errors.As(err, &wrong) && c.speaks:
-		c.Fatal(wrong.Say())
+		c.Part(wrong.Say())
 	}
 	return err
 }

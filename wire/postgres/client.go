@@ -72,8 +72,10 @@ func (c *Client) Read() (*wire.Request, error) {
 	// A tunnel does not tell that nobody reads any more, as a socket does.
 	c.left.Store(true)
 	_ = c.conn.SetWriteDeadline(time.Now().Add(leftTime)) // an error means that it is closed already
-	// What was sent before the end runs, as it would without us.
-	if ferr := c.flush(); ferr == nil && errors.Is(err, io.EOF) {
+	// What was sent before the end runs, as it would without us, and is answered
+	// before the client hears what was wrong with the rest.
+	var wrong *Violation
+	if ferr := c.flush(); ferr == nil && (errors.Is(err, io.EOF) || errors.As(err, &wrong)) {
 		c.ledger.drain()
 	}
 	return nil, err
@@ -340,6 +342,28 @@ func (c *Client) Fatal(s Say) {
 	s.Severity = "FATAL"
 	c.out = s.encode(c.out, false)
 	c.send()
+}
+
+// lingerTime bounds how long a last word may take to be read, and maxLinger what is
+// read of the client meanwhile: whoever sends more than that reads nothing.
+const (
+	lingerTime = time.Second
+	maxLinger  = 64 << 20
+)
+
+// Part sends an error that ends the session and waits until the client has closed
+// its end: closing a connection on which bytes wait to be read resets it, and the
+// reset may overtake the error. The goroutine of Read calls it.
+func (c *Client) Part(s Say) {
+	c.Fatal(s)
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	late := time.AfterFunc(lingerTime, func() { interrupt(c.conn) })
+	defer late.Stop()
+	// Whatever ends it, the connection is closed next.
+	_, _ = io.CopyN(io.Discard, c.conn, maxLinger)
 }
 
 // encode appends s as a NoticeResponse or an ErrorResponse.
