@@ -58,3 +58,42 @@ rules:
 		wantCode(t, ask(mode), "42501")
 	}
 }
+
+// A rule about a relation is not passed by because the session did something that
+// leaves names in doubt: a typo that people let through, a temporary table, a changed
+// search_path.
+func TestDoubtfulNamesDoNotPassByRulesOfRelations(t *testing.T) {
+	rules, err := policy.Load("policy.yaml", []byte(`builtin: false
+rules:
+  - {name: open, when: 'true', effect: allow, reason: open, unmask: [all]}
+  - {name: kept, when: '"public.cities" in statement.tables', effect: deny, reason: kept}
+  - {name: mail, when: '"public.people.email" in statement.reads', effect: deny, reason: mail}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doubt := range []string{
+		"selec 1", "do $$ begin end $$", "create temp table cities (id int, name text)", "create temp table elsewhere (id int)",
+		"set search_path = other, public", "create schema other",
+	} {
+		t.Run(doubt, func(t *testing.T) {
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+				th := start(t, "dev", shop, rules)
+				conn := connect(t, th.as(person("ada")))
+				ctx := context.Background()
+				_, _ = conn.Exec(ctx, doubt, pgx.QueryExecModeSimpleProtocol) // a typo fails at the database
+				for _, sql := range []string{
+					"insert into cities values (1001, 'x')", "delete from cities where id = 1", "drop table cities", "select * from cities",
+					"update cities set name = 'x' where id = 1", "truncate cities", "select email from people", "select * from people",
+					"select p.email from people p", "with x as (select email from people) select * from x", "copy cities to stdout",
+				} {
+					if _, err := conn.Exec(ctx, sql, mode); err == nil {
+						t.Errorf("%s: %q ran", mode, sql)
+					} else {
+						wantCode(t, err, "42501")
+					}
+				}
+			}
+		})
+	}
+}

@@ -62,6 +62,9 @@ func (v view) analyze(c *query.Cache, sql string) []query.Statement {
 		list = c.Analyze(sql, v.schema, v.version)
 	} else {
 		list = query.Analyze(sql, v.schema)
+		if v.schema != nil {
+			v.suspect(list)
+		}
 	}
 	if v.misread == "" || len(list) == 1 && list[0].Kind == query.Set && !misreads(&list[0]) {
 		return list
@@ -119,4 +122,37 @@ func (o own) Harmless(schema, name string) bool {
 		return false
 	}
 	return o.Schema.Harmless(schema, name)
+}
+
+// suspect adds to what a statement touches all that an unresolved name may mean,
+// with every column: a rule that names a relation must not be passed by because a
+// session did something that leaves the name in doubt.
+func (v view) suspect(list []query.Statement) {
+	for i := range list {
+		for st := &list[i]; st != nil; st = st.Inner {
+			st.Targets, _ = v.candidates(st.Targets)
+			var columns []query.Ref
+			st.Relations, columns = v.candidates(st.Relations)
+			st.Reads, _ = v.candidates(st.Reads)
+			st.Reads = append(st.Reads, columns...)
+		}
+	}
+}
+
+// candidates is refs with, for those that have no schema, every relation of the name
+// that any search_path could find, and the columns of these.
+func (v view) candidates(refs []query.Ref) (wider, columns []query.Ref) {
+	wider = slices.Clone(refs)
+	for _, r := range refs {
+		if r.Schema != "" {
+			continue
+		}
+		for _, rel := range v.known.paths[1].Lookup("", r.Table) {
+			wider = append(wider, query.Ref{Schema: rel.Schema, Table: rel.Name, Column: r.Column})
+			for _, c := range rel.Columns {
+				columns = append(columns, query.Ref{Schema: rel.Schema, Table: rel.Name, Column: c})
+			}
+		}
+	}
+	return wider, columns
 }
