@@ -61,6 +61,8 @@ type Config struct {
 	Auditors        []string      // groups that may read the whole record
 	Admins          []string      // groups that may see and end everyone's sessions
 	CertificateTTL  time.Duration // default 8 hours
+	Sessions        int           // most at once, default DefaultSessions
+	SessionsEach    int           // most at once of one caller, default DefaultSessionsEach
 	Hold            time.Duration // default DefaultHold
 	HoldTransaction time.Duration // default DefaultHoldTransaction
 	Now             func() time.Time
@@ -90,6 +92,12 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if cfg.CertificateTTL == 0 {
 		cfg.CertificateTTL = 8 * time.Hour
+	}
+	if cfg.Sessions == 0 {
+		cfg.Sessions = DefaultSessions
+	}
+	if cfg.SessionsEach == 0 {
+		cfg.SessionsEach = DefaultSessionsEach
 	}
 	g := &Gateway{
 		cfg:   cfg,

@@ -11,10 +11,47 @@ import (
 	"github.com/sluicehq/sluice/identity"
 )
 
-// registry holds the sessions that are open.
+// Limits of what a gateway carries. A session takes some 100 KiB here and a server
+// process at the database, which mostly ends first.
+const (
+	DefaultSessions     = 5000 // in all
+	DefaultSessionsEach = 2500 // of one caller: half, so that nobody shuts out the others
+)
+
+// registry holds the sessions that are open, and how many each caller has open or
+// is about to open.
 type registry struct {
-	mu   sync.Mutex
-	list map[string]*session
+	mu    sync.Mutex
+	list  map[string]*session
+	count map[string]int // by subject
+	total int
+}
+
+// enter takes a place for a session of who, before anything is done for it. leave
+// gives it back.
+func (r *registry) enter(who identity.Identity, most, each int) (leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := who.Subject + "\x00" + string(who.Kind)
+	if r.count[name] >= each {
+		return nil, fmt.Errorf("you have %d sessions open, which is the most for one caller", each)
+	}
+	if r.total >= most {
+		return nil, fmt.Errorf("the gateway has %d sessions open, which is the most", most)
+	}
+	if r.count == nil {
+		r.count = map[string]int{}
+	}
+	r.count[name]++
+	r.total++
+	return sync.OnceFunc(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.total--
+		if r.count[name]--; r.count[name] == 0 {
+			delete(r.count, name)
+		}
+	}), nil
 }
 
 func (r *registry) add(s *session) {

@@ -114,6 +114,13 @@ func (g *Gateway) log(err error) {
 // serve opens the database, lets the client in, and runs up and down. An error
 // means that the session did not begin, and the client was told why.
 func (s *session) serve(ctx context.Context, st postgres.Startup) error {
+	leave, err := s.g.sessions.enter(s.Who, s.g.cfg.Sessions, s.g.cfg.SessionsEach)
+	if err != nil {
+		login := &postgres.Login{Say: postgres.Say{Code: "53300", Message: err.Error(), Hint: "close sessions that are no longer used"}}
+		s.client.Fatal(login.Say)
+		return login
+	}
+	defer leave()
 	if err := s.begin(ctx, st); err != nil {
 		if s.server != nil {
 			_ = s.server.Close() // it let us in, and we do not want it
