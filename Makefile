@@ -34,7 +34,11 @@ cross:
 		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./...; \
 	done
 
+# Whole processes side by side with what people use today, then the parts by
+# themselves. PEERS="-quick -only simple" and the like choose; see docs/performance.md.
 bench: postgres
+	@sh scripts/ensure-peers.sh
+	$(GO) run ./internal/bench $(PEERS)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 vet:

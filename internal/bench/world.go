@@ -1,0 +1,235 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehq/sluice/internal/pgcluster"
+)
+
+// database is the one that every target leads to.
+const database = "bench"
+
+// endpoint is where a client connects, and the processes its bytes pass through
+// before PostgreSQL.
+type endpoint struct {
+	port     int
+	user     string
+	password string
+	sslmode  string
+	pids     []int
+}
+
+// env is how psql and pgbench are told.
+func (e endpoint) env() []string {
+	return append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(e.port), "PGUSER="+e.user, "PGPASSWORD="+e.password,
+		"PGDATABASE="+database, "PGSSLMODE="+e.sslmode, "PGGSSENCMODE=disable")
+}
+
+func (e endpoint) dsn() string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=%s", e.port, e.user, e.password, database, e.sslmode)
+}
+
+// target is one way to the database.
+type target struct {
+	name string
+	near endpoint
+}
+
+// world is everything that is started.
+type world struct {
+	dir       string
+	bin       string // PostgreSQL's programs
+	cluster   *pgcluster.Cluster
+	targets   []*target
+	processes []*process
+	log       io.Writer
+}
+
+func newWorld(ctx context.Context, o options, log io.Writer) (*world, error) {
+	dir, err := os.MkdirTemp("", "sluice-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory: %w", err)
+	}
+	w := &world{dir: dir, log: log}
+	if err := errors.Join(os.Chmod(dir, 0o755), w.open(ctx, o)); err != nil { // PgBouncer reads it as another user
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+func (w *world) open(ctx context.Context, o options) (err error) {
+	if w.bin, err = pgcluster.Find(); err != nil {
+		return err
+	}
+	w.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Settings: map[string]string{
+		"max_connections": strconv.Itoa(o.idle + 200), "shared_buffers": "512MB", "max_wal_size": "4GB", "jit": "off",
+		"max_parallel_workers_per_gather": "0", "autovacuum": "off",
+	}})
+	if err != nil {
+		return err
+	}
+	direct := &target{"direct", endpoint{w.cluster.Port, w.cluster.User, w.cluster.Password, "disable", nil}}
+	w.targets = []*target{direct}
+	if err := w.fill(ctx, direct.near, o.scale); err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		name, needs string
+		start       func(context.Context) (endpoint, error)
+	}{{"pgbouncer", "pgbouncer", w.pgbouncer}, {"ssh", "sshd", w.ssh}, {"sluice", "go", w.sluice}} {
+		if len(o.targets) > 0 && !slices.Contains(o.targets, t.name) {
+			continue
+		}
+		if _, err := program(t.needs); err != nil {
+			fmt.Fprintf(w.log, "bench: without %s, because %s is not installed\n", t.name, t.needs)
+			continue
+		}
+		near, err := t.start(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		w.targets = append(w.targets, &target{t.name, near})
+	}
+	return nil
+}
+
+// program finds one also where only root's PATH leads.
+func program(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	return exec.LookPath(filepath.Join("/usr/sbin", name))
+}
+
+func (w *world) tool(name string) string {
+	if path := filepath.Join(w.bin, name); fileExists(path) {
+		return path
+	}
+	return name
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// tables are beside pgbench's: rows without and with personal data.
+const tables = `
+create table wide as select i as id, md5(i::text) || md5((i+1)::text) as a, i * 3 as b, now()::timestamp as c from generate_series(1, 1000000) i;
+create table personal as select i as id, 'user' || i || '@example.com' as email, md5(i::text) as note, i * 3 as b from generate_series(1, 300000) i;
+create table taken (id int, a text, b int, c timestamp);
+`
+
+func (w *world) fill(ctx context.Context, e endpoint, scale int) error {
+	conn, err := pgx.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=postgres sslmode=disable", e.port, e.user, e.password))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "create database "+database)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, w.tool("pgbench"), "-i", "-q", "-s", strconv.Itoa(scale))
+	cmd.Env = e.env()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgbench -i: %w: %s", err, complaint(string(out)))
+	}
+	if conn, err = pgx.Connect(ctx, e.dsn()); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, tables+"vacuum analyze", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		_, err = conn.Exec(ctx, tables, pgx.QueryExecModeSimpleProtocol)
+	}
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func (w *world) start(name string, env []string, argv ...string) (*process, error) {
+	p, err := launch(name, env, argv...)
+	if err == nil {
+		w.processes = append(w.processes, p)
+	}
+	return p, err
+}
+
+// sluice is a gateway and a client, a process each, with the built-in policy,
+// masking and record on.
+func (w *world) sluice(ctx context.Context) (e endpoint, err error) {
+	binary := filepath.Join(w.dir, "sluice")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return e, fmt.Errorf("build: %w: %s", err, out)
+	}
+	gateway, err := w.start("sluice dev", nil, binary, "dev", "--dsn", w.cluster.DSN(database), "--no-password", "--data", filepath.Join(w.dir, "data"), "-o", "json")
+	if err != nil {
+		return e, err
+	}
+	said, err := gateway.await(ctx, `(?m)^(\{"ready":true.*\})$`)
+	if err != nil {
+		return e, err
+	}
+	var ready struct{ Home string }
+	if err := json.Unmarshal([]byte(said[0]), &ready); err != nil {
+		return e, fmt.Errorf("read what sluice dev says: %w", err)
+	}
+	port, err := freePort()
+	if err != nil {
+		return e, err
+	}
+	client, err := w.start("sluice connect", []string{"SLUICE_HOME=" + ready.Home}, binary, "connect", "dev", "--no-password", "--port", strconv.Itoa(port))
+	if err != nil {
+		return e, err
+	}
+	return endpoint{port, "sluice", "", "disable", []int{gateway.pid(), client.pid()}}, client.awaitPort(ctx, local(port))
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// close ends what was started, the last first.
+func (w *world) close() error {
+	var errs []error
+	for _, p := range slices.Backward(w.processes) {
+		errs = append(errs, p.end())
+	}
+	if w.cluster != nil {
+		errs = append(errs, w.cluster.Stop())
+	}
+	return errors.Join(append(errs, os.RemoveAll(w.dir))...)
+}
+
+// measure runs one workload against every target in each round. A target that fails
+// it is said so and left out of the round.
+func (w *world) measure(ctx context.Context, load workload, r *results) error {
+	r.Loads = append(r.Loads, load.name)
+	by := map[string][]sample{}
+	r.Samples[load.name] = by
+	for range r.Rounds {
+		for _, t := range w.targets {
+			s, err := load.run(ctx, w, t)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				return fmt.Errorf("%s through %s: %w", load.name, t.name, err)
+			}
+			fmt.Fprintf(w.log, "%-12s %-10s %10.1f  cpu %7.1f  other work %3.0f%%\n", load.name, t.name, s.Rate, s.Cost, 100*s.Foreign)
+			by[t.name] = append(by[t.name], s)
+		}
+	}
+	return nil
+}
