@@ -18,12 +18,15 @@ import (
 // Limits of a local port.
 const (
 	maxLocal       = 512              // connections at once: what the gateway allows per session
+	idleBuffer     = 4 << 10          // what each direction of an idle connection keeps
 	copyBuffer     = 64 << 10         // one read of bulk data
+	smallReads     = 16               // after so many in a row that idleBuffer would have done for, bulk is over
 	startupTimeout = 10 * time.Second // for a client that is to be told why it cannot connect
 	maxStartup     = 10 << 10         // PostgreSQL's own limit
 )
 
-// buffers are shared by all copies: most connections are idle most of the time.
+// buffers hold the room for bulk, shared by all copies: most connections are idle
+// most of the time.
 var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
 
 // Forward joins each connection to ln with a stream from open. It closes ln, and
@@ -41,7 +44,7 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 	// On the derived context, so that it is seen to have ended when ln is closed.
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
-	room := make(chan struct{}, maxLocal)
+	free := make(chan struct{}, maxLocal)
 	for {
 		local, err := ln.Accept()
 		if err != nil {
@@ -51,14 +54,14 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 		}
 		select {
-		case room <- struct{}{}:
+		case free <- struct{}{}:
 		default:
 			log.Warn("local connection refused: too many", "limit", maxLocal)
 			local.Close()
 			continue
 		}
 		wg.Go(func() {
-			defer func() { <-room }()
+			defer func() { <-free }()
 			defer local.Close()
 			forwardOne(ctx, local, open, log)
 		})
@@ -92,15 +95,17 @@ func join(a, b net.Conn) {
 }
 
 func pump(dst, src net.Conn) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	var r room
+	defer r.release()
 	for {
-		n, err := src.Read(*buf)
+		buf := r.buffer()
+		n, err := src.Read(buf)
 		if n > 0 {
-			if _, werr := dst.Write((*buf)[:n]); werr != nil {
+			if _, werr := dst.Write(buf[:n]); werr != nil {
 				break
 			}
 		}
+		r.adapt(n)
 		if errors.Is(err, io.EOF) {
 			if tunnel.CloseWrite(dst) != nil {
 				break
@@ -113,6 +118,46 @@ func pump(dst, src net.Conn) {
 	}
 	src.Close()
 	dst.Close()
+}
+
+// room is what one direction reads into: little, until a read fills it. One
+// goroutine uses it.
+type room struct {
+	small []byte
+	large *[]byte // from buffers; nil while small does
+	short int     // reads in a row that small would have done for
+}
+
+func (r *room) buffer() []byte {
+	if r.large != nil {
+		return *r.large
+	}
+	if r.small == nil {
+		r.small = make([]byte, idleBuffer)
+	}
+	return r.small
+}
+
+// adapt chooses for the next read after one of n bytes: a full one means that more
+// is on the way.
+func (r *room) adapt(n int) {
+	if n >= idleBuffer {
+		r.short = 0
+		if r.large == nil {
+			r.large = buffers.Get().(*[]byte)
+		}
+		return
+	}
+	if r.short++; r.short > smallReads {
+		r.release()
+	}
+}
+
+func (r *room) release() {
+	if r.large != nil {
+		buffers.Put(r.large)
+		r.large = nil
+	}
 }
 
 // The codes that stand where a startup message has its version.
