@@ -60,6 +60,7 @@ func readOptions(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer workloads, 2 rounds of 2 seconds")
 	f.BoolVar(&o.list, "list", false, "list the workloads")
 	f.StringVar(&o.format, "o", "md", "output: md or json")
+	f.StringVar(&o.write, "write", "", "Markdown file in which the tables between the markers are replaced")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

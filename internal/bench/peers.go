@@ -43,14 +43,14 @@ auth_type = scram-sha-256
 auth_file = %s
 pool_mode = session
 max_client_conn = 5000
-default_pool_size = 100
+default_pool_size = %d
 log_connections = 0
 log_disconnections = 0
 ignore_startup_parameters = extra_float_digits
 client_tls_sslmode = require
 client_tls_key_file = %s
 client_tls_cert_file = %s
-`, c.Port, port, file("users.txt"), file("key.pem"), file("crt.pem"))
+`, c.Port, port, file("users.txt"), w.idle+100, file("key.pem"), file("crt.pem"))
 	// The user that PgBouncer runs as must read them; the cluster and its password
 	// end with this run.
 	err = errors.Join(os.WriteFile(file("pgbouncer.ini"), []byte(config), 0o644),

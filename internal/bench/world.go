@@ -55,6 +55,7 @@ type world struct {
 	bin       string // PostgreSQL's programs
 	cluster   *pgcluster.Cluster
 	targets   []*target
+	idle      int // connections of the workload of that name
 	processes []*process
 	log       io.Writer
 }
@@ -64,7 +65,7 @@ func newWorld(ctx context.Context, o options, log io.Writer) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	w := &world{dir: dir, log: log}
+	w := &world{dir: dir, idle: o.idle, log: log}
 	if err := errors.Join(os.Chmod(dir, 0o755), w.open(ctx, o)); err != nil { // PgBouncer reads it as another user
 		return nil, errors.Join(err, w.close())
 	}
@@ -76,7 +77,7 @@ func (w *world) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	w.cluster, err = pgcluster.Start(ctx, pgcluster.Config{Settings: map[string]string{
-		"max_connections": strconv.Itoa(o.idle + 200), "shared_buffers": "512MB", "max_wal_size": "4GB", "jit": "off",
+		"max_connections": strconv.Itoa(2*o.idle + 300), "shared_buffers": "512MB", "max_wal_size": "4GB", "jit": "off",
 		"max_parallel_workers_per_gather": "0", "autovacuum": "off",
 	}})
 	if err != nil {
