@@ -90,19 +90,6 @@ func (p *process) awaitPort(ctx context.Context, addr string) error {
 	}
 }
 
-// wait returns how the process ended.
-func (p *process) wait(ctx context.Context) error {
-	select {
-	case <-p.done:
-		if p.err != nil {
-			return fmt.Errorf("%s: %w: %s", p.name, p.err, p.said)
-		}
-		return nil
-	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("%s: %w: %s", p.name, ctx.Err(), p.said), p.end())
-	}
-}
-
 // end stops the process and waits for it. It may be called twice.
 func (p *process) end() error {
 	if err := p.cmd.Process.Signal(goodbye); err != nil && !errors.Is(err, os.ErrProcessDone) {
