@@ -187,10 +187,16 @@ func decodeColumns(b []byte) ([]wire.Column, error) {
 	return columns, nil
 }
 
-// decodeTypes reads a ParameterDescription.
+// decodeTypes reads a ParameterDescription. A statement that was parsed with more
+// parameters than its 16-bit count can say, which can never be bound, has them all
+// the same: the length tells.
 func decodeTypes(b []byte) (types []uint32, err error) {
 	d := body{b: b}
-	for n := d.count(4); n > 0; n-- {
+	said, n := d.int16(), len(d.b)/4
+	if uint16(said) != uint16(n) {
+		return nil, violation("malformed ParameterDescription from the server")
+	}
+	for ; n > 0; n-- {
 		types = append(types, d.uint32())
 	}
 	if !d.end() {
