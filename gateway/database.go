@@ -185,7 +185,7 @@ func (d *database) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Config = *d.Database.Copy()
+	cfg.Config = *postgres.Guarded(d.Database)
 	cfg.RuntimeParams["application_name"] = "sluice catalogue"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

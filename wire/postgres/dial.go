@@ -15,7 +15,7 @@ import (
 // TLS, SCRAM and failover are pgconn's work. An error that a person should read is
 // a *Login.
 func Dial(ctx context.Context, cfg *pgconn.Config, client *Client) (*Server, error) {
-	pc, err := pgconn.ConnectConfig(ctx, cfg)
+	pc, err := pgconn.ConnectConfig(ctx, Guarded(cfg))
 	if err != nil {
 		return nil, Explain(cfg, err)
 	}
@@ -60,6 +60,9 @@ func Explain(cfg *pgconn.Config, err error) error {
 			return refuseLogin(server.Code, "try again when other sessions have ended", "the database has no free connections")
 		}
 		return refuseLogin(server.Code, "this is the database's own answer to the gateway's login", "%s", server.Message)
+	}
+	if asksCleartext(err) {
+		return refuseLogin("08001", "use TLS to the database (sslmode=verify-full), or let it ask by SCRAM-SHA-256", "%s", errCleartext.Error())
 	}
 	var certificate *tls.CertificateVerificationError
 	if errors.As(err, &certificate) {
