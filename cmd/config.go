@@ -102,8 +102,23 @@ func (s *secret) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: a password is not written here; say where it is: {env: NAME}, {file: PATH} or {exec: [COMMAND]}", n.Line)
 	}
+	// One source, spelt right: a mistake here must not come to mean no password.
+	if len(n.Content) != 2 {
+		return fmt.Errorf("line %d: a password has one source: env, file or exec", n.Line)
+	}
+	switch key := n.Content[0].Value; key {
+	case "env", "file", "exec":
+	default:
+		return fmt.Errorf("line %d: unknown source %q of a password, must be env, file or exec", n.Line, key)
+	}
 	type plain secret
-	return n.Decode((*plain)(s))
+	if err := n.Decode((*plain)(s)); err != nil {
+		return err
+	}
+	if s.Env == "" && s.File == "" && len(s.Exec) == 0 {
+		return fmt.Errorf("line %d: the source of the password is empty", n.Line)
+	}
+	return nil
 }
 
 const secretTime = 10 * time.Second
