@@ -54,6 +54,7 @@ type Client struct {
 	open    bool       // out, or what was written last, ends in the middle of a message
 	notices []byte     // wait for the end of that message
 	last    error      // first write error: nothing is written after it
+	parted  bool       // the last word has been said: what still comes is dropped
 }
 
 func newClient(conn net.Conn, in *reader) *Client {
@@ -250,7 +251,7 @@ func (c *Client) Complete() bool {
 func (c *Client) Write(r *wire.Reply) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last != nil {
+	if c.last != nil || c.parted {
 		return c.last
 	}
 	switch {
@@ -323,6 +324,9 @@ type Say struct {
 func (c *Client) Notice(s Say) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.parted {
+		return c.last
+	}
 	c.notices = s.encode(c.notices, true)
 	if !c.open {
 		c.send()
@@ -330,18 +334,20 @@ func (c *Client) Notice(s Say) error {
 	return c.last
 }
 
-// Fatal sends an error that ends the session, as a last word. A client that does not
-// read cannot delay the end: a write under way gets a second more.
+// Fatal sends an error that ends the session, as a last word: what the database
+// still answers is dropped. A client that does not read cannot delay the end: a write
+// under way gets a second more.
 func (c *Client) Fatal(s Say) {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(goodbyeTime)) // an error means that it is closed already
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open {
+	if c.open || c.parted {
 		return // in the middle of a message nothing readable can be said
 	}
 	s.Severity = "FATAL"
 	c.out = s.encode(c.out, false)
 	c.send()
+	c.parted = true
 }
 
 // lingerTime bounds how long a last word may take to be read, and maxLinger what is
