@@ -17,10 +17,12 @@ import (
 
 // Limits of a local port.
 const (
-	maxLocal       = 512              // connections at once: what the gateway allows per session
-	idleBuffer     = 4 << 10          // what each direction of an idle connection keeps
-	copyBuffer     = 64 << 10         // one read of bulk data
-	smallReads     = 16               // after so many in a row that idleBuffer would have done for, bulk is over
+	maxLocal       = 512                  // connections at once: what the gateway allows per session
+	idleBuffer     = 4 << 10              // what each direction of an idle connection keeps
+	copyBuffer     = 64 << 10             // one read of bulk data
+	smallReads     = 16                   // after so many in a row that idleBuffer would have done for, bulk is over
+	acceptPause    = 5 * time.Millisecond // after an error of accept, then doubling
+	acceptLongest  = time.Second
 	startupTimeout = 10 * time.Second // for a client that is to be told why it cannot connect
 	maxStartup     = 10 << 10         // PostgreSQL's own limit
 )
@@ -46,25 +48,47 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 	defer stop()
 	free := make(chan struct{}, maxLocal)
 	for {
-		local, err := ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+		local, err := accept(ctx, ln, log)
+		if local == nil {
+			return err
 		}
 		select {
 		case free <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-free }()
+				defer local.Close()
+				forwardOne(ctx, local, open, log)
+			})
 		default:
 			log.Warn("local connection refused: too many", "limit", maxLocal)
 			local.Close()
-			continue
 		}
-		wg.Go(func() {
-			defer func() { <-free }()
-			defer local.Close()
-			forwardOne(ctx, local, open, log)
-		})
+	}
+}
+
+// accept waits out an error that may pass, such as no file descriptors left, because
+// ending would close the port for every program that uses it; it says so once. It
+// gives nil and nil when ctx has ended.
+func accept(ctx context.Context, ln net.Listener, log *slog.Logger) (net.Conn, error) {
+	wait := acceptPause
+	for told := false; ; told = true {
+		local, err := ln.Accept()
+		switch {
+		case err == nil:
+			return local, nil
+		case ctx.Err() != nil:
+			return nil, nil //nolint:nilnil // the end that was asked for
+		case errors.Is(err, net.ErrClosed):
+			return nil, fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+		case !told:
+			log.Warn("no local connection can be taken for now; waiting", "error", err, "hint", "close connections, or raise the limit of open files (ulimit -n)")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil //nolint:nilnil // as above
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, acceptLongest)
 	}
 }
 

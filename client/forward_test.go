@@ -8,9 +8,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgproto3/v2"
@@ -198,5 +202,58 @@ func TestVerifierIsWhatPostgreSQLKeeps(t *testing.T) {
 	raw := []byte{0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e, 0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81} // W22ZaJ0SNY7soEsUEjb6gQ==
 	if got := scramVerifier("pencil", raw, 4096); got != "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// crowded is a port whose Accept finds no file descriptors so many times.
+type crowded struct {
+	net.Listener
+	left atomic.Int32
+}
+
+func (c *crowded) Accept() (net.Conn, error) {
+	if c.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return c.Listener.Accept()
+}
+
+// No file descriptors left: the port stays open, and says so once.
+func TestPortOutlivesATimeWithoutDescriptors(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := &crowded{Listener: inner}
+	ln.left.Store(4)
+	var log bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Forward(ctx, ln, func(context.Context) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() {
+				io.Copy(far, far)
+				far.Close()
+			}()
+			return near, nil
+		}, slog.New(slog.NewTextHandler(&log, nil)))
+	}()
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "ping")
+	var got [4]byte
+	if _, err := io.ReadFull(c, got[:]); err != nil || string(got[:]) != "ping" {
+		t.Errorf("after the time without: %q, %v", got, err)
+	}
+	c.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "too many open files"); n != 1 || !strings.Contains(log.String(), "ulimit") {
+		t.Errorf("said %d times:\n%s", n, &log)
 	}
 }
