@@ -97,7 +97,7 @@ func forwardOne(ctx context.Context, local net.Conn, open func(context.Context) 
 	defer stop()
 	remote, err := open(ctx)
 	if err != nil {
-		log.Warn("no stream for a local connection", "error", err)
+		log.Debug("no stream for a local connection", "error", err) // its program is told
 		if ctx.Err() == nil {
 			tellWhy(local, err)
 		}

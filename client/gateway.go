@@ -19,12 +19,9 @@ import (
 	"github.com/sluicehq/sluice/tunnel"
 )
 
-// How long to wait before dialling again after a failure: at once after the
-// first, then doubling, so that a gateway that restarts is not stormed.
-const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 10 * time.Second
-)
+// patience is how long a program on this machine waits for a gateway that is away:
+// longer than one restarts for, shorter than what people take for hanging.
+const patience = 20 * time.Second
 
 // maxLine bounds one line of a watched stream: a full list of asks, each with
 // its statement.
@@ -37,12 +34,10 @@ type Gateway struct {
 	Address  string
 	Identity identity.Identity // as of Open
 
-	store  *Store
-	http   *http.Client
-	turn   chan struct{}   // 1: held by whoever looks at or replaces the session
-	sess   *tunnel.Session // under turn; nil before the first dial
-	wait   time.Duration   // under turn; pause before the next dial
-	closed bool            // under turn
+	store    *Store
+	http     *http.Client
+	link     *link
+	patience time.Duration
 }
 
 // Open loads the credentials for addr (the latest if it is empty) and dials.
@@ -51,11 +46,13 @@ func Open(ctx context.Context, store *Store, addr string) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Address: c.Gateway, Identity: c.Identity, store: store, turn: make(chan struct{}, 1)}
+	g := &Gateway{Address: c.Gateway, Identity: c.Identity, store: store, patience: patience}
+	g.link = &link{dial: g.dial, now: store.Now}
 	g.http = streamClient(func(ctx context.Context) (net.Conn, error) {
 		return g.open(ctx, tunnel.Header{Kind: tunnel.API})
 	})
-	if _, err := g.session(ctx); err != nil {
+	if _, err := g.link.session(ctx); err != nil {
+		g.link.close()
 		return nil, err
 	}
 	return g, nil
@@ -63,76 +60,87 @@ func Open(ctx context.Context, store *Store, addr string) (*Gateway, error) {
 
 // Close ends the session and everything in it.
 func (g *Gateway) Close() error {
-	g.turn <- struct{}{}
-	defer func() { <-g.turn }()
-	g.closed = true
 	g.http.CloseIdleConnections()
-	if g.sess == nil {
-		return nil
-	}
-	return g.sess.Close()
+	return g.link.close()
 }
 
-// session gives the live session, dialling if there is none.
-func (g *Gateway) session(ctx context.Context) (*tunnel.Session, error) {
-	select {
-	case g.turn <- struct{}{}:
-		defer func() { <-g.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// Hold keeps a session until ctx ends, and tells a person, once each, that the
+// gateway went away, why it cannot be had again, and that it is back.
+func (g *Gateway) Hold(ctx context.Context, tell func(sentence, hint string)) {
+	told := "" // the last that was told; empty while all is well
+	say := func(sentence, hint string) {
+		if sentence != told && ctx.Err() == nil {
+			tell(sentence, hint)
+		}
+		told = sentence
 	}
-	if g.closed {
-		return nil, net.ErrClosed
-	}
-	if g.sess != nil {
-		select {
-		case <-g.sess.Closed():
-			g.http.CloseIdleConnections() // they were streams of the lost session
+	for ctx.Err() == nil {
+		sess, err := g.link.session(ctx)
+		e, known := api.AsError(err)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return // by Close
+		case err == nil:
+			if told != "" {
+				tell("the gateway at "+g.Address+" is back", "")
+				told = ""
+			}
+			expires, cancel := context.WithTimeout(ctx, g.link.expiry().Sub(g.store.Now()))
+			select {
+			case <-sess.Closed():
+				say("the gateway at "+g.Address+" went away", "nothing to do: local ports stay open, and it is dialled until it is back")
+			case <-expires.Done():
+			}
+			cancel()
+		case !lasts(err): // session itself pauses between dials
+		case known:
+			say(e.Sentence, e.Hint)
+			_ = rest(ctx, lastBackoff)
 		default:
-			return g.sess, nil
+			say(err.Error(), "")
+			_ = rest(ctx, lastBackoff)
 		}
 	}
-	if g.wait > 0 {
-		select {
-		case <-time.After(g.wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	sess, err := g.dial(ctx)
-	if err != nil {
-		g.wait = min(max(2*g.wait, firstBackoff), lastBackoff)
-		return nil, err
-	}
-	g.sess, g.wait = sess, 0
-	return sess, nil
 }
 
-func (g *Gateway) dial(ctx context.Context) (*tunnel.Session, error) {
+// dial opens a session and says when its login expires. A session that follows
+// another is tried out, because a gateway that refuses our certificate says so only
+// after the handshake.
+func (g *Gateway) dial(ctx context.Context, again bool) (*tunnel.Session, time.Time, error) {
 	c, err := g.store.Load(g.Address)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, lasting{err}
 	}
 	if !c.Identity.Valid(g.store.Now()) {
-		return nil, loginExpired(g.Address)
+		return nil, time.Time{}, lasting{loginExpired(g.Address)}
 	}
 	pair, err := c.keyPair()
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, lasting{err}
 	}
 	tc := c.Trust.config(g.Address, g.store.Now)
 	tc.Certificates = []tls.Certificate{pair}
 	sess, err := tunnel.Dial(ctx, g.Address, tc, tunnel.Config{})
-	if err != nil {
-		return nil, dialError(g.Address, err)
+	if err == nil && again {
+		g.http.CloseIdleConnections() // they were streams of the lost session
+		if err = sess.Ping(ctx); err != nil {
+			sess.Close()
+		}
 	}
-	return sess, nil
+	var wrong *wrongCertificate
+	switch {
+	case err == nil:
+		return sess, c.Identity.Expires, nil
+	case errors.As(err, &wrong), errors.Is(err, tunnel.ErrCertificateRefused):
+		return nil, time.Time{}, lasting{dialError(g.Address, err)}
+	}
+	return nil, time.Time{}, dialError(g.Address, err)
 }
 
 // open opens a stream, on a new session if the present one turns out dead.
 func (g *Gateway) open(ctx context.Context, h tunnel.Header) (net.Conn, error) {
 	for try := 0; ; try++ {
-		sess, err := g.session(ctx)
+		sess, err := g.link.session(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -143,21 +151,46 @@ func (g *Gateway) open(ctx context.Context, h tunnel.Header) (net.Conn, error) {
 		var no *tunnel.Rejection
 		switch {
 		case errors.As(err, &no):
-			return nil, &api.Error{Sentence: no.Sentence, Hint: no.Hint, Code: api.CodeError}
+			return nil, lasting{&api.Error{Sentence: no.Sentence, Hint: no.Hint, Code: api.CodeError}}
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		sess.Close()
-		if try > 0 || errors.Is(err, tunnel.ErrCertificateRefused) {
+		g.link.lose(sess) // the streams that others have in it may still say goodbye
+		switch {
+		case errors.Is(err, tunnel.ErrCertificateRefused):
+			return nil, lasting{dialError(g.Address, err)}
+		case try > 0:
 			return nil, dialError(g.Address, err)
 		}
 	}
 }
 
+// openPatiently waits for a gateway that is away, and then says why it is.
+func (g *Gateway) openPatiently(ctx context.Context, h tunnel.Header) (net.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, g.patience)
+	defer cancel()
+	for {
+		conn, err := g.open(waiting, h)
+		switch {
+		case err == nil || lasts(err):
+			return conn, err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case waiting.Err() == nil:
+			continue // the link pauses between dials
+		}
+		if why := g.link.trouble(); why != nil {
+			return nil, why
+		}
+		return nil, dialError(g.Address, fmt.Errorf("it does not answer within %v", g.patience))
+	}
+}
+
 // Stream opens the PostgreSQL stream of a connection. verifier is what the
-// gateway checks the local client's password with; empty for no password.
+// gateway checks the local client's password with; empty for no password. While the
+// gateway is away it waits, but not for long.
 func (g *Gateway) Stream(ctx context.Context, connection, verifier string) (net.Conn, error) {
-	return g.open(ctx, tunnel.Header{Kind: tunnel.Postgres, Connection: connection, Verifier: verifier})
+	return g.openPatiently(ctx, tunnel.Header{Kind: tunnel.Postgres, Connection: connection, Verifier: verifier})
 }
 
 // Call sends in as JSON (nil for no body) and reads the answer into out (nil to

@@ -202,6 +202,20 @@ func ask(conn net.Conn, h Header) error {
 	return nil
 }
 
+// Ping waits until the gateway has answered: unlike Dial, it notices a refused
+// certificate. The session is of no more use after an error, nor if ctx ends.
+func (s *Session) Ping(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if _, err := s.mux.Ping(); err != nil {
+		return s.explain(fmt.Errorf("wait for the gateway's answer: %w", err))
+	}
+	return nil
+}
+
+// Streams counts those that have not ended on both sides.
+func (s *Session) Streams() int { return s.mux.NumStreams() }
+
 // Closed is closed when the session has ended, by either side.
 func (s *Session) Closed() <-chan struct{} { return s.mux.CloseChan() }
 
