@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,9 +34,11 @@ type town struct {
 	boss      string // of someone who may do all
 	addr      string
 	connected gateway.Connection
+	stop      func() // the gateway, as a signal does
 }
 
-func newTown(t *testing.T) *town {
+// newTown serves the connection orders, and more to the same database.
+func newTown(t *testing.T, more ...string) *town {
 	t.Helper()
 	w := &town{t: t, dsn: pgtest.Database(t), dir: t.TempDir(), home: t.TempDir(), boss: t.TempDir()}
 	pgtest.Exec(t, w.dsn, townSQL)
@@ -44,9 +47,17 @@ func newTown(t *testing.T) *town {
 		t.Fatal(err)
 	}
 	w.connected = conn
+	conns := []gateway.Connection{conn}
+	for _, name := range more {
+		other, err := devConnection(w.dsn, name, "prod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, other)
+	}
 	a := &app{now: time.Now}
 	h, err := a.openHouse(t.Context(), houseConfig{
-		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: []gateway.Connection{conn}, log: new(bytes.Buffer),
+		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: conns, log: new(bytes.Buffer),
 		base: gateway.Config{Admins: []string{"boss"}, Auditors: []string{"boss"}},
 	})
 	if err != nil {
@@ -59,12 +70,13 @@ func newTown(t *testing.T) *town {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- h.serve(ctx, ln) }()
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(w.stop)
 	w.addr = ln.Addr().String()
 	for home, who := range map[string]identity.Identity{
 		w.home: {Subject: "ada", Kind: identity.Person, Method: "test"},

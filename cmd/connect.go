@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,45 +32,43 @@ type connectFlags struct {
 	format     format
 }
 
-// connectReady is what connect prints with -o json once the port is open.
+// connectReady is what connect prints with -o json once the port is open, a line for
+// each connection.
 type connectReady struct {
-	Ready    bool   `json:"ready"`
-	URL      string `json:"url"`
-	Host     string `json:"host"` // directory of the socket with --socket
-	Port     int    `json:"port"`
-	User     string `json:"user"`
-	Password string `json:"password,omitempty"`
-	Database string `json:"database"`
+	Ready      bool   `json:"ready"`
+	Connection string `json:"connection"`
+	URL        string `json:"url"`
+	Host       string `json:"host"` // directory of the socket with --socket
+	Port       int    `json:"port"`
+	User       string `json:"user"`
+	Password   string `json:"password,omitempty"`
+	Database   string `json:"database"`
 }
 
 func (a *app) connectCommand() *cobra.Command {
 	var o connectFlags
 	c := &cobra.Command{
-		Use: "connect NAME [-- COMMAND…]", Short: "open a local port to a database, or run a command with one",
-		Long: `Open a local port to a database. The port of a connection stays the same, so that
-a saved profile goes on working; the password is made anew each time, so that
-other programs on this machine cannot use it.
+		Use: "connect NAME… [-- COMMAND…]", Short: "open local ports to databases, or run a command with one",
+		Long: `Open a local port to each database, all through one tunnel. The port of a connection
+stays the same, so that a saved profile goes on working; the password is made anew
+each time, so that other programs on this machine cannot use it. While the gateway
+is away the ports stay open: programs wait a while, and are then told why.
 
 With a command, a port is opened for it alone, PGHOST, PGPORT, PGUSER, PGPASSWORD,
 PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.`,
-		Example: "  sluice connect orders\n  sluice connect orders -- psql -c 'select 1'",
-		Args: func(c *cobra.Command, args []string) error {
-			dash := c.ArgsLenAtDash()
-			if dash < 0 {
-				dash = len(args)
-			}
-			switch {
-			case dash == 0:
-				return usageError{errors.New("the name of a connection is missing")}
-			case dash > 1:
-				return usageError{errors.New("one connection at a time; a command comes after --")}
-			case c.ArgsLenAtDash() == len(args):
-				return usageError{errors.New("the command after -- is missing")}
-			}
-			return nil
+		Example: "  sluice connect orders\n  sluice connect orders billing\n  sluice connect orders -- psql -c 'select 1'",
+		Args:    func(c *cobra.Command, args []string) error { return o.check(args, c.ArgsLenAtDash()) },
+		ValidArgsFunction: func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+			names, how := a.names(&o.addr)(c, nil, word)
+			return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) }), how
 		},
-		ValidArgsFunction: a.names(&o.addr),
-		RunE:              func(c *cobra.Command, args []string) error { return a.connect(c, args[0], args[1:], o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			names, command := args, []string(nil)
+			if dash := c.ArgsLenAtDash(); dash >= 0 {
+				names, command = args[:dash], args[dash:]
+			}
+			return a.connect(c.Context(), names, command, o)
+		},
 	}
 	c.Flags().IntVar(&o.port, "port", 0, "local port, instead of the connection's own")
 	c.Flags().BoolVar(&o.socket, "socket", false, "open a unix socket that only you can use, instead of a port")
@@ -80,46 +79,66 @@ PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.`,
 	return c
 }
 
-func (a *app) connect(c *cobra.Command, name string, command []string, o connectFlags) error {
-	if o.port < 0 || o.port > 65535 {
+// check looks at the arguments, of which dash come before "--"; -1 without one.
+func (o connectFlags) check(args []string, dash int) error {
+	names := args
+	if dash >= 0 {
+		names = args[:dash]
+	}
+	switch {
+	case len(names) == 0:
+		return usageError{errors.New("the name of a connection is missing")}
+	case dash == len(args):
+		return usageError{errors.New("the command after -- is missing")}
+	case len(names) > 1 && dash >= 0:
+		return tell(exitUsage, "name the one that the command is for", "a command takes one connection, not %d", len(names))
+	case len(names) > 1 && o.port != 0:
+		return tell(exitUsage, "leave --port out: each connection has a port of its own", "--port is for one connection, not for %d", len(names))
+	case o.port < 0 || o.port > 65535:
 		return usageError{fmt.Errorf("--port is %d, must be 1 to 65535", o.port)}
 	}
-	ctx, stop := c.Context(), func() {}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return usageError{fmt.Errorf("the connection %q is named twice", name)}
+		}
+	}
+	return nil
+}
+
+// localPort is one connection's, open on this machine.
+type localPort struct {
+	connectReady
+	ln    net.Listener
+	close func()
+	open  func(context.Context) (net.Conn, error)
+}
+
+func (a *app) connect(ctx context.Context, names, command []string, o connectFlags) error {
+	stop := func() {}
 	if len(command) > 0 {
-		ctx, stop = untilTerminated(c.Context())
+		ctx, stop = untilTerminated(ctx)
 	}
 	defer stop()
 	return a.with(ctx, o.addr, func(gw *client.Gateway) error {
-		conn, err := connectionNamed(ctx, gw, name)
-		if err != nil {
-			return err
-		}
-		ln, host, closeLocal, err := a.openLocal(o, gw.Address, name, len(command) > 0)
-		if err != nil {
-			return err
-		}
-		defer closeLocal()
-		ready := connectReady{Ready: true, Host: host, Port: 5432, User: "sluice", Database: conn.Database}
-		if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
-			ready.Port = tcp.Port
-		}
-		var verifier string
-		if !o.noPassword && !o.socket {
-			ready.Password, verifier = client.NewPassword()
-		}
-		ready.URL = ready.url()
-		log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		open := func(ctx context.Context) (net.Conn, error) { return gw.Stream(ctx, name, verifier) }
-		if len(command) == 0 {
-			if err := a.printReady(o, name, ready); err != nil {
+		var ports []localPort
+		for _, name := range names {
+			p, err := a.openPort(ctx, gw, name, o, len(command) > 0)
+			if err != nil {
 				return err
 			}
-			return client.Forward(ctx, ln, open, log)
+			defer p.close()
+			ports = append(ports, p)
+		}
+		if len(command) == 0 {
+			if err := a.printReady(o, ports); err != nil {
+				return err
+			}
+			return a.forward(ctx, gw, ports)
 		}
 		fctx, cancel := context.WithCancel(ctx)
 		ended := make(chan error, 1) // one result, read below
-		go func() { ended <- client.Forward(fctx, ln, open, log) }()
-		err = a.runCommand(ctx, command, ready)
+		go func() { ended <- a.forward(fctx, gw, ports) }()
+		err := a.runCommand(ctx, command, ports[0].connectReady)
 		cancel()
 		if ferr := <-ended; err == nil {
 			err = ferr
@@ -128,23 +147,62 @@ func (a *app) connect(c *cobra.Command, name string, command []string, o connect
 	})
 }
 
+// forward serves the ports until ctx ends or one of them has, and says when the
+// gateway goes away and comes back.
+func (a *app) forward(ctx context.Context, gw *client.Gateway, ports []localPort) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var group sync.WaitGroup
+	group.Go(func() {
+		gw.Hold(ctx, func(sentence, hint string) { a.notice(sentence, hint) })
+	})
+	errs := make([]error, len(ports))
+	for i, p := range ports {
+		group.Go(func() {
+			defer cancel()
+			errs[i] = client.Forward(ctx, p.ln, p.open, log)
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// notice tells what is no error of the command.
+func (a *app) notice(sentence, hint string) {
+	text := a.paint("33", "notice:") + " " + sentence + "\n"
+	if hint != "" {
+		text += a.paint("36", "hint:") + " " + hint + "\n"
+	}
+	fmt.Fprint(a.err, text)
+}
+
+func (a *app) openPort(ctx context.Context, gw *client.Gateway, name string, o connectFlags, command bool) (localPort, error) {
+	conn, err := connectionNamed(ctx, gw, name)
+	if err != nil {
+		return localPort{}, err
+	}
+	ln, host, closeLocal, err := a.openLocal(o, gw.Address, name, command)
+	if err != nil {
+		return localPort{}, err
+	}
+	ready := connectReady{Ready: true, Connection: name, Host: host, Port: 5432, User: "sluice", Database: conn.Database}
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
+		ready.Port = tcp.Port
+	}
+	var verifier string
+	if !o.noPassword && !o.socket {
+		ready.Password, verifier = client.NewPassword()
+	}
+	ready.URL = ready.url()
+	open := func(ctx context.Context) (net.Conn, error) { return gw.Stream(ctx, name, verifier) }
+	return localPort{connectReady: ready, ln: ln, close: closeLocal, open: open}, nil
+}
+
 // openLocal opens what programs connect to. A command gets any free port.
 func (a *app) openLocal(o connectFlags, addr, name string, command bool) (ln net.Listener, host string, closeLocal func(), err error) {
 	if o.socket {
-		dir, err := os.MkdirTemp("", "sluice-") // for its owner only
-		if err != nil {
-			return nil, "", nil, fmt.Errorf("make a directory for the socket: %w", err)
-		}
-		path := filepath.Join(dir, ".s.PGSQL.5432")
-		ln, err := net.Listen("unix", path)
-		if err == nil {
-			err = os.Chmod(path, 0o600)
-		}
-		if err != nil {
-			os.RemoveAll(dir)
-			return nil, "", nil, tell(exitError, "leave --socket out, or set TMPDIR to a shorter path", "the socket cannot be opened: %v", err)
-		}
-		return ln, dir, func() { ln.Close(); os.RemoveAll(dir) }, nil
+		return openSocket()
 	}
 	port := o.port
 	if port == 0 && !command {
@@ -152,11 +210,39 @@ func (a *app) openLocal(o connectFlags, addr, name string, command bool) (ln net
 			return nil, "", nil, err
 		}
 	}
-	ln, err = listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "choose another one with --port, or end the other program")
+	const local = "127.0.0.1"
+	ln, err = listen(net.JoinHostPort(local, strconv.Itoa(port)), "choose another one with --port, or end the other program")
+	if err != nil && o.port == 0 && port != 0 && strings.Contains(err.Error(), "is taken") {
+		// The remembered port stays the connection's own: the next time it may be free.
+		remembered := err
+		if ln, err = net.Listen("tcp", local+":0"); err != nil {
+			return nil, "", nil, remembered
+		}
+		a.notice(fmt.Sprintf("port %d of %s is taken by another program; this time it is %d", port, name, ln.Addr().(*net.TCPAddr).Port),
+			"end the other program if a saved profile needs the usual port")
+	}
 	if err != nil {
 		return nil, "", nil, err
 	}
-	return ln, "127.0.0.1", func() { ln.Close() }, nil
+	return ln, local, func() { ln.Close() }, nil
+}
+
+// openSocket opens one in a directory of its own, as the name of the file is fixed.
+func openSocket() (ln net.Listener, host string, closeLocal func(), err error) {
+	dir, err := os.MkdirTemp("", "sluice-") // for its owner only
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("make a directory for the socket: %w", err)
+	}
+	path := filepath.Join(dir, ".s.PGSQL.5432")
+	ln, err = net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, "", nil, tell(exitError, "leave --socket out, or set TMPDIR to a shorter path", "the socket cannot be opened: %v", err)
+	}
+	return ln, dir, func() { ln.Close(); os.RemoveAll(dir) }, nil
 }
 
 func (r connectReady) url() string {
@@ -175,11 +261,24 @@ func (r connectReady) url() string {
 	return u.String()
 }
 
-func (a *app) printReady(o connectFlags, name string, r connectReady) error {
+func (a *app) printReady(o connectFlags, ports []localPort) error {
 	if o.format.name == "json" {
-		return json.NewEncoder(a.out).Encode(r)
+		for _, p := range ports {
+			if err := json.NewEncoder(a.out).Encode(p.connectReady); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	_, err := fmt.Fprintf(a.err, "%s is ready. Ctrl-C closes it.\n\n  psql '%s'\n\n", name, r.URL)
+	if p := ports[0]; len(ports) == 1 {
+		_, err := fmt.Fprintf(a.err, "%s is ready. Ctrl-C closes it.\n\n  psql '%s'\n\n", p.Connection, p.URL)
+		return err
+	}
+	var lines strings.Builder
+	for _, p := range ports {
+		fmt.Fprintf(&lines, "%s is ready: psql '%s'\n", p.Connection, p.URL)
+	}
+	_, err := fmt.Fprint(a.err, lines.String(), "Ctrl-C closes them.\n")
 	return err
 }
 
