@@ -13,6 +13,9 @@ import (
 // leave sends on what the client sent before it went, as it would have been without
 // us.
 func (s *session) leave(err error) error {
+	if errors.Is(err, postgres.ErrOnward) {
+		return err
+	}
 	s.left = true
 	if errors.Is(err, io.EOF) {
 		return s.server.Flush()

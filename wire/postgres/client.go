@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -61,13 +62,17 @@ func newClient(conn net.Conn, in *reader) *Client {
 	return &Client{conn: conn, in: in, ledger: newLedger()}
 }
 
+// ErrOnward says that Read ended because the database takes no more: the client is
+// still there.
+var ErrOnward = errors.New("send on to the database")
+
 // Read returns the client's next request. It blocks until one is there. After
 // io.EOF the client is gone or has said goodbye, and what it sent before has been
 // answered as far as it ever will be. CopyData is returned in pieces as it comes;
 // every other message whole.
 func (c *Client) Read() (*wire.Request, error) {
 	req, err := c.read()
-	if err == nil || c.flush == nil {
+	if err == nil || c.flush == nil || errors.Is(err, ErrOnward) {
 		return req, err
 	}
 	// A tunnel does not tell that nobody reads any more, as a socket does.
@@ -108,7 +113,7 @@ func (c *Client) read() (*wire.Request, error) {
 	if usesNames(kind) && c.ledger.unsettled() {
 		// The answer that settles the names may still wait for bytes we hold.
 		if err := c.nudge(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrOnward, err)
 		}
 		c.ledger.settle()
 	}
