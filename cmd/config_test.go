@@ -3,7 +3,11 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,17 +38,56 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 		name, from, to string
 		want           []string
 	}{
-		{"typo in a key", "listen:", "lisen:", []string{"line 1", `unknown key "lisen"`, `did you mean "listen"?`}},
-		{"key of nothing we know", "env: prod", "colour: blue", []string{"line 6", `unknown key "colour"`}},
-		{"password written out", "{env: ORDERS_PASSWORD}", "hunter2", []string{"line 7", "a password is not written here", "{env: NAME}"}},
-		{"no connections", "connections:", "connections: []\nhosts:", []string{"line"}},
-		{"no issuer", "issuer: https://id.example.com, ", "", []string{"oidc needs issuer"}},
-		{"name with a space", "name: orders\n", "name: or ders\n", []string{"needs a name without spaces"}},
-		{"no host", "host: db.internal, ", "", []string{`connection "orders" needs database.host`}},
-		{"not YAML", "oidc: {", "oidc: {{", []string{"line"}},
-		{"two mistakes at once", "env: prod\n    database:", "evn: prod\n    databse:", []string{`"evn"`, `did you mean "env"?`, `"databse"`, `did you mean "database"?`}},
-		{"bad durability", "data:", "record: {durability: sometimes}\ndata:", []string{"balanced or strict"}},
-		{"bad duration", "data:", "certificate: soon\ndata:", []string{"line 2", "is not a duration"}},
+		{"typo in a key", "listen:", "lisen:", []string{`:1: unknown key "lisen", did you mean "listen"?`}},
+		{"key of nothing we know", "env: prod", "colour: blue", []string{`:6: unknown key "colour"; known are name, env, groups or database`}},
+		{"key of another mapping", "env: prod", "listen: x", []string{`:6: unknown key "listen"; known are name, env`}},
+		{"key nearest among its siblings", "host: db.internal", "hosts: db.internal", []string{`:7: unknown key "hosts", did you mean "host"?`}},
+		{"key twice", "data:", "listen: 127.0.0.1:1\ndata:", []string{`:2: the key "listen" is there twice`}},
+		{"key without a value", "env: prod", "groups:", []string{":6: groups has no value"}},
+		{"nobody's groups", "env: prod", "groups: []", []string{":6: groups is empty, which would let in everyone"}},
+		{"password written out", "{env: ORDERS_PASSWORD}", "hunter2", []string{":7: a password is not written here", "{env: NAME}"}},
+		{"password of a mistyped source", "{env: ORDERS_PASSWORD}", "{envv: X}", []string{`:7: unknown key "envv", did you mean "env"?`}},
+		{"connections twice", "connections:", "connections: []\nconnections:", []string{`:5: the key "connections" is there twice`}},
+		{"connections as a mapping", "  - name: orders\n    env: prod\n    database:", "  name: orders\n  env: prod\n  database:", []string{":5: connections must be a list, not keys"}},
+		{"no issuer", "issuer: https://id.example.com, ", "", []string{":3: oidc needs issuer"}},
+		{"issuer without a scheme", "https://id.example.com", "id.example.com", []string{`:3: issuer is "id.example.com", must be a URL`}},
+		{"name with a space", "name: orders\n", "name: or ders\n", []string{":5: connection 1 needs a name without spaces"}},
+		{"no host", "host: db.internal, ", "", []string{`:7: connection "orders" needs database.host`}},
+		{"port in the host", "db.internal", "'db.internal:5433'", []string{":7: host has a port in it; write host: db.internal, port: 5433"}},
+		{"port of letters", "host: db.internal", "host: db.internal, port: five", []string{`:7: port must be a whole number, not "five"`}},
+		{"port of 0", "host: db.internal", "host: db.internal, port: 0", []string{":7: port is 0, must be from 1 to 65535"}},
+		{"port too large", "host: db.internal", "host: db.internal, port: 99999", []string{":7: port is 99999"}},
+		{"port beyond numbers", "host: db.internal", "host: db.internal, port: 99999999999999999999", []string{":7: port must be a whole number"}},
+		{"sslmode mistyped", "host: db.internal", "host: db.internal, sslmode: verify-ful", []string{`:7: sslmode is "verify-ful", did you mean "verify-full"?`}},
+		{"listen without a port", "listen: 127.0.0.1:0", "listen: 8443", []string{`:1: listen is "8443", must be an address and a port`}},
+		{"listen on a port too large", "listen: 127.0.0.1:0", "listen: 127.0.0.1:70000", []string{":1: listen is"}},
+		{"not YAML", "oidc: {", "oidc: {{", []string{":3: this is not YAML"}},
+		{"tab", "    env: prod", "\tenv: prod", []string{":6: the line is indented with a tab"}},
+		{"two mistakes at once", "env: prod\n    database:", "evn: prod\n    databse:", []string{"has 2 mistakes", `:6: unknown key "evn", did you mean "env"?`, `:7: unknown key "databse", did you mean "database"?`}},
+		{"bad durability", "data:", "record: {durability: sometimes}\ndata:", []string{":2: durability is", "balanced or strict"}},
+		{"bad duration", "data:", "certificate: soon\ndata:", []string{`:2: certificate must be a time such as 30s, 15m or 8h, not "soon"`}},
+		{"duration without a unit", "data:", "approvals: {wait: 15}\ndata:", []string{":2: wait must be a time"}},
+		{"negative duration", "data:", "approvals: {wait: -15m}\ndata:", []string{":2: wait must be a time"}},
+		{"truth of another kind", "client_id: sluice", "client_id: sluice, require_groups: sometimes", []string{`:3: require_groups must be true or false, not "sometimes"`}},
+		{"list that is a word", "data:", "admins: dba\ndata:", []string{`:2: admins must be a list, not "dba"`}},
+		{"mapping that is a word", "data:", "record: strict\ndata:", []string{`:2: record must have keys such as durability, not "strict"`}},
+		{"text that is a list", "env: prod", "env: [prod]", []string{":6: env must be one text, not a list"}},
+		{"anchor", "env: prod", "env: &e prod", []string{":6: anchors and aliases are not allowed"}},
+		{"alias", "env: prod", "env: *e", []string{":6: anchors and aliases are not allowed"}},
+		{"merge key", "env: prod", "<<: {env: prod}", []string{":6: anchors and aliases are not allowed"}},
+		{"tag", "env: prod", "env: !!str prod", []string{":6: env has the tag !!str"}},
+		{"second document", "env: prod\n", "env: prod\n---\n", []string{"a second document begins before this line"}},
+		{"Latin-1", "env: prod", "env: caf\xe9", []string{":6: this is not UTF-8 text"}},
+		{"control character", "env: prod", "env: a\x00b", []string{":6: a control character (0x00)"}},
+		{"half a certificate", "data:", "tls: {cert: /x}\ndata:", []string{":2: tls needs cert and key"}},
+		{"no sessions at all", "data:", "limits: {sessions: 0}\ndata:", []string{":2: sessions is 0, must be from 1"}},
+		{"a caller with more than all", "data:", "limits: {sessions: 10, sessions_each: 11}\ndata:", []string{":2: sessions_each is 11, more than the 10 sessions in all"}},
+		{"everything after a document", goodConfig, goodConfig + "---\nlisten: x\n", []string{":9: a second document"}},
+		{"empty", goodConfig, "", []string{":1: the file is empty"}},
+		{"only comments", goodConfig, "# nothing\n", []string{":1: the file has nothing but comments"}},
+		{"only a separator", goodConfig, "---\n", []string{":1: the file has no keys"}},
+		{"a word", goodConfig, "gateway\n", []string{`:1: the file must have keys such as listen, data or hosts, not "gateway"`}},
+		{"a list", goodConfig, "- listen\n", []string{":1: the file must have keys", "not a list"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,12 +95,16 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 			if text == goodConfig {
 				t.Fatal("the case changes nothing")
 			}
-			_, err := readConfig(writeConfig(t, text))
+			path := writeConfig(t, text)
+			_, err := readConfig(path)
 			if err == nil {
 				t.Fatal("the mistake went unnoticed")
 			}
 			sentence, hint, code := explainError(err)
 			for _, want := range tt.want {
+				if strings.HasPrefix(want, ":") {
+					want = path + want
+				}
 				if !strings.Contains(sentence, want) {
 					t.Errorf("%q does not say %q", sentence, want)
 				}
@@ -69,6 +116,85 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 				t.Error("the password is repeated")
 			}
 		})
+	}
+}
+
+// Whatever the file has, reading it ends, with a configuration or with mistakes.
+func FuzzConfig(f *testing.F) {
+	for _, seed := range []string{goodConfig, "", "---\n", "a: *a", "? [a]\n: b", "oidc: {{", "connections: [{name: [], database: {password: {exec: [a]}}}]", "<<: *x", "!!set {a}", "\xff", "listen: &a [*a]"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, cfg := &sheet{}, &gatewayConfig{}
+		s.read(data, cfg)
+		cfg.check(s)
+		lines := bytes.Count(data, []byte("\n")) + 2
+		for _, p := range s.problems {
+			if p.line < 1 || p.line > lines || p.text == "" {
+				t.Errorf("line %d of %d: %q", p.line, lines, p.text)
+			}
+		}
+	})
+}
+
+// What never ends must not be read for ever, nor a directory be opened as a file.
+func TestConfigThatIsNoFile(t *testing.T) {
+	for path, want := range map[string]string{"/dev/zero": "more than 1024 KiB", t.TempDir(): "is a directory", "/none/at/all": "no such file or directory"} {
+		code, _, stderr := runs(t.Context(), nil, "gateway", "--config", path)
+		if code != exitUsage || !strings.Contains(stderr, "error: the configuration "+path+" cannot be read: ") || !strings.Contains(stderr, want) || !strings.Contains(stderr, "hint: ") {
+			t.Errorf("%s: exit code %d: %s", path, code, stderr)
+		}
+	}
+}
+
+func TestLimitsOfSessions(t *testing.T) {
+	for text, want := range map[string][2]int{
+		"":                             {5000, 2500},
+		"limits: {sessions: 10}\n":     {10, 5},
+		"limits: {sessions: 1}\n":      {1, 1},
+		"limits: {sessions_each: 9}\n": {5000, 9},
+		"limits: {sessions: 8, sessions_each: 8}\n": {8, 8},
+	} {
+		cfg, err := readConfig(writeConfig(t, text+goodConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int{cfg.Limits.inAll(), cfg.Limits.each()}; got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestUnreadableRootsOfADatabase(t *testing.T) {
+	for path, want := range map[string]string{"/none": "cannot be read: no such file or directory", writeConfig(t, goodConfig): "there is no certificate in sslrootcert"} {
+		c := connectionConfig{Name: "orders", Database: databaseConfig{Host: "db.internal", Name: "x", User: "x", SSLRootCert: path}}
+		_, err := c.connection(t.Context(), os.Getenv)
+		if sentence, hint, _ := explainError(err); !strings.Contains(sentence, want) || !strings.HasPrefix(sentence, "connection orders: ") || hint == "" {
+			t.Errorf("%s: %q, hint %q", path, sentence, hint)
+		}
+	}
+}
+
+// The issuer is asked when the gateway starts: whoever starts it sees why nobody
+// could log in.
+func TestGatewayWithoutItsIssuer(t *testing.T) {
+	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>\nhello</html>") }))
+	defer html.Close()
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer untrusted.Close()
+	for issuer, want := range map[string]string{
+		"http://127.0.0.1:1":              "the identity provider http://127.0.0.1:1 cannot be reached: nothing listens there",
+		"https://nobody.invalid":          "the name nobody.invalid is not known here",
+		html.URL:                          "the identity provider " + html.URL + " cannot be used",
+		untrusted.URL:                     "has a certificate that this machine does not trust",
+		"http://127.0.0.1:1/a/b?c=d#e fg": "cannot",
+	} {
+		text := strings.Replace(goodConfig, "issuer: https://id.example.com", "issuer: '"+issuer+"'", 1)
+		code, _, stderr := runs(t.Context(), map[string]string{"ORDERS_PASSWORD": "x"}, "gateway", "--config", writeConfig(t, text))
+		if code != exitError || !strings.Contains(stderr, want) || !strings.Contains(stderr, "\nhint: ") || strings.Count(stderr, "\n") != 2 {
+			t.Errorf("%s: exit code %d: %s", issuer, code, stderr)
+		}
 	}
 }
 
@@ -103,11 +229,11 @@ func TestNamesCannotAddConnectionParameters(t *testing.T) {
 }
 
 func TestEmptySecretIsNotAPassword(t *testing.T) {
-	_, err := secret{Env: "NOT_SET_ANYWHERE"}.read(t.Context(), func(string) string { return "" })
+	_, err := secret{Env: "NOT_SET_ANYWHERE"}.read(t.Context(), "x", func(string) string { return "" })
 	if err == nil {
 		t.Fatal("an empty variable was taken for a password")
 	}
-	got, err := secret{Exec: []string{"printf", "from a program\n"}}.read(t.Context(), os.Getenv)
+	got, err := secret{Exec: []string{"printf", "from a program\n"}}.read(t.Context(), "x", os.Getenv)
 	if err != nil || got != "from a program" {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -131,6 +257,16 @@ func TestGatewayOnATakenPort(t *testing.T) {
 	code, _, stderr := runs(t.Context(), map[string]string{"ORDERS_PASSWORD": "x"}, "gateway", "--config", path)
 	if code != exitError || !strings.Contains(stderr, "is taken by another program") || !strings.Contains(stderr, "hint: choose another port") {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestGatewayOnAnAddressOfAnother(t *testing.T) {
+	for listen, want := range map[string]string{"192.0.2.1:8443": "192.0.2.1:8443 is not an address of this machine", "nobody.invalid:1": "the name in nobody.invalid:1 is not known here"} {
+		path := writeConfig(t, strings.Replace(goodConfig, "127.0.0.1:0", listen, 1))
+		code, _, stderr := runs(t.Context(), map[string]string{"ORDERS_PASSWORD": "x"}, "gateway", "--config", path)
+		if code != exitError || !strings.Contains(stderr, want) || !strings.Contains(stderr, "hint: take an address of this machine") {
+			t.Errorf("%s: exit code %d: %s", listen, code, stderr)
+		}
 	}
 }
 

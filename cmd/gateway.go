@@ -64,6 +64,7 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		oidc: &identity.OIDCConfig{Issuer: cfg.OIDC.Issuer, ClientID: cfg.OIDC.ClientID, GroupsClaim: cfg.OIDC.GroupsClaim, RequireGroups: cfg.OIDC.RequireGroups},
 		base: gateway.Config{
 			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),
+			Sessions: cfg.Limits.inAll(), SessionsEach: cfg.Limits.each(),
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),
 		},
 	}
@@ -73,7 +74,7 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 	if cfg.TLS.Cert != "" || cfg.TLS.Key != "" {
 		cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
 		if err != nil {
-			return hc, tell(exitUsage, "check tls.cert and tls.key: both are PEM files", "the gateway's certificate cannot be read: %v", err)
+			return hc, tell(exitUsage, "check tls.cert and tls.key: both are PEM files, and belong together", "the gateway's certificate cannot be read: %s", reason(err))
 		}
 		hc.cert = &cert
 	}

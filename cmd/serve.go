@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
@@ -78,7 +79,7 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if cfg.oidc != nil {
 		cfg.oidc.Now = a.now
 		if gc.Provider, err = identity.NewProvider(ctx, *cfg.oidc); err != nil {
-			return nil, tell(exitError, "check oidc.issuer, and that the gateway may reach it", "the identity provider cannot be used: %v", err)
+			return nil, providerError(cfg.oidc.Issuer, err)
 		}
 		gc.Issuer, gc.ClientID = cfg.oidc.Issuer, cfg.oidc.ClientID
 	}
@@ -167,14 +168,42 @@ func readPolicy(path string) (rules *policy.Rules, source, text string, err erro
 	return rules, path, string(data), nil
 }
 
-// listen opens a port; one that is taken is said in words.
+// listen opens a port; what is wrong with it is said in words.
 func listen(addr, hint string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err == nil {
 		return ln, nil
 	}
-	if strings.Contains(err.Error(), "in use") || strings.Contains(err.Error(), "Only one usage") {
+	var unknown *net.DNSError
+	switch {
+	case strings.Contains(err.Error(), "in use") || strings.Contains(err.Error(), "Only one usage"):
 		return nil, tell(exitError, hint, "the address %s is taken by another program", addr)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, tell(exitError, "take a port from 1024, or give the program the right to lower ones", "this user may not listen on %s", addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, tell(exitError, "take an address of this machine, or 0.0.0.0 for all of them", "%s is not an address of this machine", addr)
+	case errors.As(err, &unknown):
+		return nil, tell(exitError, "take an address of this machine, or 0.0.0.0 for all of them", "the name in %s is not known here", addr)
 	}
-	return nil, tell(exitError, hint, "cannot listen on %s: %v", addr, err)
+	return nil, tell(exitError, hint, "cannot listen on %s: %s", addr, reason(err))
+}
+
+// providerError says why nobody could log in.
+func providerError(issuer string, err error) error {
+	const hint = "check oidc.issuer, and that the gateway may reach it"
+	var unknown *net.DNSError
+	var trust *tls.CertificateVerificationError
+	var late net.Error
+	switch {
+	case errors.As(err, &unknown):
+		return tell(exitError, hint, "the identity provider %s cannot be reached: the name %s is not known here", issuer, unknown.Name)
+	case errors.As(err, &trust):
+		return tell(exitError, "let this machine trust the authority of its certificate", "the identity provider %s has a certificate that this machine does not trust: %v", issuer, trust.Err)
+	case errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), "refused"):
+		return tell(exitError, hint, "the identity provider %s cannot be reached: nothing listens there", issuer)
+	case errors.As(err, &late) && late.Timeout():
+		return tell(exitError, hint, "the identity provider %s does not answer", issuer)
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n") // an answer that is no JSON is repeated whole
+	return tell(exitError, hint, "the identity provider %s cannot be used: %s", issuer, short(text, 300))
 }
