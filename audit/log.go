@@ -41,7 +41,7 @@ type Config struct {
 // The two promises about when an event is on disk that nobody waits for.
 const (
 	Balanced = "balanced" // within 50 ms
-	Strict   = "strict"   // as soon as the disk can: the fsync starts with the write
+	Strict   = "strict"   // as soon as the disk can: the fsync starts with the write, and answers wait for it
 )
 
 const (
@@ -182,6 +182,9 @@ func (l *Log) start() error {
 	}
 	return nil
 }
+
+// Strict reports whether whoever acts on an event waits until it is on disk.
+func (l *Log) Strict() bool { return l.cfg.Durability == Strict }
 
 // VerifierKey is the public key of the log in the note format, to be given to
 // whoever shall verify it. Verify it by another way than by the log's own files.

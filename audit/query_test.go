@@ -179,6 +179,9 @@ func TestStrictSyncsByItself(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.Durability = durability
 		l := openLog(t, cfg)
+		if l.Strict() != (durability == Strict) {
+			t.Errorf("%s: Strict is %v", durability, l.Strict())
+		}
 		appendN(t, l, 0, 1)
 		for {
 			l.mu.Lock()

@@ -39,6 +39,7 @@ func (x *run) secret() bool { return x.kept != x.text.SQL }
 // fails: what it cannot work out is Unknown.
 func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	v := s.view(ctx)
+	s.block.see(s.server.Quiet(), s.server.InTransaction())
 	j := &job{}
 	if st, verdict := unnamed(req); st != nil {
 		x := &run{text: st, means: st, kept: st.SQL, verdict: verdict}
@@ -61,7 +62,7 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		j.runs = append(j.runs, x)
 		j.renames = j.renames || renames(x.text)
 		j.opaque = j.opaque || x.about.personal && !x.bare()
-		j.gated = j.gated || mustBeDurable(x) || x.about.personal
+		j.gated = j.gated || s.strict || s.block.gates(x, len(statements) == 1)
 	}
 	j.bare = !slices.ContainsFunc(j.runs, func(x *run) bool { return !x.bare() })
 	return j
@@ -127,8 +128,8 @@ func renames(st *query.Statement) bool {
 	return false
 }
 
-// mustBeDurable says which decisions are on disk before anything of the answer is
-// handed back (decision 6): all but reads of nothing personal.
+// mustBeDurable says of which decisions nothing of the answer is handed back before
+// they are on disk: all but those on reads, if nothing personal is read.
 func mustBeDurable(x *run) bool {
 	switch x.means.Kind {
 	case query.Select, query.Show, query.Explain, query.Transaction, query.Set, query.Fetch, query.Empty,

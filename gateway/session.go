@@ -43,9 +43,11 @@ type session struct {
 	since   time.Time
 	cut     context.CancelCauseFunc
 
-	given    given // owned by up, as the next two
+	given    given // owned by up, as the next three
 	verdicts verdicts
+	block    block
 	steady   bool         // verdicts can be kept
+	strict   bool         // every answer waits until its decision is on disk
 	count    atomic.Int64 // statements decided
 	holding  atomic.Pointer[context.CancelFunc]
 
@@ -84,7 +86,7 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	s := &session{
 		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
 		program: st.Params["application_name"], since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
-		verdicts: verdicts{}, steady: g.cfg.Rules.Steady(),
+		verdicts: verdicts{}, steady: g.cfg.Rules.Steady(), strict: g.cfg.Record.Strict(),
 	}
 	if err := s.serve(ctx, st); err != nil {
 		g.refused(c, st, err)

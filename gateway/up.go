@@ -156,6 +156,7 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	}
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated
+	s.block.sent(j)
 	s.setState("active")
 	skipped, err := s.server.Send(req)
 	s.sent()
