@@ -89,7 +89,7 @@ func throughTLS(t testing.TB) func(testing.TB) net.Conn {
 func throughMux(t testing.TB) func(testing.TB) net.Conn {
 	config := func() *yamux.Config {
 		c := yamux.DefaultConfig()
-		c.LogOutput, c.MaxStreamWindowSize = io.Discard, window
+		c.LogOutput, c.MaxStreamWindowSize = io.Discard, largestWindow
 		return c
 	}
 	dial := listenTLS(t, func(c net.Conn) {

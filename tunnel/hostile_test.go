@@ -264,10 +264,11 @@ func TestFirstFrameDeadline(t *testing.T) {
 		t.Error("a stream without a header was served")
 	})
 	s := dial(t, addr, w.client)
-	st, err := s.mux.OpenStream()
+	ys, err := s.mux.OpenStream()
 	if err != nil {
 		t.Fatal(err)
 	}
+	st := newStreamConn(ys, s.conn)
 	defer st.Close()
 	st.Write([]byte{0, 0, 0, 10, '{'})
 	st.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -301,10 +302,11 @@ func TestBadHeadersAreExplained(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			st, err := s.mux.OpenStream()
+			ys, err := s.mux.OpenStream()
 			if err != nil {
 				t.Fatal(err)
 			}
+			st := newStreamConn(ys, s.conn)
 			defer st.Close()
 			if _, err := st.Write(tt.bytes); err != nil {
 				t.Fatal(err)
@@ -331,6 +333,7 @@ func TestGarbageInsideTLS(t *testing.T) {
 		"data for a stream unknown": {0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0xff, 0xff, 0xff},
 		"unknown frame type":        {0, 9, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0},
 		"window overrun":            append([]byte{0, 0, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff}, noise...),
+		"more than the window":      append([]byte{0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 4, 0, 1}, noise...),
 		"same stream twice":         bytes.Repeat([]byte{0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0}, 2),
 	}
 	for name, body := range tests {

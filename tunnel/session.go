@@ -15,11 +15,6 @@ import (
 
 // How the multiplexer is tuned.
 const (
-	// window is what one stream may have in flight: at 20 ms round trip 4 MiB
-	// still carry 50 MB/s. It is also the memory that one stalled reader can pin.
-	window = 4 << 20
-	// smallWindow is the least yamux allows: for peers that have proved nothing.
-	smallWindow = 256 << 10
 	// backlog is how many streams may wait for an answer at once; both ends take it
 	// to be the same.
 	backlog = 4096
@@ -32,13 +27,13 @@ const (
 	halfCloseLife = time.Minute
 )
 
-func muxConfig(log *slog.Logger, win uint32) *yamux.Config {
+func muxConfig(log *slog.Logger) *yamux.Config {
 	return &yamux.Config{
 		AcceptBacklog:          backlog,
 		EnableKeepAlive:        true,
 		KeepAliveInterval:      keepAlive,
 		ConnectionWriteTimeout: writeTimeout,
-		MaxStreamWindowSize:    win,
+		MaxStreamWindowSize:    firstWindow, // the intake raises it
 		StreamOpenTimeout:      openTimeout,
 		StreamCloseTimeout:     halfCloseLife,
 		Logger:                 muxLog{log},
@@ -61,7 +56,7 @@ type Session struct {
 	TLS tls.ConnectionState // of the gateway
 
 	mux  *yamux.Session
-	conn *joined
+	conn *intake
 }
 
 // ErrCertificateRefused says that the gateway did not take our certificate: it
@@ -105,8 +100,8 @@ func start(ctx context.Context, raw net.Conn, tc *tls.Config, cfg Config) (*Sess
 	if state.NegotiatedProtocol != ALPN {
 		return nil, fmt.Errorf("handshake with %s: it is not a gateway (it does not speak %q)", raw.RemoteAddr(), ALPN)
 	}
-	conn := join(t, under)
-	mux, err := yamux.Client(conn, muxConfig(cfg.Log, window))
+	conn := newIntake(join(t, under), true, newBudget(sessionWindows, nil))
+	mux, err := yamux.Client(conn, muxConfig(cfg.Log))
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("start the multiplexer: %w", err)

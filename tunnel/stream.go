@@ -64,6 +64,8 @@ func cut(s string, n int) string {
 // written, because yamux may still send what it reported as failed.
 type streamConn struct {
 	*yamux.Stream
+	in     *intake
+	box    *inbox // what it reads
 	out    *joined
 	broken atomic.Bool
 	closed atomic.Bool
@@ -75,21 +77,18 @@ type streamConn struct {
 // maxChunk bounds a frame, so that a small answer does not wait behind a large one.
 const maxChunk = 64 << 10
 
-func newStreamConn(st *yamux.Stream, out *joined) *streamConn {
-	c := &streamConn{Stream: st, out: out}
-	out.enter(c)
+func newStreamConn(st *yamux.Stream, in *intake) *streamConn {
+	c := &streamConn{Stream: st, in: in, box: in.take(st.StreamID()), out: in.joined}
+	c.out.enter(c)
 	return c
 }
 
-func (c *streamConn) Read(p []byte) (int, error) {
-	if c.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	n, err := c.Stream.Read(p)
-	if err != nil && c.closed.Load() {
-		return n, net.ErrClosed
-	}
-	return n, err
+func (c *streamConn) Read(p []byte) (int, error) { return c.box.Read(p) }
+
+func (c *streamConn) SetReadDeadline(t time.Time) error { return c.box.SetReadDeadline(t) }
+
+func (c *streamConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.box.SetReadDeadline(t), c.Stream.SetWriteDeadline(t))
 }
 
 func (c *streamConn) Write(p []byte) (int, error) {
@@ -126,6 +125,7 @@ func (c *streamConn) Close() error {
 		return net.ErrClosed
 	}
 	c.out.leave(c)
-	// yamux goes on reading after its Close: a deadline in the past ends that.
-	return errors.Join(c.Stream.SetDeadline(time.Unix(1, 0)), c.Stream.Close())
+	c.in.forget(c.box)
+	// A write that waits for the window ends with a deadline in the past.
+	return errors.Join(c.Stream.SetWriteDeadline(time.Unix(1, 0)), c.Stream.Close())
 }

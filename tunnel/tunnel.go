@@ -37,7 +37,7 @@ const Version = 1
 const (
 	DefaultSessions   = 4096             // clients with a certificate; each idle one takes some 50 kB
 	DefaultAnonymous  = 256              // clients without: each is in the middle of a login
-	DefaultStreams    = 512              // per session: a laptop's GUI tools open tens, a CI job's pool hundreds
+	DefaultStreams    = 2560             // per session: more than a gateway serves one caller, so that its sentence is heard
 	DefaultHandshakes = 2048             // in progress; the oldest is closed to make room
 	DefaultHandshake  = 10 * time.Second // from accept to a complete handshake
 	DefaultFirstFrame = 10 * time.Second // from a stream's start to its whole header
@@ -103,6 +103,7 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, handle func(ctx con
 		handshakes: newRoom(cfg.Handshakes),
 		anonymous:  newRoom(cfg.Anonymous),
 		sessions:   make(chan struct{}, cfg.Sessions),
+		windows:    newBudget(serverWindows, nil),
 	}
 	defer s.wg.Wait()
 	defer ln.Close()
@@ -138,6 +139,7 @@ type server struct {
 	handshakes *room
 	anonymous  *room
 	sessions   chan struct{} // one token per session with a certificate
+	windows    *budget       // of all sessions
 }
 
 // accept does nothing that could wait for a peer. A temporary error (no file descriptors left)
@@ -181,7 +183,7 @@ func (s *server) serveConn(ctx context.Context, raw net.Conn, shaken func()) {
 	}
 	defer conn.Close()
 	state := conn.tls.ConnectionState()
-	limits := sessionLimits{streams: s.cfg.Streams, window: window}
+	limits := sessionLimits{streams: s.cfg.Streams, windows: newBudget(sessionWindows, s.windows)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if len(state.PeerCertificates) == 0 {
@@ -189,7 +191,7 @@ func (s *server) serveConn(ctx context.Context, raw net.Conn, shaken func()) {
 		defer leave()
 		ctx, cancel = context.WithTimeout(ctx, anonymousLife)
 		defer cancel()
-		limits = sessionLimits{streams: anonymousStreams, window: smallWindow}
+		limits = sessionLimits{streams: anonymousStreams}
 	} else {
 		select {
 		case s.sessions <- struct{}{}:
@@ -235,12 +237,13 @@ func linger(ctx context.Context, raw net.Conn) {
 
 type sessionLimits struct {
 	streams int
-	window  uint32
+	windows *budget // nil: windows stay as they begin
 }
 
 // serveSession accepts the streams of one session until it ends.
 func (s *server) serveSession(ctx context.Context, conn *joined, state tls.ConnectionState, lim sessionLimits) {
-	mux, err := yamux.Server(conn, muxConfig(s.cfg.Log, lim.window))
+	in := newIntake(conn, false, lim.windows)
+	mux, err := yamux.Server(in, muxConfig(s.cfg.Log))
 	if err != nil {
 		s.cfg.Log.Error("start a session", "error", err)
 		return
@@ -262,7 +265,7 @@ func (s *server) serveSession(ctx context.Context, conn *joined, state tls.Conne
 			s.cfg.Log.Warn("session closed: too many streams", "from", conn.RemoteAddr().String(), "limit", lim.streams)
 			return
 		}
-		st := &Stream{Conn: newStreamConn(ys, conn), TLS: state}
+		st := &Stream{Conn: newStreamConn(ys, in), TLS: state}
 		select {
 		case free <- struct{}{}:
 			wg.Go(func() {
