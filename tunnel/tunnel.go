@@ -214,6 +214,9 @@ func (s *server) shake(ctx context.Context, raw net.Conn) (*joined, error) {
 		if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
 			linger(ctx, raw)
 		}
+		if other := (tls.RecordHeaderError{}); errors.As(err, &other) && other.Conn != nil {
+			plain(ctx, raw, other.RecordHeader)
+		}
 		return nil, err
 	}
 	if p := t.ConnectionState().NegotiatedProtocol; p != ALPN {
