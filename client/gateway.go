@@ -309,7 +309,7 @@ func refusal(resp *http.Response) error {
 	}
 	return &api.Error{
 		Sentence: "the gateway answered " + strings.ToLower(resp.Status),
-		Hint:     "client and gateway may be of different versions; run: sluice doctor",
+		Hint:     "client and gateway may be of different versions; compare with: sluice version",
 		Code:     api.CodeError,
 	}
 }

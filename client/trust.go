@@ -123,5 +123,5 @@ func dialError(addr string, err error) error {
 			Code:     api.CodeError,
 		}
 	}
-	return &api.Error{Sentence: fmt.Sprintf("no tunnel to the gateway at %s: %v", addr, err), Hint: "check that it is a Sluice gateway; run: sluice doctor", Code: api.CodeError}
+	return &api.Error{Sentence: fmt.Sprintf("no tunnel to the gateway at %s: %v", addr, err), Hint: "check host and port, and that it is a Sluice gateway", Code: api.CodeError}
 }
