@@ -2,22 +2,13 @@ package gateway_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,42 +22,6 @@ import (
 	"github.com/sluicehq/sluice/internal/pgtest"
 )
 
-// authority makes an authority and a certificate for 127.0.0.1 under it, as PEM.
-func authority(t *testing.T) (ca, cert, key []byte) {
-	t.Helper()
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, root, root, caKey.Public(), caKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "127.0.0.1"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), caKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-}
-
 func write(t *testing.T, dir, name string, data []byte, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -76,26 +31,11 @@ func write(t *testing.T, dir, name string, data []byte, mode os.FileMode) string
 	return path
 }
 
-// tlsCluster is a server that shows cert. Its key is kept in a directory of its own
-// that is handed to the user the server runs as.
-func tlsCluster(t *testing.T, cert, key []byte) *pgcluster.Cluster {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sluice-tls-") // t.TempDir is closed to other users
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	certFile, keyFile := write(t, dir, "server.crt", cert, 0o644), write(t, dir, "server.key", key, 0o600)
-	if os.Geteuid() == 0 { // then the server runs as another user, who must own its key
-		for _, path := range []string{dir, certFile, keyFile} {
-			if err := os.Chown(path, serverUser(t), -1); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	c, err := pgcluster.Start(context.Background(), pgcluster.Config{Settings: map[string]string{
-		"ssl": "on", "ssl_cert_file": "'" + certFile + "'", "ssl_key_file": "'" + keyFile + "'", "max_connections": "20",
-	}})
+// A gateway that must know its database's certificate speaks to no other.
+func TestDatabaseCertificateIsVerified(t *testing.T) {
+	known := pgtest.NewAuthority(t)
+	cert, key := known.Issue(t, nil)
+	c, err := pgcluster.Start(context.Background(), pgcluster.Config{Cert: cert, Key: key, Settings: map[string]string{"max_connections": "20"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,32 +44,8 @@ func tlsCluster(t *testing.T, cert, key []byte) *pgcluster.Cluster {
 			t.Error(err)
 		}
 	})
-	return c
-}
-
-// serverUser is whom pgcluster runs the server as when root starts it.
-func serverUser(t *testing.T) int {
-	t.Helper()
-	for _, name := range []string{"postgres", "nobody"} {
-		if u, err := user.Lookup(name); err == nil {
-			uid, err := strconv.Atoi(u.Uid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return uid
-		}
-	}
-	t.Fatal("there is no user that a server could run as")
-	return 0
-}
-
-// A gateway that must know its database's certificate speaks to no other.
-func TestDatabaseCertificateIsVerified(t *testing.T) {
-	ca, cert, key := authority(t)
-	stranger, _, _ := authority(t)
-	c := tlsCluster(t, cert, key)
 	dir := t.TempDir()
-	right, wrong := write(t, dir, "right.pem", ca, 0o600), write(t, dir, "wrong.pem", stranger, 0o600)
+	right, wrong := write(t, dir, "right.pem", known.PEM, 0o600), write(t, dir, "wrong.pem", pgtest.NewAuthority(t).PEM, 0o600)
 	for name, tt := range map[string]struct {
 		root, host string
 		good       bool

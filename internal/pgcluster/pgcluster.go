@@ -30,6 +30,10 @@ type Config struct {
 	Bin      string            // directory of initdb and postgres; "" searches
 	Port     int               // 0 takes a free one
 	Settings map[string]string // added to postgresql.conf
+	HBA      []string          // lines of pg_hba.conf before those that ask everyone for SCRAM-SHA-256
+	Cert     []byte            // certificate to show, as PEM; with it, TLS is on
+	Key      []byte            // of Cert
+	CA       []byte            // authority of the certificates of clients, as PEM; nil asks for none
 }
 
 // Cluster is a running server.
@@ -79,6 +83,12 @@ func (c *Cluster) start(ctx context.Context, bin string, cfg Config) error {
 			return err
 		}
 	}
+	if err := c.encrypt(cfg, attr); err != nil {
+		return fmt.Errorf("give postgresql its certificate: %w", err)
+	}
+	if err := c.admit(cfg.HBA); err != nil {
+		return fmt.Errorf("write pg_hba.conf: %w", err)
+	}
 	if err := c.configure(cfg.Settings); err != nil {
 		return err
 	}
@@ -115,16 +125,52 @@ func (c *Cluster) configure(extra map[string]string) error {
 	for k, v := range extra {
 		settings[k] = v
 	}
+	var lines strings.Builder
+	for k, v := range settings {
+		fmt.Fprintf(&lines, "%s = %s\n", k, v)
+	}
+	return c.extend(lines.String())
+}
+
+// extend adds to postgresql.conf; of two lines about one setting the later counts.
+func (c *Cluster) extend(text string) error {
 	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	for k, v := range settings {
-		if _, err := fmt.Fprintf(f, "%s = %s\n", k, v); err != nil {
-			return errors.Join(err, f.Close())
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// encrypt puts the certificates where the server looks for them.
+func (c *Cluster) encrypt(cfg Config, attr *syscall.SysProcAttr) error {
+	if cfg.Cert == nil {
+		return nil
+	}
+	for name, data := range map[string][]byte{"server.crt": cfg.Cert, "server.key": cfg.Key, "root.crt": cfg.CA} {
+		path := filepath.Join(c.data(), name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			return err
+		}
+		if err := give(path, attr); err != nil {
+			return err
 		}
 	}
-	return f.Close()
+	text := "ssl = on\n"
+	if cfg.CA != nil {
+		text += "ssl_ca_file = 'root.crt'\n"
+	}
+	return c.extend(text)
+}
+
+// admit puts lines at the beginning of pg_hba.conf, where the first that fits counts.
+func (c *Cluster) admit(lines []string) error {
+	path := filepath.Join(c.data(), "pg_hba.conf")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append([]byte(strings.Join(lines, "\n")+"\n"), old...), 0o600) // the owner stays
 }
 
 func (c *Cluster) serve(ctx context.Context, bin string, attr *syscall.SysProcAttr) error {
