@@ -17,7 +17,8 @@ import (
 
 // Limits of a local port.
 const (
-	maxLocal       = 512                  // connections at once: what the gateway allows per session
+	maxLocal       = 16384                // connections at once: some 40 kB each here, and more than a gateway gives one caller
+	maxRefused     = 64                   // beyond those, at once, that are told so; more are just closed
 	idleBuffer     = 4 << 10              // what each direction of an idle connection keeps
 	copyBuffer     = 64 << 10             // one read of bulk data
 	smallReads     = 16                   // after so many in a row that idleBuffer would have done for, bulk is over
@@ -38,6 +39,10 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	return forwardMost(ctx, ln, open, log, maxLocal)
+}
+
+func forwardMost(ctx context.Context, ln net.Listener, open func(context.Context) (net.Conn, error), log *slog.Logger, most int) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer ln.Close()
@@ -46,25 +51,39 @@ func Forward(ctx context.Context, ln net.Listener, open func(context.Context) (n
 	// On the derived context, so that it is seen to have ended when ln is closed.
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
-	free := make(chan struct{}, maxLocal)
+	free, refused := make(chan struct{}, most), make(chan struct{}, maxRefused)
 	for {
 		local, err := accept(ctx, ln, log)
 		if local == nil {
 			return err
 		}
+		serve, room := open, free
 		select {
-		case free <- struct{}{}:
-			wg.Go(func() {
-				defer func() { <-free }()
-				defer local.Close()
-				forwardOne(ctx, local, open, log)
-			})
+		case room <- struct{}{}:
 		default:
-			log.Warn("local connection refused: too many", "limit", maxLocal)
-			local.Close()
+			serve, room = tooMany, refused
+			select {
+			case room <- struct{}{}:
+			default:
+				local.Close()
+				continue
+			}
 		}
+		wg.Go(func() {
+			defer func() { <-room }()
+			defer local.Close()
+			forwardOne(ctx, local, serve, log)
+		})
 	}
 }
+
+// errCrowded is for who comes when maxLocal are there.
+var errCrowded = &api.Error{
+	Sentence: "too many connections to this port",
+	Hint:     "close connections that are no longer used", Code: api.CodeError,
+}
+
+func tooMany(context.Context) (net.Conn, error) { return nil, errCrowded }
 
 // accept waits out an error that may pass, such as no file descriptors left, because
 // ending would close the port for every program that uses it; it says so once. It
@@ -234,14 +253,17 @@ func readStartup(r io.Reader) (code uint32, err error) {
 }
 
 // errorResponse encodes a fatal ErrorResponse (PostgreSQL protocol, section
-// "Message Formats"). SQLSTATE 28000 is a login that is not valid, 08006 a
-// connection that failed.
+// "Message Formats"). SQLSTATE 28000 is a login that is not valid, 53300 too many
+// connections, 08006 a connection that failed.
 func errorResponse(err error) []byte {
 	text, hint, state := err.Error(), "", "08006"
 	if e, ok := api.AsError(err); ok {
 		text, hint = e.Sentence, e.Hint
 		if e.Code == api.CodeNotLoggedIn || e.Code == api.CodeRefused {
 			state = "28000"
+		}
+		if e == errCrowded {
+			state = "53300"
 		}
 	}
 	msg := []byte{'E', 0, 0, 0, 0}

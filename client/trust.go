@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/sluicehq/sluice/api"
@@ -116,6 +117,12 @@ func dialError(addr string, err error) error {
 		return &api.Error{Sentence: addr + " is not a gateway: it does not speak TLS", Hint: "check host and port", Code: api.CodeError}
 	case errors.Is(err, tunnel.ErrCertificateRefused):
 		return loginExpired(addr)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return &api.Error{
+			Sentence: "no file descriptors are left to reach the gateway with",
+			Hint:     "close connections, or raise the limit of open files (ulimit -n)",
+			Code:     api.CodeError,
+		}
 	case errors.As(err, &op) && op.Op == "dial":
 		return &api.Error{
 			Sentence: fmt.Sprintf("cannot reach the gateway at %s: %v", addr, op.Err),

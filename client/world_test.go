@@ -123,6 +123,8 @@ type gatewayWorld struct {
 	addr        string
 	ttl         time.Duration
 	streams     chan tunnel.Header
+	postgres    func(*tunnel.Stream) // instead of the greeting and the echo
+	limit       int                  // of streams, if it is not the usual
 	stop        func()
 }
 
@@ -159,7 +161,7 @@ func (g *gatewayWorld) start(addr string) {
 	ended := make(chan struct{})
 	cfg := tunnel.Config{
 		TLS:   &tls.Config{Certificates: []tls.Certificate{g.cert}, ClientCAs: g.authority.Pool()},
-		Grace: 10 * time.Millisecond,
+		Grace: 10 * time.Millisecond, Streams: g.limit,
 	}
 	go func() {
 		defer close(ended)
@@ -176,6 +178,10 @@ func (g *gatewayWorld) handle(ctx context.Context, st *tunnel.Stream) {
 		if st.Accept() == nil {
 			g.serveAPI(ctx, st)
 		}
+		return
+	}
+	if g.postgres != nil {
+		g.postgres(st)
 		return
 	}
 	g.streams <- st.Header
