@@ -63,6 +63,7 @@ type Config struct {
 	CertificateTTL  time.Duration // default 8 hours
 	Sessions        int           // most at once, default DefaultSessions
 	SessionsEach    int           // most at once of one caller, default DefaultSessionsEach
+	Memory          int64         // bytes for large messages of all sessions, default DefaultMemory
 	Hold            time.Duration // default DefaultHold
 	HoldTransaction time.Duration // default DefaultHoldTransaction
 	Now             func() time.Time
@@ -76,6 +77,7 @@ type Gateway struct {
 	cache    *query.Cache
 	keys     postgres.Keys
 	bases    map[string]*database
+	memory   *postgres.Memory
 	sessions registry
 }
 
@@ -99,11 +101,16 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.SessionsEach == 0 {
 		cfg.SessionsEach = DefaultSessionsEach
 	}
+	if cfg.Memory == 0 {
+		cfg.Memory = DefaultMemory
+	}
 	g := &Gateway{
 		cfg:   cfg,
 		desk:  approval.NewDesk(approval.Config{Now: cfg.Now}),
 		cache: query.NewCache(query.Config{}),
 		bases: map[string]*database{},
+
+		memory: postgres.NewMemory(cfg.Memory),
 	}
 	for i, c := range cfg.Connections {
 		if g.bases[c.Name] != nil {

@@ -16,6 +16,11 @@ import (
 const (
 	DefaultSessions     = 5000 // in all
 	DefaultSessionsEach = 2500 // of one caller: half, so that nobody shuts out the others
+
+	// DefaultMemory is what messages over 64 KiB, and what stands behind the names of
+	// statements and cursors, may take at once: two of the largest of each caller, and
+	// no more of all callers together than a small machine has.
+	DefaultMemory = 512 << 20
 )
 
 // registry holds the sessions that are open, and how many each caller has open or

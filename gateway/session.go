@@ -40,6 +40,7 @@ type session struct {
 	server  *postgres.Server
 	role    string // database role
 	program string // application_name
+	share   *postgres.Share
 	since   time.Time
 	cut     context.CancelCauseFunc
 
@@ -81,11 +82,14 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 		}
 		return
 	}
+	share := g.memory.Share(c.Who.Subject + "\x00" + string(c.Who.Kind))
+	defer share.Close()
+	client.Within(share)
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	s := &session{
 		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
-		program: st.Params["application_name"], since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
+		program: st.Params["application_name"], share: share, since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
 		verdicts: verdicts{}, steady: g.cfg.Rules.Steady(), strict: g.cfg.Record.Strict(),
 	}
 	if err := s.serve(ctx, st); err != nil {
@@ -184,6 +188,7 @@ func (s *session) begin(ctx context.Context, st postgres.Startup) error {
 		return err
 	}
 	s.server, s.role = server, cfg.User
+	s.server.Within(s.share)
 	return readable(server.Settings)
 }
 

@@ -49,6 +49,8 @@ type Client struct {
 	left   atomic.Bool  // Read has seen the end
 	speaks bool         // while it logs in: it has shown that it speaks this protocol
 	told   bool         // and has been told why it may not
+	frame  *frame       // last one returned: its bytes are good until the next Read
+	late   atomic.Bool  // a large message was interrupted, to make room
 
 	mu      sync.Mutex // guards what follows
 	out     []byte     // gathered answer
@@ -88,6 +90,11 @@ func (c *Client) Read() (*wire.Request, error) {
 }
 
 func (c *Client) read() (*wire.Request, error) {
+	if c.frame != nil {
+		c.frame.raw, c.frame = nil, nil // whoever waits for the answer must not keep it
+	}
+	c.in.dealt()
+	c.ledger.rebalance()
 	if c.copy > 0 {
 		return c.readCopy()
 	}
@@ -108,7 +115,11 @@ func (c *Client) read() (*wire.Request, error) {
 		return nil, oversize(kind, total-1, limit)
 	}
 	if err := c.in.fill(total); err != nil {
-		return nil, err
+		return nil, c.noRoom(err, total)
+	}
+	c.in.arrived()
+	if c.late.Swap(false) {
+		resume(c.conn) // it was complete before it could be interrupted
 	}
 	if usesNames(kind) && c.ledger.unsettled() {
 		// The answer that settles the names may still wait for bytes we hold.
@@ -118,8 +129,40 @@ func (c *Client) read() (*wire.Request, error) {
 		c.ledger.settle()
 	}
 	c.seq++
-	raw := c.in.take(total)
-	return c.request(kind, raw)
+	req, err := c.request(kind, c.in.take(total))
+	if req != nil {
+		c.frame, _ = req.Frame.(*frame)
+	}
+	return req, err
+}
+
+// Within has large messages of the session, both ways, and what its names hold, taken
+// from s. It is called before the first Read.
+func (c *Client) Within(s *Share) {
+	c.ledger.share = s
+	// Beside the message there are its parameters, which outlive it in the ledger.
+	c.in.share, c.in.copies = s, 2
+	c.in.hurry = func() {
+		c.late.Store(true)
+		interrupt(c.conn)
+	}
+}
+
+// noRoom says why a large message was not read.
+func (c *Client) noRoom(err error, total int) error {
+	var timeout net.Error
+	var wrong *Violation
+	switch {
+	case c.late.Load() && errors.As(err, &timeout) && timeout.Timeout():
+		return &Violation{What: "a message came too slowly while others waited for the memory it takes", Code: "53200",
+			Hint: "load bulk data with COPY, or send less at a time"}
+	case errors.As(err, &wrong):
+		// As with what is too large.
+		if derr := c.in.discard(total); derr != nil {
+			return derr
+		}
+	}
+	return err
 }
 
 func oversize(kind byte, size, limit int) error {
@@ -176,6 +219,7 @@ func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {
 		req.Prepared, err = decodeParse(msg)
 		if err == nil {
 			req.SQL = req.Prepared.SQL
+			c.in.lend(c.ledger)
 		}
 	case 'B':
 		err = c.bind(f, msg)
@@ -203,6 +247,7 @@ func (c *Client) bind(f *frame, msg []byte) error {
 	f.portal = b.portal
 	f.prepared = c.ledger.statement(b.statement)
 	f.at = &portal{prepared: f.prepared, params: b.params, formats: b.formats}
+	c.in.lend(c.ledger)
 	if f.prepared != nil {
 		for i := range b.params {
 			b.params[i].TypeOID = c.ledger.typeOf(f.prepared, i)
@@ -300,7 +345,7 @@ func (c *Client) send() {
 // reuse empties an output buffer. One that was grown for bulk, and last held little,
 // is let go: most connections are idle most of the time.
 func reuse(out []byte) []byte {
-	if cap(out) > 2*idleBuffer && len(out) < idleBuffer {
+	if cap(out) > 2*idleBuffer && len(out) < idleBuffer || cap(out) > 4*flushSize {
 		return nil
 	}
 	return out[:0]
@@ -436,6 +481,7 @@ func (c *Client) watch() (gone bool) {
 // Close ends the connection; a Read or Write under way returns.
 func (c *Client) Close() error {
 	c.ledger.close()
+	c.ledger.share.stop()
 	return c.conn.Close()
 }
 

@@ -12,6 +12,9 @@ import (
 // output buffer in answers (8 KiB hold about 1,600), so waiting for room always ends.
 const maxOpen = 100_000
 
+// maxOpenBytes bounds, past one message, what is kept of them meanwhile.
+const maxOpenBytes = 256 << 10
+
 // exchange is a message sent to the server whose answer is owed.
 type exchange struct {
 	kind     byte // of the message; 'i' is our own Describe
@@ -26,6 +29,7 @@ type exchange struct {
 	target   byte      // Close
 	renames  bool      // may change what names mean
 	copies   bool      // may read COPY data
+	size     int       // what is kept of it until it is answered
 
 	// Guarded by the ledger's mutex.
 	reads, ends int          // times the server began to read COPY data for it, and the client ended such data
@@ -58,7 +62,9 @@ type ledger struct {
 	skipping bool
 	copying  *exchange // the last exchange that may read COPY data, while it is open
 	renaming int       // exchanges that may change what names mean, and are not yet dealt with
+	open     int       // size of all in list
 	names
+	memory
 }
 
 func newLedger() *ledger {
@@ -95,7 +101,7 @@ func (l *ledger) turn(kind byte) turn {
 	default:
 		return later
 	}
-	if len(l.list) >= maxOpen {
+	if len(l.list) >= maxOpen || l.open > maxOpenBytes && (kind == 'P' || kind == 'B' || kind == 'Q') {
 		return later
 	}
 	return now
@@ -156,6 +162,7 @@ func (l *ledger) enter(x *exchange) (owed bool, err error) {
 	}
 	l.skipping = false
 	l.list = append(l.list, x)
+	l.open += x.size
 	x.group = l.group
 	l.partial = x.kind != 'S' && x.kind != 'Q'
 	if !l.partial {
@@ -222,6 +229,7 @@ func (l *ledger) drop() {
 	if l.copying == l.list[0] {
 		l.copying = nil
 	}
+	l.open -= l.list[0].size
 	l.list[0] = nil
 	l.list = l.list[1:]
 }
@@ -251,6 +259,7 @@ func (l *ledger) fail(x *exchange) (skipped []*exchange) {
 	l.skipping = len(l.list) == 0
 	for i := len(skipped) - 1; i >= 0; i-- {
 		y := skipped[i]
+		l.open -= y.size
 		l.unname(y, true)
 		if l.copying == y {
 			l.copying = nil

@@ -100,7 +100,7 @@ func (l *ledger) ready(x *exchange, status byte) {
 	if status == 'I' {
 		for name, p := range l.portals {
 			if !p.cursor && p.group <= x.group {
-				delete(l.portals, name)
+				l.dropPortal(name)
 			}
 		}
 	}
@@ -149,7 +149,10 @@ func (l *ledger) prepare(x *exchange) error {
 	} else if len(l.statements) >= maxNames {
 		return errNames
 	}
-	l.statements[name] = x.prepared
+	if !l.room(x.prepared.size() - x.old.size()) {
+		return errMemory
+	}
+	l.setStatement(name, x.prepared)
 	return nil
 }
 
@@ -161,8 +164,11 @@ func (l *ledger) bind(x *exchange) error {
 	} else if len(l.portals) >= maxNames {
 		return errNames
 	}
+	if !l.room(x.portal.size() - x.before.size()) {
+		return errMemory
+	}
 	x.portal.group = l.group
-	l.portals[x.name] = x.portal
+	l.setPortal(x.name, x.portal)
 	return nil
 }
 
@@ -181,14 +187,14 @@ func (l *ledger) unname(x *exchange, skipped bool) {
 	case x.refusal != nil:
 	case x.kind == 'P' && l.statements[x.prepared.Name] == x.prepared:
 		// Refused, the unnamed statement is gone, and a named one never was.
-		delete(l.statements, x.prepared.Name)
+		l.dropStatement(x.prepared.Name)
 		if skipped && x.old != nil && !x.old.closed {
-			l.statements[x.prepared.Name] = x.old
+			l.setStatement(x.prepared.Name, x.old)
 		}
 	case x.kind == 'B' && l.portals[x.name] == x.portal:
-		delete(l.portals, x.name)
+		l.dropPortal(x.name)
 		if x.before != nil && (skipped || x.name != "") {
-			l.portals[x.name] = x.before
+			l.setPortal(x.name, x.before)
 		}
 	case x.kind == 'i' && x.prepared != nil:
 		x.prepared.asked = 0
@@ -203,10 +209,10 @@ func (l *ledger) forget(x *exchange) {
 	case x.target == 'S' && x.prepared != nil:
 		x.prepared.closed = true
 		if l.statements[x.name] == x.prepared {
-			delete(l.statements, x.name)
+			l.dropStatement(x.name)
 		}
 	case x.target == 'P' && x.portal != nil && l.portals[x.name] == x.portal:
-		delete(l.portals, x.name)
+		l.dropPortal(x.name)
 	}
 }
 
@@ -262,7 +268,11 @@ func (l *ledger) define(p *wire.Prepared) error {
 	if len(l.statements) >= maxNames {
 		return errNames
 	}
-	l.statements[p.Name] = &prepared{Prepared: p}
+	made := &prepared{Prepared: p}
+	if !l.room(made.size()) {
+		return errMemory
+	}
+	l.setStatement(p.Name, made)
 	return nil
 }
 
@@ -272,7 +282,11 @@ func (l *ledger) definePortal(p *wire.Prepared) error {
 	if len(l.portals) >= maxNames {
 		return errNames
 	}
-	l.portals[p.Name] = &portal{prepared: &prepared{Prepared: p}, cursor: true}
+	made := &portal{prepared: &prepared{Prepared: p}, cursor: true}
+	if !l.room(made.size()) {
+		return errMemory
+	}
+	l.setPortal(p.Name, made)
 	return nil
 }
 
@@ -280,12 +294,12 @@ func (l *ledger) undefine(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if name != "" {
-		delete(l.statements, name)
+		l.dropStatement(name)
 		return
 	}
 	for name := range l.statements {
 		if name != "" {
-			delete(l.statements, name)
+			l.dropStatement(name)
 		}
 	}
 }

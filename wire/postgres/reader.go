@@ -59,6 +59,12 @@ type reader struct {
 	buf        []byte
 	start, end int // buf[start:end] was read and not consumed
 	small      int // reads in a row that idleBuffer would have done for
+
+	share   *Share // what messages over readBuffer are taken from; nil bounds nothing
+	copies  int    // how often such a message is in memory until it is dealt with
+	claimed int    // what is taken from share
+	hurry   func() // ends a read of such a message that takes too long
+	done    func() // set while one is on its way: it is
 }
 
 func newReader(src io.Reader) *reader { return &reader{src: src, buf: make([]byte, idleBuffer)} }
@@ -67,14 +73,58 @@ func newReader(src io.Reader) *reader { return &reader{src: src, buf: make([]byt
 func (r *reader) rest() []byte { return r.buf[r.start:r.end] }
 
 // fill reads until at least need bytes are there. Memory grows with what arrives,
-// not with what a header promises.
+// not with what a header promises. What is large must wait its turn.
 func (r *reader) fill(need int) error {
+	if need > readBuffer && r.end-r.start < need && r.share != nil {
+		if err := r.claim(need); err != nil {
+			return err
+		}
+	}
 	for r.end-r.start < need {
 		if err := r.more(need); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// claim takes what a message of need bytes will need, before any of it is read.
+func (r *reader) claim(need int) error {
+	r.release()
+	if err := r.share.take(r.copies * need); err != nil {
+		return err
+	}
+	r.claimed = r.copies * need
+	r.done = r.share.hasten(need, r.hurry)
+	return nil
+}
+
+// arrived says that the message on its way was read, or has left.
+func (r *reader) arrived() {
+	if r.done != nil {
+		r.done()
+		r.done = nil
+	}
+}
+
+// release gives the claim back.
+func (r *reader) release() {
+	r.arrived()
+	r.share.give(r.claimed)
+	r.claimed = 0
+}
+
+// dealt gives back what the last message took, if it was large. Nothing may refer to
+// it any more.
+func (r *reader) dealt() {
+	rest := r.rest()
+	if r.claimed == 0 || len(rest) > readBuffer {
+		return // what is there still is the message
+	}
+	buf := make([]byte, max(idleBuffer, len(rest)))
+	r.start, r.end = 0, copy(buf, rest)
+	r.buf = buf
+	r.release()
 }
 
 // more makes one read call.

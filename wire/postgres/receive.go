@@ -30,6 +30,7 @@ func (s *Server) Receive() (*wire.Reply, error) {
 			s.ledger.dealt(s.settled)
 			s.settled = 0
 		}
+		s.in.dealt()
 		r, err := s.scan()
 		if r != nil || err != nil {
 			return r, err

@@ -49,7 +49,7 @@ type Server struct {
 // tells that the server will discard it, because of an earlier error, until Sync.
 func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
 	f := req.Frame.(*frame)
-	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames}
+	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames, size: len(f.raw)}
 	switch f.kind {
 	case 'd', 'c', 'f':
 		s.ledger.copied(len(f.raw), f.kind != 'd')
@@ -64,6 +64,7 @@ func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
 		x.prepared = &prepared{Prepared: req.Prepared, copies: mayRead(req.SQL), varies: mayVary(req.SQL)}
 	case 'B', 'E':
 		x.portal = f.at
+		x.size = f.at.size() // an Execute keeps what another Bind has taken the name from
 	case 'D', 'C':
 		x.name, x.prepared, x.portal = f.name, f.prepared, f.at
 	}
@@ -139,7 +140,10 @@ func (s *Server) nudge() error {
 
 func (s *Server) refuseName(req *wire.Request, err error) (bool, error) {
 	why := Say{Severity: "ERROR", Code: "53400", Message: err.Error(), Hint: "close prepared statements and cursors that are no longer used"}
-	if errors.Is(err, errTwice) {
+	switch {
+	case errors.Is(err, errMemory):
+		why.Code = "53200"
+	case errors.Is(err, errTwice):
 		why = Say{Severity: "ERROR", Code: "42P05", Message: `prepared statement "` + req.Prepared.Name + `" already exists`}
 	}
 	return s.Refuse(req, why)
