@@ -5,7 +5,7 @@
 //
 // Goroutines: Login owns its loopback server, Forward one goroutine per local
 // connection and two copies; all have ended when they return. A Gateway owns
-// its tunnel session, ended by Close.
+// its tunnel session and at most one dial, ended by Close.
 package client
 
 import (
