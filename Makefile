@@ -21,10 +21,12 @@ test: postgres compiler vet
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
 	$(MAKE) cross
 
-# Half an hour of honest work and trouble on the whole product. SOAK=5m for less.
+# Two thousand sessions at once, then half an hour of honest work and trouble on the
+# whole product. SOAK=5m for less.
 SOAK ?= 30m
 
 soak: postgres compiler
+	$(GO) test -count=1 -v -timeout $(TIMEOUT) -run '^TestCrowd$$' ./gateway -crowd 2000
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 0 ./internal/soak -for $(SOAK)
 
 # What a release is built from must compile everywhere, without a C compiler.

@@ -41,6 +41,12 @@ func (tu *tunnelled) now() time.Time { return time.Now().Add(time.Duration(tu.ah
 
 func serve(t *testing.T, env, setup string) *tunnelled {
 	t.Helper()
+	return serveOn(t, func(change func(*gateway.Config)) *through { return start(t, env, setup, nil, change) })
+}
+
+// serveOn puts a tunnel before the gateway that begin starts.
+func serveOn(t *testing.T, begin func(change func(*gateway.Config)) *through) *tunnelled {
+	t.Helper()
 	tu := &tunnelled{}
 	dir := t.TempDir()
 	var err error
@@ -50,7 +56,7 @@ func serve(t *testing.T, env, setup string) *tunnelled {
 	if tu.cert, tu.pin, err = identity.ServerCertificate(filepath.Join(dir, "server"), time.Now(), "127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	tu.through = start(t, env, setup, nil, func(cfg *gateway.Config) {
+	tu.through = begin(func(cfg *gateway.Config) {
 		cfg.Authority, cfg.Now, cfg.PolicyText = tu.authority, tu.now, "the text of the policy"
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -4,7 +4,7 @@
 // knows what every answer must be. At the end nothing may be left over, and the
 // record must tell of everything once.
 //
-//	go test ./internal/soak                       some seconds, as part of all tests
+//	go test ./internal/soak                       a minute, as part of all tests
 //	go test ./internal/soak -for 30m -timeout 0   what `make soak` runs
 package soak
 
@@ -28,7 +28,7 @@ import (
 )
 
 var (
-	duration = flag.Duration("for", 30*time.Second, "how long the workers work")
+	duration = flag.Duration("for", time.Minute, "how long the workers work")
 	seed     = flag.Uint64("seed", 0, "of what the workers choose to do; 0 takes one from the clock")
 	crew     = flag.Int("workers", 10, "how many work at once")
 )
@@ -70,6 +70,7 @@ func (h *house) work(t *testing.T) []*worker {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	until := time.Now().Add(*duration)
+	stood := standstill(ctx)
 	workers := make([]*worker, *crew)
 	errs := make([]error, *crew)
 	var group sync.WaitGroup
@@ -96,9 +97,13 @@ func (h *house) work(t *testing.T) []*worker {
 	for _, w := range workers {
 		fmt.Fprintf(&b, "worker %d did:\n  %s\n", w.n, strings.Join(w.journal, "\n  "))
 	}
-	t.Errorf("seed %d, %d workers:\n%s", *seed, *crew, &b)
+	stop()
+	t.Errorf("seed %d, %d workers, the machine stood still for %s at most:\n%s", *seed, *crew, <-stood, &b)
 	return workers
 }
+
+// allDone is a time in which chance leaves out nothing, on a slow machine either.
+const allDone = 5 * time.Minute
 
 // report says how much was done: a soak that did little proves little.
 func (h *house) report(t *testing.T, workers []*worker) {
@@ -111,7 +116,7 @@ func (h *house) report(t *testing.T, workers []*worker) {
 		}
 	}
 	for _, name := range names() {
-		if done[name] == 0 && *duration >= time.Minute {
+		if done[name] == 0 && *duration >= allDone {
 			t.Errorf("nobody ever did %q", name)
 		}
 	}
@@ -160,6 +165,27 @@ func (s stock) compare(t *testing.T, now stock) {
 		t.Errorf("%d MiB of heap, %d before", now.heap>>20, s.heap>>20)
 	}
 	t.Logf("left: %d goroutines (%d before), %d files (%d), %d KiB of heap (%d)", now.goroutines, s.goroutines, now.files, s.files, now.heap>>10, s.heap>>10)
+}
+
+// standstill gives, when ctx has ended, the longest time in which nothing at all ran
+// here: what then failed for want of patience says nothing.
+func standstill(ctx context.Context) <-chan time.Duration {
+	told := make(chan time.Duration, 1) // one result, whether or not anyone reads it
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		longest, last := time.Duration(0), time.Now()
+		for {
+			select {
+			case <-tick.C:
+				longest, last = max(longest, time.Since(last)), time.Now()
+			case <-ctx.Done():
+				told <- max(longest, time.Since(last))
+				return
+			}
+		}
+	}()
+	return told
 }
 
 // leftFiles fails the test for each temporary file that nobody removed.
