@@ -7,7 +7,7 @@ import (
 	"github.com/sluicehq/sluice/query"
 )
 
-// block is the transaction block that up sends statements into (decision 011). What a
+// block is the transaction block that up sends statements into (decision 010). What a
 // plain write does in a block that is open takes effect with COMMIT: it is the answer
 // to that which waits for the disk. up owns it.
 type block struct {

@@ -128,6 +128,9 @@ func (s *session) row(r *wire.Reply) {
 		}
 		return
 	}
+	if asks(x.text) {
+		s.calls.correct(r.Row)
+	}
 	x.masked += int64(x.plan.Apply(r.Row))
 }
 
@@ -225,8 +228,15 @@ func (s *session) setting(r *wire.Reply) {
 	if name == "standard_conforming_strings" && r.Value != "on" || name == "client_encoding" && !strings.EqualFold(r.Value, "UTF8") {
 		s.misread(name)
 	}
-	if text, n := mask.ScanText(r.Value); n > 0 {
-		r.Value = text
+	value := r.Value
+	if name == programName {
+		var ok bool
+		if value, ok = s.calls.told(value); !ok {
+			s.g.cfg.Log.Warn("application_name was set unseen: the database no longer shows who asks", "session", s.id)
+		}
+	}
+	if value = scanned(value); value != r.Value {
+		r.Value = value
 		postgres.Resetting(r)
 	}
 }

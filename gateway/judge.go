@@ -58,7 +58,7 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 			x.kept = query.Redact(x.text)
 		}
 		x.verdict = s.decide(x)
-		x.look = x.mustLook()
+		x.look = x.mustLook() || asks(x.text)
 		j.runs = append(j.runs, x)
 		j.renames = j.renames || renames(x.text)
 		j.opaque = j.opaque || x.about.personal && !x.bare()

@@ -38,8 +38,9 @@ type session struct {
 	base    *database
 	client  *postgres.Client
 	server  *postgres.Server
-	role    string // database role
-	program string // application_name
+	role    string   // database role
+	program string   // application_name
+	calls   *program // what the database is told of it
 	share   *postgres.Share
 	since   time.Time
 	cut     context.CancelCauseFunc
@@ -180,6 +181,8 @@ func (s *session) begin(ctx context.Context, st postgres.Startup) error {
 	for name, value := range st.Params {
 		cfg.RuntimeParams[name] = value
 	}
+	s.calls = newProgram(s.Who.Name())
+	cfg.RuntimeParams[programName] = s.calls.given(cfg.RuntimeParams[programName])
 	if _, set := st.Params["search_path"]; set {
 		s.names.path = true
 	}
@@ -188,6 +191,7 @@ func (s *session) begin(ctx context.Context, st postgres.Startup) error {
 		return err
 	}
 	s.server, s.role = server, cfg.User
+	s.calls.greet(server.Settings)
 	s.server.Within(s.share)
 	return readable(server.Settings)
 }

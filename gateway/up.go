@@ -118,6 +118,7 @@ func (s *session) prepare(req *wire.Request, j *job) error {
 		// What FETCH and EXECUTE bring may differ each time.
 		req.Prepared.Look = req.Prepared.Look || x.look || x.text.Kind == query.Fetch || x.text.Kind == query.Execute
 	}
+	s.calls.rename(req, j)
 	_, err := s.server.Send(req)
 	return err
 }
@@ -158,6 +159,7 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	req.Gate = j.gated
 	s.block.sent(j)
 	s.setState("active")
+	s.calls.rename(req, j)
 	skipped, err := s.server.Send(req)
 	s.sent()
 	if skipped {
