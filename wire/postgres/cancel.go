@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,11 +83,16 @@ func (k *Keys) Cancel(c Key) bool {
 
 // canceller sends cancel requests to the database a session is connected to, with
 // the same TLS as the session itself.
-type canceller struct{ conn *pgconn.PgConn }
+type canceller struct{ login *pgconn.HijackedConn }
 
 func (c canceller) send(ctx context.Context) error {
-	if c.conn == nil {
+	if c.login == nil {
 		return nil
 	}
-	return c.conn.CancelRequest(ctx)
+	// Made when it is needed: it has buffers of its own, and most sessions never do.
+	conn, err := pgconn.Construct(c.login)
+	if err != nil {
+		return fmt.Errorf("prepare cancelling: %w", err)
+	}
+	return conn.CancelRequest(ctx)
 }

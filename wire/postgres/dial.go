@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 
@@ -24,12 +23,8 @@ func Dial(ctx context.Context, cfg *pgconn.Config, client *Client) (*Server, err
 	if err != nil {
 		return nil, fmt.Errorf("take over the connection to %s: %w", cfg.Host, err)
 	}
-	// A PgConn of its own for cancel requests, which go by a connection of their own.
-	again, err := pgconn.Construct(h)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare cancelling at %s: %w", cfg.Host, err), h.Conn.Close())
-	}
-	return newServer(h.Conn, h.ParameterStatuses, canceller{again}, client), nil
+	h.Frontend = nil // its buffers: this connection is ours now
+	return newServer(h.Conn, h.ParameterStatuses, canceller{h}, client), nil
 }
 
 func newServer(conn net.Conn, settings map[string]string, cancel canceller, client *Client) *Server {
