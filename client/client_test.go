@@ -159,7 +159,7 @@ func TestRefusalKeepsSentenceHintAndCode(t *testing.T) {
 	err = g.Call(t.Context(), http.MethodPost, api.CertificatePath, api.CertificateRequest{PublicKeyPEM: "x"}, nil)
 	wantError(t, err, api.CodeUsage, "public key", "")
 	err = g.Call(t.Context(), http.MethodGet, "/v1/nothing", nil, nil)
-	wantError(t, err, api.CodeError, "404", "doctor")
+	wantError(t, err, api.CodeError, "404", "sluice version")
 }
 
 func TestExpiredLoginSaysSo(t *testing.T) {

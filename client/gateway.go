@@ -67,6 +67,7 @@ func (g *Gateway) Close() error {
 // Hold keeps a session until ctx ends, and tells a person, once each, that the
 // gateway went away, why it cannot be had again, and that it is back.
 func (g *Gateway) Hold(ctx context.Context, tell func(sentence, hint string)) {
+	away, hint := "the gateway at "+g.Address+" went away", "nothing to do: local ports stay open, and it is dialled until it is back"
 	told := "" // the last that was told; empty while all is well
 	say := func(sentence, hint string) {
 		if sentence != told && ctx.Err() == nil {
@@ -88,11 +89,12 @@ func (g *Gateway) Hold(ctx context.Context, tell func(sentence, hint string)) {
 			expires, cancel := context.WithTimeout(ctx, g.link.expiry().Sub(g.store.Now()))
 			select {
 			case <-sess.Closed():
-				say("the gateway at "+g.Address+" went away", "nothing to do: local ports stay open, and it is dialled until it is back")
+				say(away, hint)
 			case <-expires.Done():
 			}
 			cancel()
 		case !lasts(err): // session itself pauses between dials
+			say(away, hint) // it may have gone before it was looked at
 		case known:
 			say(e.Sentence, e.Hint)
 			_ = rest(ctx, lastBackoff)
