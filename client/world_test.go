@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -144,9 +146,25 @@ func newGateway(t *testing.T) *gatewayWorld {
 		t.Fatal(err)
 	}
 	g := &gatewayWorld{t: t, provider: p, authority: a, verify: v, cert: cert, fingerprint: print, ttl: time.Hour, streams: make(chan tunnel.Header, 100)}
-	g.start("127.0.0.1:0")
+	g.start(lastingAddr(t))
 	t.Cleanup(func() { g.stop() })
 	return g
+}
+
+// lastingAddr is a local address that can be had again after a while: systems take the
+// ports from 32768 on for connections, which may be one of another test, or even the
+// client's own that asks at an address where nobody is.
+func lastingAddr(t *testing.T) string {
+	t.Helper()
+	for port := 20000 + os.Getpid()%10000; port < 32768; port++ {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // start serves on addr until stop.
