@@ -28,6 +28,9 @@ type Caller struct {
 	From       string // network address
 }
 
+// owner tells callers apart.
+func (c Caller) owner() string { return c.Who.Subject + "\x00" + string(c.Who.Kind) }
+
 // session is one client's connection to one database. up and down run in a
 // goroutine each; what both use says who owns it.
 type session struct {
@@ -77,13 +80,13 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 		return
 	}
 	if st.Cancel != nil {
-		if !g.keys.Cancel(*st.Cancel) {
+		if !g.keys.Cancel(*st.Cancel, c.owner()) {
 			g.log(g.note(audit.Event{Kind: audit.Admin, Who: c.Who.Name(), Subject: c.Who.Subject, From: c.From, Connection: c.Connection,
 				Outcome: "refused", Detail: "a cancel request matched no session"}))
 		}
 		return
 	}
-	share := g.memory.Share(c.Who.Subject + "\x00" + string(c.Who.Kind))
+	share := g.memory.Share(c.owner())
 	defer share.Close()
 	client.Within(share)
 	ctx, cut := context.WithCancelCause(ctx)
@@ -143,7 +146,7 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 		return login
 	}
 	defer s.server.Close()
-	key, release, err := s.g.keys.Issue(s.cancel)
+	key, release, err := s.g.keys.Issue(s.server.PID(), s.owner(), s.cancel)
 	if err != nil {
 		s.client.Fatal(postgres.Say{Code: "53300", Message: err.Error(), Hint: "close sessions that are no longer used"})
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -299,10 +300,12 @@ func checkParam(name, value string) error {
 }
 
 // splitOptions reads "options" as the server does: -c name=value and --name=value,
-// blanks separate, a backslash protects.
+// blanks separate, a backslash protects. What is also given by itself counts as given
+// there.
 func (st *Startup) splitOptions() error {
 	text := st.Params["options"]
 	delete(st.Params, "options")
+	given := maps.Clone(st.Params)
 	words := optionWords(text)
 	for i := 0; i < len(words); i++ {
 		w := words[i]
@@ -321,7 +324,9 @@ func (st *Startup) splitOptions() error {
 		if !ok || name == "" || name == "options" {
 			return refuseLogin("42601", "write options as -c name=value", "startup option %q is not understood", w)
 		}
-		st.Params[name] = value
+		if _, twice := given[name]; !twice {
+			st.Params[name] = value // of two options the last counts
+		}
 	}
 	return nil
 }

@@ -109,6 +109,8 @@ func TestAcceptStartup(t *testing.T) {
 		{"options", unitStartup(0, "user", "ada", "options", `-c geqo=off --work-mem=4MB -cLOCK_TIMEOUT=1s -c application_name=a\ b\\`), "",
 			Startup{User: "ada", Database: "ada", Params: map[string]string{
 				"geqo": "off", "work_mem": "4MB", "lock_timeout": "1s", "application_name": `a b\`}}},
+		{"given by itself and in options", unitStartup(0, "options", "-c client_encoding=SQL_ASCII -c geqo=off -c geqo=on", "user", "ada", "client_encoding", "UTF8"), "",
+			Startup{User: "ada", Database: "ada", Params: map[string]string{"client_encoding": "UTF8", "geqo": "on"}}},
 		{"encryption asked for", slices.Concat(unitPacket(codeSSL, ""), unitPacket(codeGSS, ""), unitStartup(0, "user", "ada")), "NN",
 			Startup{User: "ada", Database: "ada", Params: map[string]string{}}},
 		{"encryption asked for, the other first", slices.Concat(unitPacket(codeGSS, ""), unitPacket(codeSSL, ""), unitStartup(0, "user", "ada")), "NN",
@@ -152,6 +154,7 @@ func TestAcceptRefuses(t *testing.T) {
 		{"logical replication", "0A000", unitStartup(0, "user", "ada", "replication", "database")},
 		{"replication in capitals", "0A000", unitStartup(0, "user", "ada", "REPLICATION", "on")},
 		{"replication with an empty value", "0A000", unitStartup(0, "user", "ada", "replication", "")},
+		{"another encoding by options", "22023", unitStartup(0, "user", "ada", "options", "-c client_encoding=SQL_ASCII")},
 		{"replication by options", "0A000", unitStartup(0, "user", "ada", "options", "-c replication=on")},
 		{"another role", "42501", unitStartup(0, "user", "ada", "role", "postgres")},
 		{"another role by options", "42501", unitStartup(0, "user", "ada", "options", "-c role=postgres")},

@@ -113,7 +113,7 @@ func (r *relay) session(ctx context.Context, conn net.Conn) {
 		return
 	}
 	if st.Cancel != nil {
-		if !r.keys.Cancel(*st.Cancel) {
+		if !r.keys.Cancel(*st.Cancel, "") {
 			r.fault(errors.New("cancel request for no session"))
 		}
 		return
@@ -124,7 +124,7 @@ func (r *relay) session(ctx context.Context, conn net.Conn) {
 		return
 	}
 	defer server.Close()
-	key, release, err := r.keys.Issue(func() { r.fault(server.Cancel(ctx)) })
+	key, release, err := r.keys.Issue(server.PID(), "", func() { r.fault(server.Cancel(ctx)) })
 	if err != nil {
 		r.fault(err)
 		return

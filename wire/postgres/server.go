@@ -247,6 +247,10 @@ func (s *Server) Quiet() bool { return s.ledger.quiet() }
 // committed or undone.
 func (s *Server) Idle() bool { return s.Quiet() && s.tx.Load() == 'I' }
 
+// PID is the number of the database's process, as its pg_backend_pid() has it; 0 if it
+// told none.
+func (s *Server) PID() uint32 { return s.cancel.pid() }
+
 // Cancel asks the database to stop what it runs for this session.
 func (s *Server) Cancel(ctx context.Context) error { return s.cancel.send(ctx) }
 
