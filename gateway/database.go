@@ -20,6 +20,9 @@ const (
 	// pollEvery is how often a catalogue is checked for changes made elsewhere: one
 	// cheap query on the gateway's own connection.
 	pollEvery = 10 * time.Second
+	// lookEvery is how often at most it is checked besides, for statements that name
+	// what it does not have. Who sends many of those does not load the database.
+	lookEvery = time.Second
 	// refreshTime bounds reading a catalogue while a statement waits for it.
 	refreshTime = 30 * time.Second
 )
@@ -35,6 +38,8 @@ type database struct {
 
 	mu   sync.Mutex // held while the catalogue is read
 	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
+
+	looked time.Time // guarded by mu: when it was last found to be up to date
 }
 
 // known is a catalogue that is in use.
@@ -100,6 +105,34 @@ func (d *database) refresh(ctx context.Context) error {
 		return nil
 	}
 	return d.load(ctx, old, changes)
+}
+
+// behind reports whether the catalogue is no longer k: if it was not checked a moment
+// ago it is now, and read again if it changed. A table that somebody made elsewhere is
+// there for who names it, and does not wait for the next poll.
+func (d *database) behind(ctx context.Context, k *known) bool {
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.current.Load()
+	switch {
+	case now == nil || k.Snapshot == nil:
+		return false
+	case now.number != k.number:
+		return true
+	case time.Since(d.looked) < lookEvery:
+		return false
+	}
+	d.looked = time.Now()
+	if d.same(ctx, now) {
+		return false
+	}
+	if err := d.load(ctx, now, d.changes.Load()); err != nil {
+		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
+		return false
+	}
+	return true
 }
 
 // same reports whether the structure is still the one that old was read from; d.mu

@@ -48,6 +48,10 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		return j
 	}
 	statements := s.statements(req, v)
+	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known) {
+		v = s.view(ctx)
+		statements = s.statements(req, v)
+	}
 	names := naming{s: s, v: v}
 	for i := range statements {
 		x := names.resolve(&statements[i])
@@ -66,6 +70,18 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	}
 	j.bare = !slices.ContainsFunc(j.runs, func(x *run) bool { return !x.bare() })
 	return j
+}
+
+// unsettled reports whether a statement names something that the catalogue does not
+// have, or may.
+func unsettled(st query.Statement) bool {
+	switch st.Kind {
+	case query.Select, query.Insert, query.Update, query.Delete, query.Merge, query.CopyTo, query.CopyFrom:
+		return st.Partial || st.Has(query.UnknownRoutine)
+	case query.Explain, query.Prepare, query.Declare:
+		return st.Inner != nil && unsettled(*st.Inner)
+	}
+	return false
 }
 
 // unnamed are the requests that do not say what they would run. Neither could be
