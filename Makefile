@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test soak cross bench lint fmt vet check vuln postgres compiler clean
+.PHONY: build demo test soak conformance cross bench lint fmt vet check vuln postgres compiler clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -28,6 +28,13 @@ SOAK ?= 30m
 soak: postgres compiler
 	$(GO) test -count=1 -v -timeout $(TIMEOUT) -run '^TestCrowd$$' ./gateway -crowd 2000
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 0 ./internal/soak -for $(SOAK)
+
+# Other people's tests, straight at PostgreSQL and through Sluice; docs/conformance.md.
+# ONLY=pgx runs one suite.
+ONLY ?= .
+
+conformance: postgres
+	$(GO) test -tags conformance -count=1 -v -timeout 0 -run 'TestConformance/$(ONLY)' ./internal/conformance
 
 # What a release is built from must compile everywhere, without a C compiler.
 cross:
