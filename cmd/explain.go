@@ -132,6 +132,9 @@ func printExplained(w io.Writer, e gateway.Explained) error {
 	}
 	line(e.Effect.String(), string(e.Kind)+" (rule "+e.Rule+": "+e.Reason+")")
 	line("approvers", e.Approvers...)
+	if e.MaxRows > 0 {
+		line("max rows", fmt.Sprintf("%d; it is undone if it changes more", e.MaxRows))
+	}
 	for _, s := range e.Signs {
 		line("sign", string(s))
 	}

@@ -22,6 +22,7 @@ type Explained struct {
 	Reason    string        `json:"reason"`
 	Masks     []Masked      `json:"masks"`
 	Approvers []string      `json:"approvers"`
+	MaxRows   int64         `json:"max_rows,omitempty"` // it is undone if it changes more
 }
 
 // Masked is a result column that would be hidden. Label is "unknown" if values
@@ -45,6 +46,7 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 	v := fresh(base, base.fresh(ctx))
 	out := []Explained{}
 	list := s.statements(&wire.Request{SQL: sql}, v)
+	j := &job{}
 	for i := range list {
 		x := &run{text: &list[i], means: &list[i]}
 		if x.text.Kind == query.Declare {
@@ -52,9 +54,13 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 		}
 		x.about = newAbout(v.known, x)
 		x.verdict = s.decide(x)
+		j.runs = append(j.runs, x)
+	}
+	j.limitRows()
+	for _, x := range j.runs {
 		e := Explained{
 			Explanation: x.text.Explain(), Effect: x.verdict.Effect, Rule: x.verdict.Rule, Reason: x.verdict.Reason,
-			Masks: s.masks(x), Approvers: []string{},
+			Masks: s.masks(x), Approvers: []string{}, MaxRows: j.most,
 		}
 		if x.verdict.Effect == policy.Hold {
 			for _, q := range x.verdict.Approvers.Parts() {

@@ -68,6 +68,7 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		j.opaque = j.opaque || x.about.personal && !x.bare()
 		j.gated = j.gated || s.strict || s.block.gates(x, len(statements) == 1)
 	}
+	j.limitRows()
 	j.bare = !slices.ContainsFunc(j.runs, func(x *run) bool { return !x.bare() })
 	return j
 }

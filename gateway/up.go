@@ -23,6 +23,7 @@ type job struct {
 	renames bool         // may change what statement names mean
 	bare    bool         // the caller may see all of the answer in the clear
 	opaque  bool         // messages that come with the answer may hold personal data
+	most    int64        // rows it may change; 0 is no limit
 	fate    string       // outcome of what was refused, if its answer never comes; "" is lost
 	at      int          // statements finished
 }
@@ -160,12 +161,19 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	s.block.sent(j)
 	s.setState("active")
 	s.calls.rename(req, j)
-	skipped, err := s.server.Send(req)
+	skipped, err := s.send(req, j)
 	s.sent()
 	if skipped {
 		s.skip(j)
 	}
 	return err
+}
+
+func (s *session) send(req *wire.Request, j *job) (skipped bool, err error) {
+	if j.most > 0 {
+		return s.server.SendBounded(req, j.most, j.tooMany)
+	}
+	return s.server.Send(req)
 }
 
 func (s *session) track(j *job) {

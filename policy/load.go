@@ -167,7 +167,7 @@ func (l *loader) list(n *yaml.Node) {
 // rule reads one rule and checks that it can work.
 func (l *loader) rule(n *yaml.Node) {
 	before := len(l.problems)
-	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask")
+	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask", "max_rows")
 	whole := len(l.problems) == before
 	r, has := Rule{}, map[string]bool{}
 	for _, f := range fields {
@@ -185,6 +185,8 @@ func (l *loader) rule(n *yaml.Node) {
 			r.Approvers = l.approvers(f.value)
 		case "unmask":
 			r.Unmask = l.words(f, "kind of personal data, such as email")
+		case "max_rows":
+			r.MaxRows = l.rows(f)
 		}
 	}
 	// A misspelt key is one problem, not also a missing key.
@@ -206,8 +208,8 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "the rule has no \"when\"; write when: true if it is meant for every statement")
 	}
 	switch {
-	case !has["effect"] && !has["unmask"]:
-		l.problem(line, "the rule does nothing: it has neither \"effect\" nor \"unmask\"")
+	case !has["effect"] && !has["unmask"] && !has["max_rows"]:
+		l.problem(line, "the rule does nothing: it has neither \"effect\" nor \"unmask\" nor \"max_rows\"")
 	case !r.Decides:
 		if has["approvers"] {
 			l.problem(line, "\"approvers\" needs effect: hold")
@@ -216,6 +218,8 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "nobody could ever approve what this rule holds; add approvers: {groups: [dba], count: 1}")
 	case r.Effect != Hold && has["approvers"]:
 		l.problem(line, "\"approvers\" needs effect: hold, this rule says %s", r.Effect)
+	case r.Effect == Deny && has["max_rows"]:
+		l.problem(line, "a rule that denies lets nothing change, so \"max_rows\" has no effect")
 	case r.Effect == Deny && has["unmask"]:
 		l.problem(line, "a rule that denies shows nothing, so \"unmask\" has no effect")
 	}
@@ -282,6 +286,16 @@ func (l *loader) approvers(n *yaml.Node) approval.Quorum {
 		l.problem(n.Line, "approvers must name a group: nobody could ever answer")
 	}
 	return q
+}
+
+// rows is a limit on how many rows a statement may change.
+func (l *loader) rows(f field) int64 {
+	n, err := strconv.ParseInt(f.value.Value, 10, 64)
+	if f.value.ShortTag() != "!!int" || err != nil || n < 1 {
+		l.problem(f.value.Line, "max_rows is how many rows a statement may change, 1 or more, not %q; to refuse all writes, write effect: deny and when: statement.writes", f.value.Value)
+		return 0
+	}
+	return n
 }
 
 // when compiles the expression and puts its flaws where they are in the file.

@@ -27,11 +27,12 @@ type Rules struct {
 type Rule struct {
 	Name      string
 	When      string          // CEL expression, true for the statements it matches
-	Decides   bool            // it has an effect; without one it only unmasks
+	Decides   bool            // it has an effect; without one it only unmasks or limits
 	Effect    Effect          //
 	Reason    string          // for the person whose statement it is
 	Approvers approval.Quorum // for Hold: who must agree
 	Unmask    []string        // kinds of personal data shown in clear to those it matches
+	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
 }
@@ -89,10 +90,11 @@ func (e *Effect) UnmarshalText(text []byte) error {
 // Verdict is what was decided. The zero value refuses.
 type Verdict struct {
 	Effect    Effect          `json:"effect"`
-	Rule      string          `json:"rule"`             // the rule that decided; several that hold are joined with ", "
-	Reason    string          `json:"reason"`           // one line for the person
-	Unmask    []string        `json:"unmask,omitempty"` // kinds of personal data shown in clear
-	Approvers approval.Quorum `json:"approvers"`        // with Hold: who must agree
+	Rule      string          `json:"rule"`               // the rule that decided; several that hold are joined with ", "
+	Reason    string          `json:"reason"`             // one line for the person
+	Unmask    []string        `json:"unmask,omitempty"`   // kinds of personal data shown in clear
+	MaxRows   int64           `json:"max_rows,omitempty"` // rows it may change, else it is undone; 0 is no limit
+	Approvers approval.Quorum `json:"approvers"`          // with Hold: who must agree
 }
 
 // Names of the verdicts that no rule gave. Files may not use them.
@@ -103,7 +105,7 @@ const (
 
 // Decide gives the verdict on one statement. The strictest effect of the matching
 // rules wins; every rule that holds must be satisfied; all that matching rules
-// unmask is shown.
+// unmask is shown; the smallest of their row limits holds.
 func (r *Rules) Decide(req Request) Verdict {
 	if !req.Who.Valid(req.At) {
 		return Verdict{Rule: ruleIdentity, Reason: "the identity has expired or names nobody: log in again"}
@@ -115,6 +117,7 @@ func (r *Rules) Decide(req Request) Verdict {
 	verdict := Verdict{Rule: ruleNone, Reason: "no rule of the policy allows this"}
 	decided := false
 	var unmask []string
+	var limit int64
 	for i := range r.List {
 		rule := &r.List[i]
 		matches, err := rule.matches(&f)
@@ -133,13 +136,22 @@ func (r *Rules) Decide(req Request) Verdict {
 			decided = true
 		}
 		unmask = append(unmask, rule.Unmask...)
+		limit = fewest(limit, rule.MaxRows)
 	}
 	if verdict.Effect == Deny {
 		return verdict
 	}
 	slices.Sort(unmask)
-	verdict.Unmask = slices.Compact(unmask)
+	verdict.Unmask, verdict.MaxRows = slices.Compact(unmask), limit
 	return verdict
+}
+
+// fewest is the smaller of two limits, where 0 is none.
+func fewest(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // clock finds the only name by which a rule can tell the time. A text constant that
@@ -183,7 +195,9 @@ func Strictest(verdicts ...Verdict) Verdict {
 	sum := verdicts[0]
 	unmask := slices.Clone(sum.Unmask)
 	for _, v := range verdicts[1:] {
+		limit := fewest(sum.MaxRows, v.MaxRows)
 		sum = stricter(sum, v, true)
+		sum.MaxRows = limit
 		unmask = slices.DeleteFunc(unmask, func(t string) bool { return !slices.Contains(v.Unmask, t) })
 	}
 	sum.Unmask = unmask

@@ -106,6 +106,7 @@ type Statement struct {
 	Fingerprint string   // equal for statements that differ in constants, spacing and case only
 	Kind        Kind     //
 	Tag         string   // leading words for people: "DROP TABLE", "UPDATE"
+	Changes     int      // INSERT, UPDATE, DELETE and MERGE in it, at any depth; the server counts the rows of the outermost only
 	Writes      bool     // changes data, in any part of it (CTE, EXPLAIN ANALYZE, …)
 	Reads       []Ref    // columns read anywhere; a relation of which no column is read appears as Ref{Column: ""}
 	Relations   []Ref    // relations read

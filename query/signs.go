@@ -44,11 +44,13 @@ func (a *analysis) visit(n ast.Node) {
 	case *ast.InsertStmt:
 		if n != nil {
 			st.Writes = true
+			st.Changes++
 			a.target(n.Relation)
 		}
 	case *ast.UpdateStmt:
 		if n != nil {
 			st.Writes = true
+			st.Changes++
 			a.target(n.Relation)
 			if unbounded(n.WhereClause, n.Relation, items(n.FromClause)) {
 				a.sign(NoWhere)
@@ -57,6 +59,7 @@ func (a *analysis) visit(n ast.Node) {
 	case *ast.DeleteStmt:
 		if n != nil {
 			st.Writes = true
+			st.Changes++
 			a.target(n.Relation)
 			if unbounded(n.WhereClause, n.Relation, items(n.UsingClause)) {
 				a.sign(NoWhere)
@@ -65,6 +68,7 @@ func (a *analysis) visit(n ast.Node) {
 	case *ast.MergeStmt:
 		if n != nil {
 			st.Writes = true
+			st.Changes++
 			a.target(n.Relation)
 			if mergeUnbounded(n) {
 				a.sign(NoWhere)

@@ -17,7 +17,7 @@ const maxOpenBytes = 256 << 10
 
 // exchange is a message sent to the server whose answer is owed.
 type exchange struct {
-	kind     byte // of the message; 'i' is our own Describe
+	kind     byte // of the message; 'i' is our own Describe, 'b' a Query of our own
 	req      *wire.Request
 	refusal  *Say      // why it was replaced by one that must fail
 	group    uint64    // which ReadyForQuery it comes before
@@ -30,6 +30,7 @@ type exchange struct {
 	renames  bool      // may change what names mean
 	copies   bool      // may read COPY data
 	size     int       // what is kept of it until it is answered
+	bound    *bound    // how many rows it may change, if that is limited
 
 	// Guarded by the ledger's mutex.
 	reads, ends int          // times the server began to read COPY data for it, and the client ended such data
@@ -164,7 +165,7 @@ func (l *ledger) enter(x *exchange) (owed bool, err error) {
 	l.list = append(l.list, x)
 	l.open += x.size
 	x.group = l.group
-	l.partial = x.kind != 'S' && x.kind != 'Q'
+	l.partial = !syncs(x.kind)
 	if !l.partial {
 		l.group++
 	}
@@ -306,7 +307,7 @@ func (l *ledger) owes() bool {
 		return false
 	}
 	for i := len(l.list) - 1; i >= 0; i-- {
-		if k := l.list[i].kind; k == 'S' || k == 'Q' {
+		if syncs(l.list[i].kind) {
 			return true
 		}
 	}

@@ -256,6 +256,9 @@ func (s *Server) gated(x *exchange) bool {
 
 // answer deals with a whole message that answers x.
 func (s *Server) answer(x *exchange, kind byte, msg []byte) (fate, error) {
+	if x.kind == 'b' {
+		return s.owned(x, kind, msg)
+	}
 	switch kind {
 	case 'E':
 		return s.failed(x, msg)
@@ -273,7 +276,7 @@ func (s *Server) answer(x *exchange, kind byte, msg []byte) (fate, error) {
 
 // readyForQuery ends a Sync or a Query.
 func (s *Server) readyForQuery(x *exchange, msg []byte) (fate, error) {
-	if x.kind != 'S' && x.kind != 'Q' || len(msg) != header+1 {
+	if !syncs(x.kind) || len(msg) != header+1 {
 		return 0, violation("ReadyForQuery from the server out of turn")
 	}
 	if x.renames {
@@ -282,6 +285,9 @@ func (s *Server) readyForQuery(x *exchange, msg []byte) (fate, error) {
 	s.tx.Store(int32(msg[header]))
 	s.ledger.ready(x, msg[header])
 	s.first, s.ran = nil, nil
+	if s.boundedReady(x.bound) {
+		return swallow, nil
+	}
 	return keep, nil
 }
 
@@ -299,6 +305,7 @@ func (s *Server) ended(x *exchange, kind byte, msg []byte) (fate, error) {
 			r.Rows = n
 		}
 	}
+	untold := s.bounded(x, r)
 	x.index++
 	x.rows, x.bytes, x.described = 0, 0, false
 	if x.kind == 'E' {
@@ -308,6 +315,9 @@ func (s *Server) ended(x *exchange, kind byte, msg []byte) (fate, error) {
 		s.ran = x.req
 		s.settles(x)
 		s.pop()
+	}
+	if untold {
+		return swallow, nil
 	}
 	s.tell(r)
 	return tell, nil
@@ -340,6 +350,7 @@ func (s *Server) failed(x *exchange, msg []byte) (fate, error) {
 		r.Frame = x.refusal.encode(nil, false)
 	}
 	s.tell(r)
+	s.bounded(x, r)
 	x.copyOut = false
 	switch x.kind {
 	case 'S':
@@ -353,6 +364,7 @@ func (s *Server) failed(x *exchange, msg []byte) (fate, error) {
 	}
 	s.settles(x)
 	for _, y := range s.ledger.fail(x) {
+		s.bounded(y, &wire.Reply{Failed: true})
 		if y.req != nil {
 			s.tell(&wire.Reply{Kind: wire.Done, Of: y.req, Failed: true, Skipped: true})
 		}

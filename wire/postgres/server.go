@@ -47,9 +47,11 @@ type Server struct {
 
 // Send puts a request on its way to the database; Flush makes it leave. skipped
 // tells that the server will discard it, because of an earlier error, until Sync.
-func (s *Server) Send(req *wire.Request) (skipped bool, err error) {
+func (s *Server) Send(req *wire.Request) (skipped bool, err error) { return s.send(req, nil) }
+
+func (s *Server) send(req *wire.Request, b *bound) (skipped bool, err error) {
 	f := req.Frame.(*frame)
-	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames, size: len(f.raw)}
+	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames, size: len(f.raw), bound: b}
 	switch f.kind {
 	case 'd', 'c', 'f':
 		s.ledger.copied(len(f.raw), f.kind != 'd')
