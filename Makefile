@@ -31,9 +31,10 @@ soak: postgres compiler
 
 # Other people's tests, straight at PostgreSQL and through Sluice; docs/conformance.md.
 # ONLY=pgx runs one suite.
-ONLY ?= .
+ONLY ?=
 
 conformance: postgres
+	REGRESS="$$(case regress in $(ONLY)*) sh scripts/ensure-regress.sh ;; esac)" && export REGRESS && \
 	$(GO) test -tags conformance -count=1 -v -timeout 0 -run 'TestConformance/$(ONLY)' ./internal/conformance
 
 # What a release is built from must compile everywhere, without a C compiler.

@@ -77,8 +77,8 @@ func TestReadReviewed(t *testing.T) {
 
 // The lists in force can be read: a run of an hour should not end with that.
 func TestListsAreReadable(t *testing.T) {
-	files, err := filepath.Glob("testdata/p*.yaml")
-	if err != nil || len(files) < 2 {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) < 3 {
 		t.Fatalf("%d lists, %v", len(files), err)
 	}
 	for _, name := range files {
@@ -111,5 +111,42 @@ func TestReadEvents(t *testing.T) {
 	}
 	if _, err := readEvents(strings.NewReader("panic: no JSON"), "", io.Discard); err == nil {
 		t.Error("what is no event was read")
+	}
+}
+
+// The schedule says what is run, and in which order.
+func TestRegressSchedule(t *testing.T) {
+	dir := t.TempDir()
+	text := "# a comment\ntest: test_setup\n\n# more\ntest: boolean char  name\nignore: random\ntest: random\n"
+	if err := os.WriteFile(filepath.Join(dir, "parallel_schedule"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Regress{Source: dir}.tests()
+	if d := cmp.Diff([]string{"test_setup", "boolean", "char", "name", "random"}, got); d != "" || err != nil {
+		t.Errorf("%v\n%s", err, d)
+	}
+	if got, err := (Regress{Source: t.TempDir()}).tests(); err == nil {
+		t.Errorf("without a schedule: %v", got)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	a, b := write("a", "same\nserver process with pid 12\none\n"), write("b", "same\nserver process with pid 345\ntwo\n")
+	if got, err := diff(t.Context(), a, b); err != nil || got != "-one\n+two\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := diff(t.Context(), a, a); err != nil || got != "" {
+		t.Errorf("the same: %q, %v", got, err)
+	}
+	if _, err := diff(t.Context(), a, filepath.Join(dir, "none")); err == nil {
+		t.Error("a file that is not there was compared")
 	}
 }

@@ -27,6 +27,11 @@ func TestConformance(t *testing.T) {
 		r, err := Pq().Run(t.Context(), w, dir)
 		judge(t, "pq", r, err)
 	})
+	t.Run("regress", func(t *testing.T) {
+		w, dir := open(t, WorldConfig{Sluice: sluice, Database: "regression", Setup: RegressSetup()})
+		r, err := Regress{Source: os.Getenv("REGRESS")}.Run(t.Context(), w, dir)
+		judge(t, "regress", r, err)
+	})
 }
 
 // open makes a world that ends with the test. Its files stay if the variable
