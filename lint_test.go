@@ -80,9 +80,25 @@ func faults(fset *token.FileSet, file *ast.File, path string) []string {
 		if fault := forbidden(imported(file, call), path, test); fault != "" {
 			report(call, "%s", fault)
 		}
+		if !test && decodes(call.Sel.Name) && encodes(file) {
+			report(call, "%s: pgproto3 encodes; what comes from a network is decoded by our own code", call.Sel.Name)
+		}
 		return true
 	})
 	return out
+}
+
+// encodes reports whether a file uses pgproto3, of which decodes names what reads.
+func encodes(file *ast.File) bool {
+	return slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool { return strings.Contains(spec.Path.Value, "pgproto3") })
+}
+
+func decodes(name string) bool {
+	switch name {
+	case "Decode", "Receive", "ReceiveStartupMessage", "NewFrontend", "NewBackend", "NewChunkReader", "NewChunkReaderConfig":
+		return true
+	}
+	return false
 }
 
 // imported is "import/path.Name" when the expression names something of an

@@ -40,9 +40,25 @@ type Snapshot struct {
 	Version   uint64 // grows with every refresh or labelling that found a difference
 	relations map[string][]*entry
 	harmless  map[string]bool
+	functions map[uint32]Function
 	path      []string // search_path of a fresh session; nil means unknown
 	base      map[uint32]uint32
 	sum       uint64 // of the structure, to tell whether a refresh found a difference
+}
+
+// Function is what a number stands for in a call of the function by number.
+type Function struct {
+	Schema, Name string
+	Returns      uint32 // type
+}
+
+// Function finds one by its OID.
+func (s *Snapshot) Function(oid uint32) (Function, bool) {
+	if s == nil {
+		return Function{}, false
+	}
+	f, ok := s.functions[oid]
+	return f, ok
 }
 
 type entry struct {

@@ -10,7 +10,7 @@ import (
 
 const routinesSQL = `
 select n.nspname, p.proname, p.provolatile::text, l.lanname, p.prosecdef or p.proconfig is not null, p.prokind::text,
-       case when l.lanname = 'sql' then p.prosrc else '' end
+       case when l.lanname = 'sql' then p.prosrc else '' end, p.oid, p.prorettype
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang`
@@ -21,6 +21,7 @@ type routine struct {
 	language           string
 	special            bool // SECURITY DEFINER, or settings of its own
 	kind               string
+	oid, returns       uint32
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
@@ -33,7 +34,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 	}
 	var all []routine
 	var r routine
-	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.oid, &r.returns}, func() error {
 		all = append(all, r)
 		return nil
 	})
@@ -41,6 +42,12 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("read routines: %w", err)
 	}
 	s.harmless = make(map[string]bool, 2*len(all))
+	s.functions = make(map[uint32]Function, len(all))
+	for _, r := range all {
+		if r.kind == "f" {
+			s.functions[r.oid] = Function{Schema: r.schema, Name: r.name, Returns: r.returns}
+		}
+	}
 	note := func(r routine, ok bool) {
 		for _, key := range []string{routineKey("", r.name), routineKey(r.schema, r.name)} {
 			was, known := s.harmless[key]

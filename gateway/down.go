@@ -47,6 +47,8 @@ func (s *session) egress(ctx context.Context, r *wire.Reply) error {
 		s.describe(r)
 	case wire.Row:
 		s.row(r)
+	case wire.Result:
+		s.returned(r)
 	case wire.Copy:
 		s.beginCopy(r)
 	case wire.CopyRow:

@@ -41,10 +41,10 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	v := s.view(ctx)
 	s.block.see(s.server.Quiet(), s.server.InTransaction())
 	j := &job{}
-	if st, verdict := unnamed(req); st != nil {
-		x := &run{text: st, means: st, kept: st.SQL, verdict: verdict}
+	if x := s.textless(req, v); x != nil {
 		x.about = newAbout(v.known, x)
-		j.runs, j.opaque, j.gated = []*run{x}, true, true
+		j.runs, j.opaque, j.gated, j.bare = []*run{x}, true, true, x.bare()
+		j.limitRows()
 		return j
 	}
 	statements := s.statements(req, v)
@@ -85,18 +85,18 @@ func unsettled(st query.Statement) bool {
 	return false
 }
 
-// unnamed are the requests that do not say what they would run. Neither could be
-// shown to an approver.
-func unnamed(req *wire.Request) (*query.Statement, policy.Verdict) {
+// textless makes a run of a request that does not bring the text of what it would run;
+// nil of one that does.
+func (s *session) textless(req *wire.Request, v view) *run {
 	switch {
 	case req.Action == wire.Call:
-		return &query.Statement{SQL: "(function call message)", Problem: "the function call protocol names a function by number only"},
-			policy.Verdict{Effect: policy.Deny, Rule: ruleFastPath, Reason: "the function call protocol cannot be checked; call the function with SELECT"}
+		return s.call(req, v)
 	case req.Unnamed:
-		return orUnknown(nil, "the portal"),
-			policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: "the statement it would run was never given here; parse and bind it first"}
+		st := orUnknown(nil, "the portal") // which could not be shown to an approver
+		return &run{text: st, means: st, kept: st.SQL,
+			verdict: policy.Verdict{Effect: policy.Deny, Rule: ruleName, Reason: "the statement it would run was never given here; parse and bind it first"}}
 	}
-	return nil, policy.Verdict{}
+	return nil
 }
 
 // Rules that no policy file states.
@@ -205,7 +205,7 @@ func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
 			return v
 		}
 	}
-	v := rules.Decide(policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: now})
+	v := rules.Decide(s.request(st))
 	if kept {
 		if len(s.verdicts) >= maxVerdicts {
 			clear(s.verdicts)
@@ -213,6 +213,10 @@ func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
 		s.verdicts[shared(st)] = v
 	}
 	return v
+}
+
+func (s *session) request(st *query.Statement) policy.Request {
+	return policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()}
 }
 
 // verdict is the strictest of a job's statements: one message runs whole or not.

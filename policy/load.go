@@ -167,7 +167,7 @@ func (l *loader) list(n *yaml.Node) {
 // rule reads one rule and checks that it can work.
 func (l *loader) rule(n *yaml.Node) {
 	before := len(l.problems)
-	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask", "max_rows")
+	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask", "max_rows", "function_calls")
 	whole := len(l.problems) == before
 	r, has := Rule{}, map[string]bool{}
 	for _, f := range fields {
@@ -187,6 +187,8 @@ func (l *loader) rule(n *yaml.Node) {
 			r.Unmask = l.words(f, "kind of personal data, such as email")
 		case "max_rows":
 			r.MaxRows = l.rows(f)
+		case "function_calls":
+			r.Calls = l.words(f, "function, such as lo_open")
 		}
 	}
 	// A misspelt key is one problem, not also a missing key.
@@ -208,8 +210,8 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "the rule has no \"when\"; write when: true if it is meant for every statement")
 	}
 	switch {
-	case !has["effect"] && !has["unmask"] && !has["max_rows"]:
-		l.problem(line, "the rule does nothing: it has neither \"effect\" nor \"unmask\" nor \"max_rows\"")
+	case !has["effect"] && !has["unmask"] && !has["max_rows"] && !has["function_calls"]:
+		l.problem(line, "the rule does nothing: it has none of \"effect\", \"unmask\", \"max_rows\" and \"function_calls\"")
 	case !r.Decides:
 		if has["approvers"] {
 			l.problem(line, "\"approvers\" needs effect: hold")
@@ -218,6 +220,8 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "nobody could ever approve what this rule holds; add approvers: {groups: [dba], count: 1}")
 	case r.Effect != Hold && has["approvers"]:
 		l.problem(line, "\"approvers\" needs effect: hold, this rule says %s", r.Effect)
+	case r.Effect == Deny && has["function_calls"]:
+		l.problem(line, "a rule that denies lets nothing be called, so \"function_calls\" has no effect")
 	case r.Effect == Deny && has["max_rows"]:
 		l.problem(line, "a rule that denies lets nothing change, so \"max_rows\" has no effect")
 	case r.Effect == Deny && has["unmask"]:

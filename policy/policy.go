@@ -27,11 +27,12 @@ type Rules struct {
 type Rule struct {
 	Name      string
 	When      string          // CEL expression, true for the statements it matches
-	Decides   bool            // it has an effect; without one it only unmasks or limits
+	Decides   bool            // it has an effect; without one it only unmasks, limits or lets call
 	Effect    Effect          //
 	Reason    string          // for the person whose statement it is
 	Approvers approval.Quorum // for Hold: who must agree
 	Unmask    []string        // kinds of personal data shown in clear to those it matches
+	Calls     []string        // functions that may be called by number; without a schema those of pg_catalog
 	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
@@ -152,6 +153,26 @@ func fewest(a, b int64) int64 {
 		return max(a, b)
 	}
 	return min(a, b)
+}
+
+// Callable are the functions that the rules which match a statement let be called by
+// number. Whether the call then runs is Decide's.
+func (r *Rules) Callable(req Request) []string {
+	if !req.Who.Valid(req.At) || req.Statement == nil {
+		return nil
+	}
+	f := facts{req: &req}
+	var list []string
+	for i := range r.List {
+		rule := &r.List[i]
+		if len(rule.Calls) == 0 {
+			continue
+		}
+		if matches, err := rule.matches(&f); err == nil && matches {
+			list = append(list, rule.Calls...)
+		}
+	}
+	return list
 }
 
 // clock finds the only name by which a rule can tell the time. A text constant that

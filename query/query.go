@@ -13,32 +13,33 @@ type Kind string
 
 // The kinds of statement, from what the grammar says and what the catalogue adds.
 const (
-	Unknown     Kind = ""            // not parsed, or of unknown effect
-	Select      Kind = "select"      // reads only, VALUES and TABLE included
-	Insert      Kind = "insert"      //
-	Update      Kind = "update"      //
-	Delete      Kind = "delete"      //
-	Merge       Kind = "merge"       //
-	CopyTo      Kind = "copy_to"     // COPY … TO STDOUT
-	CopyFrom    Kind = "copy_from"   // COPY … FROM STDIN
-	DDL         Kind = "ddl"         // CREATE, ALTER, COMMENT, …
-	Drop        Kind = "drop"        // DROP of anything, DROP OWNED
-	Truncate    Kind = "truncate"    //
-	Grant       Kind = "grant"       // GRANT, REVOKE, role and privilege changes
-	Transaction Kind = "transaction" // BEGIN, COMMIT, SAVEPOINT, …
-	Set         Kind = "set"         // SET, RESET, SET ROLE, …
-	Show        Kind = "show"        // SHOW
-	Explain     Kind = "explain"     // EXPLAIN without ANALYZE; with it the inner kind
-	Prepare     Kind = "prepare"     // PREPARE name AS inner
-	Execute     Kind = "execute"     // EXECUTE name
-	Deallocate  Kind = "deallocate"  // DEALLOCATE name|ALL
-	Declare     Kind = "declare"     // DECLARE cursor FOR inner
-	Fetch       Kind = "fetch"       // FETCH, MOVE
-	Close       Kind = "close"       // CLOSE cursor
-	Listen      Kind = "listen"      // LISTEN, UNLISTEN, NOTIFY
-	Maintain    Kind = "maintain"    // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT
-	Lock        Kind = "lock"        // LOCK TABLE
-	Empty       Kind = "empty"       // nothing but white space and comments
+	Unknown      Kind = ""              // not parsed, or of unknown effect
+	Select       Kind = "select"        // reads only, VALUES and TABLE included
+	Insert       Kind = "insert"        //
+	Update       Kind = "update"        //
+	Delete       Kind = "delete"        //
+	Merge        Kind = "merge"         //
+	CopyTo       Kind = "copy_to"       // COPY … TO STDOUT
+	CopyFrom     Kind = "copy_from"     // COPY … FROM STDIN
+	DDL          Kind = "ddl"           // CREATE, ALTER, COMMENT, …
+	Drop         Kind = "drop"          // DROP of anything, DROP OWNED
+	Truncate     Kind = "truncate"      //
+	Grant        Kind = "grant"         // GRANT, REVOKE, role and privilege changes
+	Transaction  Kind = "transaction"   // BEGIN, COMMIT, SAVEPOINT, …
+	Set          Kind = "set"           // SET, RESET, SET ROLE, …
+	Show         Kind = "show"          // SHOW
+	Explain      Kind = "explain"       // EXPLAIN without ANALYZE; with it the inner kind
+	Prepare      Kind = "prepare"       // PREPARE name AS inner
+	Execute      Kind = "execute"       // EXECUTE name
+	Deallocate   Kind = "deallocate"    // DEALLOCATE name|ALL
+	Declare      Kind = "declare"       // DECLARE cursor FOR inner
+	Fetch        Kind = "fetch"         // FETCH, MOVE
+	Close        Kind = "close"         // CLOSE cursor
+	Listen       Kind = "listen"        // LISTEN, UNLISTEN, NOTIFY
+	Maintain     Kind = "maintain"      // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT
+	Lock         Kind = "lock"          // LOCK TABLE
+	FunctionCall Kind = "function_call" // the protocol's call of a function by number; no text has it
+	Empty        Kind = "empty"         // nothing but white space and comments
 )
 
 // Sign is something about a statement that makes people careful.

@@ -40,6 +40,7 @@ type Request struct {
 	Action   Action
 	SQL      string    // "" if the frame runs nothing
 	Params   []Param   //
+	Function uint32    // Call: the function's OID
 	Prepared *Prepared // set when SQL is being named, or runs under a name
 	Unnamed  bool      // runs under a name that was never given here: what it would do is not known
 	Again    bool      // continues an execution that was already let through (a portal fetched in parts)
@@ -70,6 +71,7 @@ const (
 	Row                 // one row, of a request with Look
 	Copy                // COPY data begins, of a request with Look
 	CopyRow             // a piece of COPY data, of a request with Look
+	Result              // what a function that was called by number returned: Data, nil for NULL
 	Done                // one statement of the request ended
 	Message             // a notice, or an error that ends no statement
 	Notify              // a notification from another session
@@ -83,7 +85,7 @@ type Reply struct {
 	Index     int             // which statement of the request, from 0
 	Columns   []Column        // with Columns; nil if the server did not say
 	Row       [][]byte        // with Row; a nil element is NULL
-	Data      []byte          // with CopyRow
+	Data      []byte          // with CopyRow and Result
 	Binary    bool            // with Copy
 	Fields    map[byte]string // with Message, Done, Notify: the message's fields by PostgreSQL's codes
 	Name      string          // with Setting and Notify (channel)

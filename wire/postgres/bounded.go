@@ -174,7 +174,7 @@ func (l *ledger) calm() (between bool, err error) {
 }
 
 // syncs reports whether ReadyForQuery answers a message.
-func syncs(kind byte) bool { return kind == 'S' || kind == 'Q' || kind == 'b' }
+func syncs(kind byte) bool { return kind == 'S' || kind == 'Q' || kind == 'F' || kind == 'b' }
 
 // bounded deals with the end of a statement that may have a bound: true if it is not
 // to be told, or not yet.

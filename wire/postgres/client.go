@@ -229,6 +229,7 @@ func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {
 		err = c.describe(f, msg)
 	case 'F':
 		req.Action = wire.Call
+		req.Function, req.Params, err = decodeCall(msg)
 	case 'X':
 		return nil, io.EOF
 	case 'S', 'H', 'c', 'f':

@@ -126,6 +126,32 @@ func decodeBind(b []byte) (*binding, error) {
 	return v, nil
 }
 
+// decodeCall reads the body of FunctionCall.
+func decodeCall(b []byte) (function uint32, params []wire.Param, err error) {
+	d := body{b: b}
+	function = d.uint32()
+	formats := decodeFormats(&d)
+	n := d.count(4)
+	for i := 0; i < n && !d.bad; i++ {
+		params = append(params, wire.Param{Value: bytes.Clone(d.value()), Binary: formatOf(formats, i)})
+	}
+	d.int16() // format of the result
+	if !d.end() {
+		return 0, nil, violation("malformed FunctionCall message")
+	}
+	return function, params, nil
+}
+
+// decodeReturned reads the body of FunctionCallResponse; nil is NULL.
+func decodeReturned(b []byte) ([]byte, error) {
+	d := body{b: b}
+	value := d.value()
+	if !d.end() {
+		return nil, violation("malformed FunctionCallResponse from the server")
+	}
+	return value, nil
+}
+
 func decodeFormats(d *body) []bool {
 	n := d.count(2)
 	if n == 0 {

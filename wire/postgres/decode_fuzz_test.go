@@ -56,6 +56,26 @@ func FuzzDecodeBind(f *testing.F) {
 	})
 }
 
+func FuzzDecodeCall(f *testing.F) {
+	unitSeeds(f, []byte("\x00\x00\x03\xba\x00\x01\x00\x01\x00\x02\x00\x00\x00\x04\x00\x00\x00\x07\xff\xff\xff\xff\x00\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, params, err := decodeCall(b)
+		if err == nil && len(params)*4 > len(b) {
+			t.Errorf("%d arguments of %d bytes", len(params), len(b))
+		}
+	})
+}
+
+func FuzzDecodeReturned(f *testing.F) {
+	unitSeeds(f, []byte("\x00\x00\x00\x02ab"), []byte("\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		value, err := decodeReturned(b)
+		if err == nil && len(value)+4 != len(b) {
+			t.Errorf("%q was read as %q", b, value)
+		}
+	})
+}
+
 func FuzzDecodeTarget(f *testing.F) {
 	unitSeeds(f, []byte("Ss\x00"), []byte("P\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {

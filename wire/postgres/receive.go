@@ -225,7 +225,7 @@ func (s *Server) step(kind byte, msg []byte) (fate, error) {
 			s.begin(x)
 		}
 		return s.aside(kind, msg)
-	case 'K', 'R', 'v', 'W', 'V':
+	case 'K', 'R', 'v', 'W':
 		return 0, violation("unexpected message %q from the server", kind)
 	}
 	x := s.current()
@@ -251,7 +251,7 @@ func (s *Server) step(kind byte, msg []byte) (fate, error) {
 
 // gated reports whether the decider must be told before anything of x's answer.
 func (s *Server) gated(x *exchange) bool {
-	return (x.kind == 'Q' || x.kind == 'E') && x.req.Gate && !x.begun
+	return (x.kind == 'Q' || x.kind == 'E' || x.kind == 'F') && x.req.Gate && !x.begun
 }
 
 // answer deals with a whole message that answers x.
@@ -266,6 +266,8 @@ func (s *Server) answer(x *exchange, kind byte, msg []byte) (fate, error) {
 		return s.ended(x, kind, msg)
 	case 'T':
 		return s.described(x, msg)
+	case 'V':
+		return s.returned(x, msg)
 	case '1', '2', '3', 'n', 't':
 		return s.bookkeeping(x, kind, msg)
 	case 'G', 'H', 'c':
@@ -323,6 +325,28 @@ func (s *Server) ended(x *exchange, kind byte, msg []byte) (fate, error) {
 	return tell, nil
 }
 
+// returned deals with what a function that was called by number gave back. That is
+// all of its answer: no CommandComplete follows.
+func (s *Server) returned(x *exchange, msg []byte) (fate, error) {
+	if x.kind != 'F' {
+		return 0, violation("FunctionCallResponse from the server out of turn")
+	}
+	value, err := decodeReturned(msg[header:])
+	if err != nil {
+		return 0, err
+	}
+	x.bytes = int64(len(value))
+	s.tell(&wire.Reply{Kind: wire.Result, Of: x.req, Data: value, Frame: msg})
+	s.tell(s.done(x, nil))
+	return tell, nil
+}
+
+// Returning puts NULL in place of what a function returned.
+func Returning(r *wire.Reply) {
+	r.Data = nil
+	r.Frame = append(appendHead(nil, 'V', 8), 0xff, 0xff, 0xff, 0xff)
+}
+
 // done is the end of a statement, as far as every end is alike.
 func (s *Server) done(x *exchange, msg []byte) *wire.Reply {
 	return &wire.Reply{Kind: wire.Done, Of: x.req, Index: x.index, Bytes: x.bytes + x.taken.Swap(0), Rows: x.rows, Frame: msg}
@@ -358,7 +382,7 @@ func (s *Server) failed(x *exchange, msg []byte) (fate, error) {
 			r.Of = s.ran // what Sync could not commit
 		}
 		return tell, nil // ReadyForQuery follows
-	case 'Q':
+	case 'Q', 'F':
 		s.ledger.uncopy(x)
 		return tell, nil
 	}

@@ -58,8 +58,6 @@ func (s *Server) send(req *wire.Request, b *bound) (skipped bool, err error) {
 		return false, s.put(f.raw)
 	case 'H':
 		return false, s.put(f.raw)
-	case 'F':
-		return s.Refuse(req, Say{Severity: "ERROR", Code: "0A000", Message: "function calls by number are not carried through sluice", Hint: "call the function with SELECT"})
 	case 'Q':
 		x.copies = mayRead(req.SQL)
 	case 'P':
