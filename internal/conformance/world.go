@@ -26,6 +26,7 @@ rules:
     when: 'true'
     effect: allow
     unmask: [all]
+    function_calls: [lo_creat, lo_create, lo_open, lo_close, loread, lowrite, lo_lseek, lo_lseek64, lo_tell, lo_tell64, lo_truncate, lo_truncate64, lo_unlink]
 `
 
 // tester is who runs the tests, as far as Sluice knows.

@@ -190,6 +190,9 @@ func (h *house) close(t *testing.T) {
 	if err := h.log.Close(); err != nil {
 		t.Error(err)
 	}
+	// What they hold may go: the cache of statements is bounded, not small, and fills
+	// with texts that are never sent again.
+	h.gateway, h.boss = nil, nil
 }
 
 // quiet waits until the gateway, still open, has no session and no ask left.
