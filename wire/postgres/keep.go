@@ -66,6 +66,7 @@ func (l *ledger) rebalance() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if spare := l.taken - max(0, l.kept-freeNames); spare > 2*claimStep {
+		spare -= spare % claimStep // steps stay whole: what just fitted fits again
 		l.share.unkeep(spare)
 		l.taken -= spare
 	}
