@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test soak conformance cross bench lint fmt vet check vuln postgres compiler clean
+.PHONY: build demo test fuzz soak conformance cross bench lint fmt vet check vuln postgres compiler clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -20,6 +20,21 @@ demo: postgres build
 test: postgres compiler vet
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
 	$(MAKE) cross
+
+# Every decoder with made-up input, FUZZTIME each; `make test` runs only their seeds.
+# FUZZ=FuzzReceive runs one. What fails is kept in testdata/fuzz: fix it, commit both.
+FUZZTIME ?= 10s
+FUZZ     ?= .
+
+fuzz:
+	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
+	{ grep -E -- '$(FUZZ)' || { echo "no fuzz target is named like $(FUZZ)" >&2; echo none; }; } | \
+	while read -r package name; do \
+		test "$$package" != none || exit 1; \
+		echo "$$name in $$package"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
 
 # Two thousand sessions at once, then half an hour of honest work and trouble on the
 # whole product. SOAK=5m for less.
