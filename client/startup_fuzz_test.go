@@ -34,6 +34,7 @@ func startupSeeds(f *testing.F) {
 	for _, n := range []uint32{0, 3, 4, 7, 8, maxStartup, maxStartup + 1, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
 		f.Add(startupOf(n, 3<<16, "user\x00ada\x00"))
 	}
+	f.Add(startupOf(maxStartup+1, 3<<16, strings.Repeat("x", maxStartup)))
 	ssl, gss := startupOf(8, sslRequest, ""), startupOf(8, gssRequest, "")
 	f.Add(bytes.Join([][]byte{ssl, gss, honest}, nil))
 	f.Add(bytes.Join([][]byte{ssl, ssl, ssl, ssl, honest}, nil))

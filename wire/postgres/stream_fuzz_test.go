@@ -82,9 +82,13 @@ func FuzzClientRead(f *testing.F) {
 	}
 	lengthSeeds("QPBEDCFSHdcfXpR?\x00\xff", func(b []byte) { f.Add(b) })
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add(append(binary.BigEndian.AppendUint32([]byte{'Q'}, MaxStatement), make([]byte, readBuffer+1)...))
 	f.Add(bytes.Repeat([]byte(scriptedMessage('H', "")), 400))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		whole := unitReadAll(t, bytes.NewReader(b), len(b))
+		if ended := whole.Why == io.EOF.Error() || whole.Why == io.ErrUnexpectedEOF.Error(); ended && unitFalseLength(b) {
+			t.Errorf("a length that is none was waited for: %q", b)
+		}
 		if !bytes.HasPrefix(b, []byte(whole.Bytes)) {
 			t.Errorf("%q was passed on as %q", b, whole.Bytes)
 		}
@@ -226,6 +230,11 @@ func FuzzReceive(f *testing.F) {
 		if len(whole.given) > len(parts.given) || parts.given[:len(whole.given)] != whole.given || errors.Is(whole.why, io.EOF) && whole.given != parts.given {
 			t.Errorf("given %q, in pieces %q", whole.given, parts.given)
 		}
+		if errors.Is(whole.why, io.EOF) || errors.Is(whole.why, io.ErrUnexpectedEOF) {
+			if unitFalseLength(b) {
+				t.Errorf("a length that is none was waited for: %q", b)
+			}
+		}
 		if n := unitData(whole.given); look && n > whole.looked {
 			t.Errorf("%d rows given and %d looked at", n, whole.looked)
 		}
@@ -233,6 +242,22 @@ func FuzzReceive(f *testing.F) {
 			t.Errorf("%q was given as %q", b, parts.given)
 		}
 	})
+}
+
+// unitFalseLength says whether a message announces a length that none may have, before
+// any goodbye.
+func unitFalseLength(b []byte) bool {
+	for len(b) >= header && b[0] != 'X' {
+		n := binary.BigEndian.Uint32(b[1:])
+		if n < 4 || n > 1<<30+8 {
+			return true
+		}
+		if int(n)+1 > len(b) {
+			break
+		}
+		b = b[n+1:]
+	}
+	return false
 }
 
 // unitData counts the rows and pieces of COPY data in an answer.
