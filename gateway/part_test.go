@@ -47,6 +47,41 @@ func TestProtocolViolationIsTold(t *testing.T) {
 	th.balanced()
 }
 
+// verbatim is bytes that no driver would send.
+type verbatim string
+
+func (verbatim) Frontend()                           {}
+func (verbatim) Decode([]byte) error                 { return errors.New("only sent") }
+func (v verbatim) Encode(dst []byte) ([]byte, error) { return append(dst, v...), nil }
+
+// A length that none may have is told to its sender at once, and the session beside it
+// goes on.
+func TestFalseLengthIsToldAndHarmsNoOtherSession(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	port := th.as(person("ada"))
+	honest := connect(t, port)
+	for name, length := range map[string]verbatim{
+		"0": "\x00\x00\x00\x00", "3": "\x00\x00\x00\x03", "2^31-1": "\x7f\xff\xff\xff", "2^31": "\x80\x00\x00\x00", "2^32-1": "\xff\xff\xff\xff",
+	} {
+		for _, kind := range []verbatim{"Q", "B", "d", "S", "?"} {
+			t.Run(string(kind)+" of "+name, func(t *testing.T) {
+				f := raw(t, port)
+				f.Send(kind + length + "select 1\x00")
+				if err := f.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				if e := ending(t, f); e == nil || e.Severity != "FATAL" || e.Code != "08P01" || e.Hint == "" {
+					t.Errorf("told %+v", e)
+				}
+				if out, err := run(honest, "select count(*) from cities"); err != nil || out != "300\n" {
+					t.Errorf("the session beside it: %q, %v", out, err)
+				}
+			})
+		}
+	}
+	th.balanced()
+}
+
 // A database that ends the session is heard in its own words.
 func TestDatabaseThatEndsTheSessionIsHeard(t *testing.T) {
 	th := start(t, "dev", shop, nil)
