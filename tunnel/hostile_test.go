@@ -70,6 +70,7 @@ func TestGarbageOnThePort(t *testing.T) {
 func TestSlowlorisIsCutOff(t *testing.T) {
 	w := newWorld(t)
 	addr := serve(t, Config{TLS: w.server, Handshake: 200 * time.Millisecond}, echo)
+	good := open(t, dial(t, addr, w.client))
 	c := rawDial(t, addr)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -81,6 +82,7 @@ func TestSlowlorisIsCutOff(t *testing.T) {
 		case <-give:
 			t.Fatal("a handshake of one byte at a time was never cut off")
 		}
+		roundTrip(t, good, "alive")
 		if _, err := c.Write(hello[i%len(hello) : i%len(hello)+1]); err != nil {
 			return
 		}
