@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -215,8 +216,14 @@ func within(t *testing.T, ended chan struct{}, what string) {
 	select {
 	case <-ended:
 	case <-time.After(patience):
-		t.Fatalf("%s has not ended", what)
+		t.Fatalf("%s has not ended; the goroutines:\n%s", what, stacks())
 	}
+}
+
+// stacks is where every goroutine stands.
+func stacks() []byte {
+	b := make([]byte, 4<<20)
+	return b[:runtime.Stack(b, true)]
 }
 
 // vanish ends the client's side.
@@ -250,6 +257,9 @@ func visit(t *testing.T, th *through, line *faulty, steps []step, f *fault, left
 		}
 		g.conn.Close()
 	default:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: nothing came for %v; the goroutines:\n%s", what, patience, stacks())
+		}
 		g.conn.Close()
 		if !f.fired.Load() {
 			t.Errorf("%s: it ended with %v", what, err)
