@@ -41,7 +41,10 @@ type Snapshot struct {
 	relations map[string][]*entry
 	harmless  map[string]bool
 	functions map[uint32]Function
-	path      []string // search_path of a fresh session; nil means unknown
+	routines  map[string][]*query.Routine // the users' own, by name
+	doubtful  map[string]bool             // names that a routine of the system has which is not harmless
+	bodies    *query.Bodies               // what routines do where the path is not known
+	path      []string                    // search_path of a fresh session; nil means unknown
 	base      map[uint32]uint32
 	sum       uint64 // of the structure, to tell whether a refresh found a difference
 }
@@ -112,17 +115,18 @@ func routineKey(schema, name string) string {
 // unless the path names it. Temporary tables of the session are not known here.
 func (s *Snapshot) InPath(path []string) query.Schema {
 	if path == nil || slices.Contains(path, "$user") || slices.Contains(path, "pg_temp") {
-		return inPath{Snapshot: s}
+		return inPath{Snapshot: s, bodies: &query.Bodies{}}
 	}
 	if !slices.Contains(path, "pg_catalog") {
 		path = append([]string{"pg_catalog"}, path...)
 	}
-	return inPath{Snapshot: s, path: slices.Clone(path)}
+	return inPath{Snapshot: s, path: slices.Clone(path), bodies: &query.Bodies{}}
 }
 
 type inPath struct {
 	*Snapshot
-	path []string
+	path   []string
+	bodies *query.Bodies
 }
 
 func (p inPath) Lookup(schema, name string) []*query.Relation {

@@ -260,6 +260,7 @@ func (s *Snapshot) digest() uint64 {
 	}
 	slices.Sort(names)
 	put(names...)
+	s.digestBodies(put)
 	return h.Sum64()
 }
 

@@ -3,14 +3,18 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const routinesSQL = `
-select n.nspname, p.proname, p.provolatile::text, l.lanname, p.prosecdef or p.proconfig is not null, p.prokind::text,
-       case when l.lanname = 'sql' then p.prosrc else '' end, p.oid, p.prorettype
+select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef or p.proconfig is not null, p.prokind::text,
+       case when l.lanname in ('sql', 'plpgsql') and n.nspname not in ('pg_catalog', 'information_schema') then p.prosrc else '' end,
+       case when l.lanname = 'sql' and p.prosrc = '' and p.prokind in ('f', 'p') then pg_catalog.pg_get_functiondef(p.oid) else '' end,
+       p.oid, p.prorettype, coalesce(p.proargnames, '{}'), p.pronargs, p.pronargdefaults, p.provariadic <> 0,
+       coalesce(pg_catalog.cardinality(p.proallargtypes), 0), coalesce(p.proconfig, '{}')
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang`
@@ -22,6 +26,11 @@ type routine struct {
 	special            bool // SECURITY DEFINER, or settings of its own
 	kind               string
 	oid, returns       uint32
+
+	def                    string // the CREATE statement, if the body is kept parsed
+	names, settings        []string
+	args, defaults, allArg int16
+	variadic               bool
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
@@ -34,7 +43,10 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 	}
 	var all []routine
 	var r routine
-	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.oid, &r.returns}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings}, func() error {
+		r := r
+		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
 		all = append(all, r)
 		return nil
 	})
@@ -67,6 +79,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 			note(r, s.userHarmless(r, users))
 		}
 	}
+	s.keepBodies(all)
 	return nil
 }
 

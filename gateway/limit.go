@@ -45,7 +45,7 @@ func changesRows(st *query.Statement) bool {
 	switch st.Kind {
 	case query.Unknown, query.CopyFrom, query.Truncate:
 		return true
-	case query.Select, query.FunctionCall, query.CopyTo, query.Declare, query.Explain, query.Fetch:
+	case query.Select, query.Call, query.Do, query.FunctionCall, query.CopyTo, query.Declare, query.Explain, query.Fetch:
 		return st.Writes || opaque(st)
 	}
 	return counts(st.Kind)

@@ -55,7 +55,7 @@ func (s *session) doubt(st *query.Statement) {
 
 // runsUnseen reports whether what a statement runs is not in its text.
 func runsUnseen(st *query.Statement) bool {
-	return st.Kind == query.Unknown || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL)
+	return st.Kind == query.Unknown || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL) || st.Runs(query.DDL, query.Drop)
 }
 
 // alters reports whether a statement may change the catalogue.

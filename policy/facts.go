@@ -20,6 +20,7 @@ func names() map[string]*cel.Type {
 	list := cel.ListType(cel.StringType)
 	return map[string]*cel.Type{
 		"statement.kind":       cel.StringType, // "select", "update", …; "unknown"
+		"statement.kinds":      list,           // its kind, and those of what the routines that it calls would run
 		"statement.tag":        cel.StringType, // leading words: "DROP TABLE"
 		"statement.writes":     cel.BoolType,   // changes data, or may
 		"statement.destroys":   cel.BoolType,   // what is gone cannot be rolled forward
@@ -49,7 +50,7 @@ type facts struct {
 	req    *Request
 	signs  []query.Sign
 	signed bool // signs are collected
-	lists  [5]ref.Val
+	lists  [6]ref.Val
 }
 
 var _ interpreter.Activation = (*facts)(nil)
@@ -66,6 +67,8 @@ func (f *facts) ResolveName(name string) (any, bool) {
 			return types.String("unknown"), true
 		}
 		return types.String(s.Kind), true
+	case "statement.kinds":
+		return f.list(5, func() []string { return kinds(s, nil) }), true
 	case "statement.tag":
 		return types.String(s.Tag), true
 	case "statement.writes":
@@ -178,7 +181,7 @@ func writes(s *query.Statement) bool {
 }
 
 func destroys(s *query.Statement) bool {
-	return s.Kind == query.Drop || s.Kind == query.Truncate || (s.Inner != nil && destroys(s.Inner))
+	return s.Kind == query.Drop || s.Kind == query.Truncate || s.Runs(query.Drop, query.Truncate) || (s.Inner != nil && destroys(s.Inner))
 }
 
 func changesObjects(s *query.Statement) bool {
@@ -187,6 +190,9 @@ func changesObjects(s *query.Statement) bool {
 		return true
 	case query.Explain:
 		return false
+	}
+	if s.Runs(query.DDL, query.Drop, query.Truncate, query.Grant) {
+		return true
 	}
 	return s.Inner != nil && changesObjects(s.Inner)
 }
@@ -217,6 +223,23 @@ func columns(s *query.Statement, list []string) []string {
 	}
 	if s.Inner != nil {
 		return columns(s.Inner, list)
+	}
+	return list
+}
+
+// kinds of EXPLAIN are its own only: what it explains does not run.
+func kinds(s *query.Statement, list []string) []string {
+	for _, k := range append([]query.Kind{s.Kind}, s.Inside...) {
+		name := string(k)
+		if k == query.Unknown {
+			name = "unknown"
+		}
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if s.Inner != nil && s.Kind != query.Explain {
+		return kinds(s.Inner, list)
 	}
 	return list
 }

@@ -63,12 +63,16 @@ func analyze(p parsed, s Schema) (st Statement) {
 type analysis struct {
 	schema Schema
 	st     *Statement
+	along  string   // the search_path of the routine this is in, if it has its own
+	within bool     // in a routine's body: whoever reads that adds what called does
+	called []called // routines whose bodies say what they do
 }
 
 // inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).
 func (a *analysis) inner(n ast.Node) *Statement {
-	b := &analysis{schema: a.schema, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
+	b := &analysis{schema: a.schema, along: a.along, within: a.within, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
 	b.statement(n)
+	a.called = append(a.called, b.called...)
 	return b.st
 }
 
@@ -78,6 +82,9 @@ func (a *analysis) statement(n ast.Node) {
 	a.classify(n)
 	a.look(n)
 	a.follow(n)
+	if !a.within {
+		a.settle()
+	}
 	st := a.st
 	slices.Sort(st.Signs)
 	slices.Sort(st.Functions)

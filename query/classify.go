@@ -27,11 +27,10 @@ func (a *analysis) classify(n ast.Node) {
 	case *ast.CopyStmt:
 		a.copy(n)
 	case *ast.CallStmt:
-		st.Tag, st.Writes, st.Problem = "CALL", true, "what a procedure does is not known"
-		a.sign(UnknownRoutine)
+		st.Kind, st.Tag = Call, "CALL"
 	case *ast.DoStmt:
-		st.Tag, st.Writes, st.Problem = "DO", true, "what a DO block does is not known"
-		a.sign(DynamicSQL)
+		st.Kind, st.Tag = Do, "DO"
+		a.do(n)
 	case *ast.ExplainStmt:
 		a.explain(n)
 	case *ast.PrepareStmt:

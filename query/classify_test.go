@@ -84,7 +84,7 @@ func TestKinds(t *testing.T) {
 		{"REFRESH MATERIALIZED VIEW m", Maintain, true, nil},
 		{"LOCK TABLE t", Lock, false, nil},
 		{"CALL p()", Unknown, true, []Sign{UnknownRoutine}},
-		{"DO 'x'", Unknown, true, []Sign{DynamicSQL}},
+		{"DO 'x'", Unknown, true, []Sign{DynamicSQL, UnknownRoutine}},
 		{"SELEC 1", Unknown, false, []Sign{Unparsable}},
 	}
 	for _, tt := range tests {

@@ -112,7 +112,8 @@ func TestDoorCursor(t *testing.T) {
 }
 
 func TestDoorDoBlockAndCall(t *testing.T) {
-	wantSigns(t, "DO $$ BEGIN EXECUTE 'drop table ' || 'users'; END $$", Unknown, DynamicSQL)
+	wantSigns(t, "DO $$ BEGIN EXECUTE 'drop table ' || tg_name; END $$", Unknown, DynamicSQL)
+	wantSigns(t, "DO $$ BEGIN EXECUTE 'drop table ' || 'users'; END $$", Do, Destructive)
 	wantSigns(t, "CALL wipe()", Unknown, UnknownRoutine)
 }
 

@@ -5,7 +5,10 @@
 // The package is pure: no I/O, no clock, no goroutines.
 package query
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Kind is the effect of a statement. The zero value is Unknown: nothing is
 // known about it, and it must be treated as the worst.
@@ -38,6 +41,8 @@ const (
 	Listen       Kind = "listen"        // LISTEN, UNLISTEN, NOTIFY
 	Maintain     Kind = "maintain"      // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT
 	Lock         Kind = "lock"          // LOCK TABLE
+	Call         Kind = "call"          // CALL of a procedure whose body is known
+	Do           Kind = "do"            // DO whose body is known
 	FunctionCall Kind = "function_call" // the protocol's call of a function by number; no text has it
 	Empty        Kind = "empty"         // nothing but white space and comments
 )
@@ -108,6 +113,7 @@ type Statement struct {
 	Kind        Kind     //
 	Tag         string   // leading words for people: "DROP TABLE", "UPDATE"
 	Changes     int      // INSERT, UPDATE, DELETE and MERGE in it, at any depth; the server counts the rows of the outermost only
+	Inside      []Kind   // kinds of the statements, but SELECT, that routines it calls would run
 	Writes      bool     // changes data, in any part of it (CTE, EXPLAIN ANALYZE, …)
 	Reads       []Ref    // columns read anywhere; a relation of which no column is read appears as Ref{Column: ""}
 	Relations   []Ref    // relations read
@@ -146,7 +152,7 @@ func (s *Statement) Results() (cols []Column, ok bool) {
 	case Insert, Update, Delete, Merge:
 		cols, ok = s.Returning, true
 	case DDL, Drop, Truncate, Grant, Transaction, Set, Prepare, Deallocate, Declare,
-		Close, Listen, Maintain, Lock, CopyFrom, Empty:
+		Close, Listen, Maintain, Lock, CopyFrom, Do, Empty:
 		return nil, true
 	}
 	for _, c := range cols {
@@ -171,6 +177,17 @@ func (s *Statement) Has(sign Sign) bool {
 		}
 	}
 	return s.Inner != nil && s.Inner.Has(sign)
+}
+
+// Runs reports whether routines that the statement calls, or the one inside it, would
+// run statements of one of these kinds.
+func (s *Statement) Runs(kinds ...Kind) bool {
+	for _, k := range kinds {
+		if slices.Contains(s.Inside, k) {
+			return true
+		}
+	}
+	return s.Inner != nil && s.Inner.Runs(kinds...)
 }
 
 // RelationKind tells tables from views.

@@ -115,7 +115,7 @@ func (a *analysis) call(f *ast.FuncCall) {
 		return
 	}
 	if !a.harmless(schema, name) {
-		a.sign(UnknownRoutine)
+		a.routine(schema, name, len(items(f.Args)))
 	}
 }
 

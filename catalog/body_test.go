@@ -1,0 +1,178 @@
+package catalog_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicehq/sluice/query"
+)
+
+const bodiesSQL = `
+create table customers (id int primary key, name text, email text, active bool, updated_at timestamptz);
+create table audit_log (at timestamptz, what text, who text);
+create schema other; create table other.customers (id int, secret text);
+create function cleanup() returns void language sql as 'delete from customers where not active';
+create function cleanup_all() returns int language plpgsql as $$ declare n int; begin
+  delete from customers; get diagnostics n = row_count; return n; end $$;
+create function nested() returns void language plpgsql as $$ begin perform cleanup_all(); end $$;
+create function loops(n int) returns int language plpgsql as $$ begin if n > 0 then return loops(n - 1); end if; return pong(n); end $$;
+create function pong(n int) returns int language plpgsql as $$ begin truncate audit_log; return loops(n); end $$;
+create function drops() returns void language plpgsql as $$ begin if true then drop table audit_log; end if; exception when others then null; end $$;
+create function dynamic(t text) returns void language plpgsql as $$ begin execute format('delete from %I', t); end $$;
+create function loop_dynamic(t text) returns void language plpgsql as $$ declare r record; begin for r in execute 'select ' || t loop null; end loop; end $$;
+create function constant_dynamic() returns void language plpgsql as $$ begin execute 'truncate ' || 'customers'; end $$;
+create function quoted() returns void language plpgsql as $a$ begin execute $b$ delete from customers where id = 1 $b$; /* ' */ -- ; '
+  perform 'x;''y'; end $a$;
+create function grants() returns void language plpgsql as $$ begin grant all on customers to public; end $$;
+create function becomes() returns void language plpgsql as $$ begin set local role postgres; end $$;
+create function sets() returns void language plpgsql as $$ begin perform set_config('role', 'postgres', true); end $$;
+create function moves_path() returns void language plpgsql as $$ begin set search_path = other; delete from customers where id = 1; end $$;
+create function over(a int) returns int language sql immutable as 'select $1';
+create function over(a text) returns int language plpgsql as $$ begin delete from customers where name = a; return 1; end $$;
+create function pinned() returns void language sql set search_path = other, pg_temp as 'delete from customers where id = 1';
+create function other.shadow() returns void language sql as 'truncate public.customers';
+create function hidden_by_name(id int) returns void language sql as 'delete from customers where id = id';
+create function all_of(everyone bool) returns void language plpgsql as $$ begin delete from customers where everyone; end $$;
+create function variables_win(id int) returns void language plpgsql as $$ #variable_conflict use_variable
+  begin delete from customers where customers.id = customers.id or id = 1; end $$;
+create function defaulted(a int default 1, variadic b int[] default '{}') returns void language sql as 'delete from customers where id = a';
+create function atomic(n int) returns void begin atomic delete from customers where id = n; select 1; end;
+create function returning_one(n int) returns int return (select c.id from customers c where c.id = n);
+create function makes_code() returns void language plpgsql as $$ begin create function evil() returns int language sql as 'select 1'; end $$;
+create function in_declare() returns void language plpgsql as $$ declare x int := cleanup_all(); begin null; end $$;
+create function in_cursor() returns void language plpgsql as $$ declare c cursor (k int) for update customers set name = 'x' where id = k returning id; begin open c(1); end $$;
+create function in_raise() returns void language plpgsql as $$ begin raise notice 'n %', cleanup_all() using hint = 'x'; end $$;
+create function in_case(k int) returns int language plpgsql as $$ begin case k when 1, 2 then return cleanup_all(); else return 0; end case; end $$;
+create function in_while() returns void language plpgsql as $$ begin <<l>> while cleanup_all() > 0 loop exit l when cleanup_all() = 0; end loop l; end $$;
+create function in_subscript() returns void language plpgsql as $$ declare a int[]; begin a[cleanup_all()] := 1; end $$;
+create function in_using() returns void language plpgsql as $$ begin execute 'select $1' using cleanup_all(); end $$;
+create function in_bound() returns void language plpgsql as $$ begin for i in reverse 10..cleanup_all() by 2 loop null; end loop; end $$;
+create function in_foreach() returns void language plpgsql as $$ declare v int; begin foreach v in array array[cleanup_all()] loop null; end loop; end $$;
+create function in_query() returns setof int language plpgsql as $$ begin return query delete from customers returning id; end $$;
+create function in_into() returns int language plpgsql as $$ declare v int; begin delete from customers where id = 1 returning id into strict v; return v; end $$;
+create procedure tidy(n int) language plpgsql as $$ begin delete from audit_log where what = 'x'; end $$;
+create procedure commits() language plpgsql as $$ begin commit; end $$;
+create function touch() returns trigger language plpgsql as $$ begin new.updated_at := now(); return new; end $$;
+create function audited() returns trigger language plpgsql as $$ begin insert into audit_log values (now(), tg_op, new.name); return new; end $$;
+create function slugify(t text) returns text language plpgsql immutable as $$ declare s text; begin
+  s := lower(trim(t)); s := regexp_replace(s, '[^a-z0-9]+', '-', 'g'); return trim(both '-' from s); end $$;
+create function full_name(p_id int) returns text language sql stable as 'select name || '' <'' || email || ''>'' from customers where id = p_id';
+create function get_customer(p_id int) returns customers language plpgsql as $$ declare c customers%rowtype; begin
+  select * into c from customers where id = p_id; if not found then raise exception 'no customer %', p_id using errcode = 'no_data_found'; end if; return c; end $$;
+create function upsert(p_id int, p_name text) returns void language plpgsql as $$ begin
+  insert into customers (id, name) values (p_id, p_name) on conflict (id) do update set name = excluded.name; end $$;`
+
+// What hides in a body is seen from the call of it.
+func TestBodies(t *testing.T) {
+	s := load(t, connect(t, bodiesSQL), nil).InPath([]string{"public"})
+	const customers, audit = "public.customers", "public.audit_log"
+	for sql, want := range map[string]struct {
+		signs   string
+		targets string
+		writes  bool
+	}{
+		"select cleanup()":                      {"", customers, true},
+		"select cleanup_all()":                  {"no_where", customers, true},
+		"select nested()":                       {"no_where", customers, true},
+		"select loops(1)":                       {"destructive", audit, true},
+		"select drops()":                        {"destructive", audit, true},
+		"select dynamic('x')":                   {"dynamic_sql", "", true},
+		"select loop_dynamic('x')":              {"dynamic_sql", "", true},
+		"select constant_dynamic()":             {"destructive", customers, true},
+		"select quoted()":                       {"", customers, true},
+		"select grants()":                       {"privilege", customers, true},
+		"select becomes()":                      {"session_state unknown_routine", "", true},
+		"select sets()":                         {"session_state unknown_routine", "", true},
+		"select moves_path()":                   {"session_state unknown_routine", customers, true},
+		"select over('x')":                      {"", customers, true},
+		"select pinned()":                       {"", "other.customers", true},
+		"select shadow()":                       {"unknown_routine", "", false},
+		"select other.shadow()":                 {"destructive", customers, true},
+		"select hidden_by_name(1)":              {"no_where", customers, true},
+		"select all_of(true)":                   {"no_where", customers, true},
+		"select variables_win(1)":               {"no_where", customers, true},
+		"select defaulted()":                    {"", customers, true},
+		"select defaulted(1, 2, 3)":             {"", customers, true},
+		"select cleanup(1)":                     {"unknown_routine", "", false},
+		"select atomic(1)":                      {"", customers, true},
+		"select returning_one(1)":               {"", "", false},
+		"select makes_code()":                   {"server_code unknown_routine", "", true},
+		"select in_declare()":                   {"no_where", customers, true},
+		"select in_cursor()":                    {"", customers, true},
+		"select in_raise()":                     {"no_where", customers, true},
+		"select in_case(1)":                     {"no_where", customers, true},
+		"select in_while()":                     {"no_where", customers, true},
+		"select in_subscript()":                 {"no_where", customers, true},
+		"select in_using()":                     {"no_where", customers, true},
+		"select in_bound()":                     {"no_where", customers, true},
+		"select in_foreach()":                   {"no_where", customers, true},
+		"select * from in_query()":              {"no_where", customers, true},
+		"select in_into()":                      {"", customers, true},
+		"explain select cleanup()":              {"", "", false},
+		"explain analyze select cleanup()":      {"", customers, true},
+		"call tidy(1)":                          {"", audit, true},
+		"call commits()":                        {"unknown_routine", "", true},
+		"do 'begin perform cleanup_all(); end'": {"no_where", customers, true},
+		"do language plperl 'x'":                {"dynamic_sql unknown_routine", "", true},
+		"select touch()":                        {"", "", false},
+		"select audited()":                      {"", audit, true},
+		"select slugify('x')":                   {"", "", false},
+		"select full_name(1)":                   {"", "", false},
+		"select * from get_customer(1)":         {"", "", false},
+		"select upsert(1, 'x')":                 {"", customers, true},
+		"update audit_log set what = 'x' where what = slugify('y')": {"", audit, true},
+	} {
+		st := query.Analyze(sql, s)[0]
+		var signs, targets []string
+		for _, x := range st.Signs {
+			signs = append(signs, string(x))
+		}
+		for _, r := range st.Targets {
+			if r.Table != "evil" {
+				targets = append(targets, r.String())
+			}
+		}
+		if strings.Join(signs, " ") != want.signs || strings.Join(targets, " ") != want.targets || st.Writes != want.writes {
+			t.Errorf("%s: signs %v, targets %v, writes %v, want %+v (%s)", sql, signs, targets, st.Writes, want, st.Problem)
+		}
+	}
+}
+
+// What a body reads is read by its caller, and its result is not taken for known.
+func TestBodyReads(t *testing.T) {
+	s := load(t, connect(t, bodiesSQL), nil).InPath([]string{"public"})
+	st := query.Analyze("select full_name(1)", s)[0]
+	var reads []string
+	for _, r := range st.Reads {
+		reads = append(reads, r.String())
+	}
+	if d := cmp.Diff([]string{"public.customers.email", "public.customers.id", "public.customers.name"}, reads); d != "" {
+		t.Error(d)
+	}
+	if len(st.Output) != 1 || st.Output[0].Known {
+		t.Errorf("the result of a routine that reads a table is said to be known: %+v", st.Output)
+	}
+	st = query.Analyze("select constant_dynamic(), drops()", s)[0]
+	if !slices.Equal(st.Inside, []query.Kind{query.Drop, query.Truncate}) {
+		t.Errorf("inside are %v", st.Inside)
+	}
+}
+
+// A body that is replaced makes another snapshot.
+func TestBodyReplaced(t *testing.T) {
+	conn := connect(t, bodiesSQL)
+	before := load(t, conn, nil)
+	if _, err := conn.Exec(t.Context(), "create or replace function slugify(t text) returns text language plpgsql immutable as $$ begin delete from customers; return t; end $$"); err != nil {
+		t.Fatal(err)
+	}
+	after := load(t, conn, before)
+	if after == before {
+		t.Fatal("the snapshot is the same")
+	}
+	if st := query.Analyze("select slugify('x')", after)[0]; !st.Has(query.NoWhere) {
+		t.Errorf("signs %v", st.Signs)
+	}
+}

@@ -1,0 +1,423 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
+
+// Routine is what Analyze must know of a user's function or procedure to see what
+// a call of it would do.
+type Routine struct {
+	Schema, Name string
+	Procedure    bool
+	Volatile     bool     // never run to plan a statement
+	Language     string   // "sql" and "plpgsql" are read; what is in any other is unknown
+	Body         string   // its source; the whole CREATE statement if it is kept parsed (BEGIN ATOMIC, RETURN)
+	Parsed       bool     // Body is a CREATE statement
+	Names        []string // of its arguments and result columns, which its body sees as variables
+	Least, Most  int      // arguments that a call may have; Most below 0 is any number
+	Pinned       bool     // it has a search_path of its own: Path
+	Path         []string //
+	Strange      bool     // it has settings that change who acts, or how text is read
+}
+
+// takes reports whether a call with n arguments may mean r.
+func (r *Routine) takes(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
+
+// Routiner is a Schema that knows the bodies of routines.
+type Routiner interface {
+	// Routines are the users' routines that a name may mean; schema may be "". It
+	// says no if the name may also mean something else that is not harmless.
+	Routines(schema, name string) ([]*Routine, bool)
+	// Along is the same catalogue seen with another search_path.
+	Along(path []string) Schema
+	// Bodies remembers what this catalogue's bodies do; nil if nothing does.
+	Bodies() *Bodies
+}
+
+// Bodies remembers what routines of one snapshot do, so that each body is read
+// once. It is safe for concurrent use.
+type Bodies struct {
+	known sync.Map // called without its schema → *effect
+}
+
+// called is a routine that something calls, and the names in force there.
+type called struct {
+	r      *Routine
+	schema Schema
+	along  string // the search_path in force, if it is not the session's
+}
+
+type bodyKey struct {
+	r     *Routine
+	along string
+}
+
+// effect is what a body does by itself; what the routines it calls do is found
+// from calls.
+type effect struct {
+	writes, partial           bool
+	changes                   int
+	reads, relations, targets []Ref
+	signs                     []Sign
+	functions                 []string
+	kinds                     []Kind
+	calls                     []called
+	problem                   string // why it is not known, "" if it is
+}
+
+// maxRoutines bounds how many bodies one statement is followed into.
+const maxRoutines = 1000
+
+// routine notes a call that is not harmless: its candidates if their bodies can be
+// read, else that nobody knows what it does.
+func (a *analysis) routine(schema, name string, args int) {
+	rs, ok := a.schema.(Routiner)
+	if !ok {
+		a.sign(UnknownRoutine)
+		return
+	}
+	list, all := rs.Routines(schema, name)
+	found := false
+	for _, r := range list {
+		if r.takes(args) {
+			found = true
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
+	}
+	if !all || !found {
+		a.sign(UnknownRoutine)
+	}
+}
+
+// settle adds what the called routines do to what the statement does, and what the
+// routines do that these call.
+func (a *analysis) settle() {
+	seen := map[bodyKey]bool{}
+	for n := 0; len(a.called) > 0; n++ {
+		c := a.called[len(a.called)-1]
+		a.called = a.called[:len(a.called)-1]
+		if seen[bodyKey{c.r, c.along}] {
+			continue
+		}
+		seen[bodyKey{c.r, c.along}] = true
+		if n > maxRoutines {
+			a.sign(UnknownRoutine)
+			return
+		}
+		e := c.effect()
+		// Planning runs what is not marked volatile, and puts SQL bodies in place of
+		// their calls.
+		if a.st.Kind == Explain && c.r.Volatile {
+			if c.r.Language == "sql" {
+				a.called = append(a.called, e.calls...)
+			}
+			continue
+		}
+		a.join(e)
+		a.called = append(a.called, e.calls...)
+	}
+	if st := a.st; (st.Kind == Call || st.Kind == Do) && (slices.Contains(st.Signs, UnknownRoutine) || slices.Contains(st.Signs, DynamicSQL)) {
+		if st.Problem == "" {
+			st.Problem = "what " + strings.ToLower(st.Tag) + " runs is not known"
+		}
+		if st.Kind == Do {
+			a.sign(DynamicSQL)
+		}
+		st.Kind, st.Writes = Unknown, true
+	}
+}
+
+func (a *analysis) join(e *effect) {
+	st := a.st
+	st.Writes = st.Writes || e.writes
+	st.Partial = st.Partial || e.partial
+	st.Changes += e.changes
+	st.Reads = sortRefs(append(st.Reads, e.reads...))
+	st.Relations = sortRefs(append(st.Relations, e.relations...))
+	st.Targets = append(st.Targets, e.targets...)
+	st.Functions = append(st.Functions, e.functions...)
+	a.sign(e.signs...)
+	for _, k := range e.kinds {
+		if !slices.Contains(st.Inside, k) {
+			st.Inside = append(st.Inside, k)
+		}
+	}
+	slices.Sort(st.Inside)
+	if st.Problem == "" {
+		st.Problem = e.problem
+	}
+}
+
+// effect reads the body, or remembers it.
+func (c called) effect() *effect {
+	rs, ok := c.schema.(Routiner)
+	if c.r.Pinned {
+		if !ok {
+			return c.r.unknown("has a search_path of its own")
+		}
+		c.schema, c.along = rs.Along(c.r.Path), "="+strings.Join(c.r.Path, "\x00")
+	}
+	var memo *Bodies
+	if ok {
+		memo = rs.Bodies()
+	}
+	if memo == nil || c.r.Name == "" {
+		return c.read()
+	}
+	key := bodyKey{c.r, c.along}
+	if e, ok := memo.known.Load(key); ok {
+		return e.(*effect) //nolint:forcetypeassert // nothing else is stored
+	}
+	e := c.read()
+	memo.known.Store(key, e)
+	return e
+}
+
+// unknown is the effect of a routine that nobody could follow.
+func (r *Routine) unknown(why string) *effect {
+	name := r.Name
+	if r.Schema != "" {
+		name = r.Schema + "." + name
+	}
+	if name == "" {
+		name = "the DO block"
+	}
+	return &effect{writes: true, partial: true, signs: []Sign{UnknownRoutine}, problem: "what " + name + " does is not known: it " + why}
+}
+
+// maxBody is the longest body that is read.
+const maxBody = 256 << 10
+
+func (c called) read() (e *effect) {
+	r := c.r
+	defer func() {
+		if v := recover(); v != nil {
+			e = r.unknown("is not understood")
+		}
+	}()
+	switch {
+	case r.Strange:
+		return r.unknown("has settings of its own that change who acts or how text is read")
+	case len(r.Body) > maxBody:
+		return r.unknown("is too long")
+	}
+	b := &body{called: c, vars: map[string]bool{}, out: &effect{}}
+	for _, n := range append(slices.Clone(r.Names), r.Name) {
+		b.vars[n] = n != ""
+	}
+	switch {
+	case r.Parsed:
+		b.parsedBody()
+	case r.Language == "sql":
+		b.text(r.Body)
+	case r.Language == "plpgsql":
+		b.procedural()
+	default:
+		return r.unknown("is written in " + r.Language)
+	}
+	e = b.out
+	if b.problem != "" {
+		u := r.unknown(b.problem)
+		e.writes, e.partial, e.problem = true, true, u.problem
+		e.signs = append(e.signs, UnknownRoutine)
+	}
+	return e
+}
+
+// body is one body while it is read.
+type body struct {
+	called
+	vars    map[string]bool // names that may be variables
+	out     *effect
+	problem string // the first thing that was not understood
+}
+
+func (b *body) fail(why string) {
+	if b.problem == "" {
+		b.problem = why
+	}
+}
+
+// parsedBody reads what the server keeps parsed: one RETURN, or BEGIN ATOMIC … END.
+func (b *body) parsedBody() {
+	list, problem := parse(b.r.Body)
+	if problem != "" || len(list) != 1 {
+		b.fail("is not understood")
+		return
+	}
+	def, ok := list[0].node.(*ast.CreateFunctionStmt)
+	if !ok || def.SQLBody == nil {
+		b.fail("is not understood")
+		return
+	}
+	b.nodes(def.SQLBody)
+}
+
+func (b *body) nodes(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.NodeList:
+		for _, x := range items(n) {
+			b.nodes(x)
+		}
+	case *ast.ReturnStmt:
+		b.node(&ast.SelectStmt{BaseNode: ast.BaseNode{Tag: ast.T_SelectStmt},
+			TargetList: ast.NewNodeList(ast.NewResTarget("", n.ReturnVal))})
+	default:
+		b.node(n)
+	}
+}
+
+// text reads SQL in which the routine's variables may stand for values. A name that
+// is a column too is read as both, since which it is depends on more than the text.
+func (b *body) text(sql string) {
+	list, problem := parse(sql)
+	if problem != "" {
+		b.fail("holds SQL that is not understood")
+		return
+	}
+	var twice bool
+	for _, p := range list {
+		twice = b.doubtful(p.node) || twice
+	}
+	if twice {
+		again, _ := parse(sql)
+		for _, p := range again {
+			b.node(p.node)
+		}
+	}
+	for _, p := range list {
+		b.node(b.substitute(p.node))
+	}
+}
+
+// relations are the names by which a statement knows its relations, and the columns
+// these have. known is false if one of them is in no catalogue.
+func (b *body) relations(n ast.Node) (aliases, columns map[string]bool, known bool) {
+	aliases, columns, known = map[string]bool{}, map[string]bool{}, true
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		switch n := c.Node().(type) {
+		case *ast.RangeVar:
+			if n == nil {
+				break
+			}
+			aliases[n.RelName] = true
+			var found []*Relation
+			if b.schema != nil {
+				found = b.schema.Lookup(n.SchemaName, n.RelName)
+			}
+			known = known && len(found) > 0
+			for _, rel := range found {
+				for _, col := range rel.Columns {
+					columns[col] = true
+				}
+			}
+		case *ast.Alias:
+			if n != nil {
+				aliases[n.AliasName] = true
+			}
+		}
+		return true
+	}, nil)
+	return aliases, columns, known
+}
+
+// doubtful reports whether a name in n may be a column as well as a variable.
+func (b *body) doubtful(n ast.Node) bool {
+	_, columns, known := b.relations(n)
+	doubt := false
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		if ref, ok := c.Node().(*ast.ColumnRef); ok && ref != nil {
+			if parts := names(ref.Fields); len(parts) == 1 && b.vars[parts[0]] {
+				doubt = doubt || !known || columns[parts[0]]
+			}
+		}
+		return true
+	}, nil)
+	return doubt
+}
+
+// substitute puts parameters, of which nothing is known, in place of variables.
+func (b *body) substitute(n ast.Node) ast.Node {
+	aliases, _, _ := b.relations(n)
+	return ast.Rewrite(n, func(c *ast.Cursor) bool {
+		ref, ok := c.Node().(*ast.ColumnRef)
+		if !ok || ref == nil {
+			return true
+		}
+		fields := items(ref.Fields)
+		if len(fields) == 0 {
+			return true
+		}
+		first, ok := fields[0].(*ast.String)
+		if ok && b.vars[first.SVal] && (len(fields) == 1 || !aliases[first.SVal]) {
+			c.Replace(&ast.ParamRef{BaseNode: ast.BaseNode{Tag: ast.T_ParamRef}, Number: 1})
+			return false
+		}
+		return true
+	}, nil)
+}
+
+// node adds what one statement of the body does.
+func (b *body) node(n ast.Node) {
+	a := &analysis{schema: b.schema, along: b.along, within: true, st: &Statement{}}
+	a.statement(n)
+	b.out.calls = append(b.out.calls, a.called...)
+	for st := a.st; st != nil; st = st.Inner {
+		b.add(st)
+	}
+}
+
+func (b *body) add(st *Statement) {
+	e := b.out
+	e.writes = e.writes || st.Writes
+	e.partial = e.partial || st.Partial
+	e.changes += st.Changes
+	e.reads = sortRefs(append(e.reads, st.Reads...))
+	e.relations = sortRefs(append(e.relations, st.Relations...))
+	e.targets = sortRefs(append(e.targets, st.Targets...))
+	e.functions = append(e.functions, st.Functions...)
+	e.signs = append(e.signs, st.Signs...)
+	slices.Sort(e.signs)
+	e.signs = slices.Compact(e.signs)
+	if !slices.Contains(e.kinds, st.Kind) && st.Kind != Select {
+		e.kinds = append(e.kinds, st.Kind)
+	}
+	switch {
+	case st.Kind == Unknown:
+		b.fail("runs a statement that is not understood")
+	case st.Kind == Transaction:
+		b.fail("begins or ends transactions")
+	case st.Kind == Execute || st.Kind == Prepare || st.Kind == Fetch && st.Name != "":
+		b.fail("runs a prepared statement or a cursor of the session")
+	case slices.Contains(st.Signs, SessionState) && (st.SetName == "" || changesSession(st.SetName)):
+		b.fail("changes settings that decide what names mean or who acts")
+	case slices.Contains(st.Signs, ServerCode):
+		b.fail("makes code that may run in it")
+	}
+}
+
+// do notes the body of a DO block as a routine without a name.
+func (a *analysis) do(n *ast.DoStmt) {
+	r := &Routine{Language: "plpgsql", Volatile: true}
+	for _, o := range items(n.Args) {
+		d, ok := o.(*ast.DefElem)
+		if !ok {
+			r.Language = ""
+			continue
+		}
+		s, ok := d.Arg.(*ast.String)
+		switch {
+		case ok && d.Defname == "as":
+			r.Body = s.SVal
+		case ok && d.Defname == "language":
+			r.Language = strings.ToLower(s.SVal)
+		default:
+			r.Language = ""
+		}
+	}
+	a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+}
