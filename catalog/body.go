@@ -26,12 +26,12 @@ func (s *Snapshot) keepBodies(all []routine) {
 
 func (r routine) public() *query.Routine {
 	q := &query.Routine{Schema: r.schema, Name: r.name, Procedure: r.kind == "p", Volatile: r.volatility == "v",
-		Language: r.language, Body: r.body, Least: int(r.args - r.defaults), Most: int(r.args)}
+		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args)}
 	if r.def != "" {
 		q.Body, q.Parsed = r.def, true
 	}
 	if r.kind == "a" || r.kind == "w" {
-		q.Language = "an aggregate"
+		q.Language = "pieces, as aggregates are"
 	}
 	if q.Procedure { // CALL names its OUT arguments too
 		q.Most = max(q.Most, int(r.allArg))

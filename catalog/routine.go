@@ -14,7 +14,9 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
        case when l.lanname in ('sql', 'plpgsql') and n.nspname not in ('pg_catalog', 'information_schema') then p.prosrc else '' end,
        case when l.lanname = 'sql' and p.prosrc = '' and p.prokind in ('f', 'p') then pg_catalog.pg_get_functiondef(p.oid) else '' end,
        p.oid, p.prorettype, coalesce(p.proargnames, '{}'), p.pronargs, p.pronargdefaults, p.provariadic <> 0,
-       coalesce(pg_catalog.cardinality(p.proallargtypes), 0), coalesce(p.proconfig, '{}')
+       coalesce(pg_catalog.cardinality(p.proallargtypes), 0), coalesce(p.proconfig, '{}'),
+       case when p.pronargdefaults > 0 and n.nspname not in ('pg_catalog', 'information_schema')
+            then coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), '') else '' end
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang`
@@ -31,6 +33,7 @@ type routine struct {
 	names, settings        []string
 	args, defaults, allArg int16
 	variadic               bool
+	absent                 string // expressions of the arguments that have defaults
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
@@ -44,7 +47,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
 		all = append(all, r)
@@ -103,7 +106,7 @@ func builtInHarmless(r routine) bool {
 // function in plain SQL passes, without rights or settings of its own, whose body
 // reads no table and calls nothing but built-in functions that are harmless.
 func (s *Snapshot) userHarmless(r routine, users map[string]bool) bool {
-	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && s.plainBody(r.body, users)
+	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && r.absent == "" && s.plainBody(r.body, users)
 }
 
 // plainBody reads the body as words. users are the names of all routines that are

@@ -124,6 +124,27 @@ func (o own) Harmless(schema, name string) bool {
 	return o.Schema.Harmless(schema, name)
 }
 
+// Routines implements query.Routiner.
+func (o own) Routines(schema, name string) ([]*query.Routine, bool) {
+	rs, ok := o.Schema.(query.Routiner)
+	if o.code || !ok {
+		return nil, false
+	}
+	return rs.Routines(schema, name)
+}
+
+// Along implements query.Routiner: the session's own names hide others in any path.
+func (o own) Along(path []string) query.Schema {
+	if rs, ok := o.Schema.(query.Routiner); ok {
+		o.Schema = rs.Along(path)
+		return o
+	}
+	return own{Schema: o.Schema, bare: true, all: true, code: true}
+}
+
+// Bodies implements query.Routiner: what bodies do here is not so elsewhere.
+func (o own) Bodies() *query.Bodies { return nil }
+
 // suspect adds to what a statement touches all that an unresolved name may mean,
 // with every column: a rule that names a relation must not be passed by because a
 // session did something that leaves the name in doubt.

@@ -17,6 +17,7 @@ type Routine struct {
 	Language     string   // "sql" and "plpgsql" are read; what is in any other is unknown
 	Body         string   // its source; the whole CREATE statement if it is kept parsed (BEGIN ATOMIC, RETURN)
 	Parsed       bool     // Body is a CREATE statement
+	Defaults     string   // expressions of arguments that a call may leave out, with commas between
 	Names        []string // of its arguments and result columns, which its body sees as variables
 	Least, Most  int      // arguments that a call may have; Most below 0 is any number
 	Pinned       bool     // it has a search_path of its own: Path
@@ -90,6 +91,55 @@ func (a *analysis) routine(schema, name string, args int) {
 	}
 	if !all || !found {
 		a.sign(UnknownRoutine)
+	}
+}
+
+// viewCalls notes what the functions in a view's definition do. Those in C were
+// made by who rules the server, and are taken for what views may have.
+func (a *analysis) viewCalls(n ast.Node) {
+	rs, ok := a.schema.(Routiner)
+	if !ok {
+		return
+	}
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		f, ok := c.Node().(*ast.FuncCall)
+		if !ok || f == nil {
+			return true
+		}
+		parts := names(f.Funcname)
+		if len(parts) == 0 {
+			return true
+		}
+		schema, name := "pg_catalog", parts[len(parts)-1] // the catalogue prints all other schemas
+		if len(parts) > 1 {
+			schema = parts[len(parts)-2]
+		}
+		if sign, ok := dangerous(name); ok && sign != writesRows {
+			a.sign(sign)
+			return true
+		}
+		if list, _ := rs.Routines(schema, name); !a.harmless(schema, name) {
+			a.mayCall(list, len(items(f.Args)))
+		}
+		return true
+	}, nil)
+}
+
+// attribute notes the functions that x.name calls if x has no column of that name.
+func (a *analysis) attribute(name string) {
+	if rs, ok := a.schema.(Routiner); ok {
+		list, _ := rs.Routines("", name)
+		a.mayCall(list, 1)
+	}
+}
+
+// mayCall notes those of the routines that a call with so many arguments may mean,
+// but those in C.
+func (a *analysis) mayCall(list []*Routine, args int) {
+	for _, r := range list {
+		if r.takes(args) && r.Language != "c" && r.Language != "internal" {
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
 	}
 }
 
@@ -206,6 +256,9 @@ func (c called) read() (e *effect) {
 		return r.unknown("is too long")
 	}
 	b := &body{called: c, vars: map[string]bool{}, out: &effect{}}
+	if r.Defaults != "" {
+		b.text("SELECT " + r.Defaults)
+	}
 	for _, n := range append(slices.Clone(r.Names), r.Name) {
 		b.vars[n] = n != ""
 	}

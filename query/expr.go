@@ -158,7 +158,9 @@ func (r *resolver) indirection(n *ast.A_Indirection, sc *scope) flow {
 		case *ast.A_Indices:
 			r.steer(x.Lidx, sc)
 			r.steer(x.Uidx, sc)
-		case *ast.String, *ast.A_Star:
+		case *ast.String:
+			r.a.attribute(x.SVal)
+		case *ast.A_Star:
 		default:
 			f.unknown = true
 		}

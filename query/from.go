@@ -172,6 +172,7 @@ func (r *resolver) view(rel *Relation) output {
 			v.done = true
 			return v.out
 		}
+		r.a.viewCalls(node)
 		r.inView++
 		v.steers = r.apart(func() { v.out = r.query(node, nil) })
 		r.inView--

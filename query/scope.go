@@ -193,6 +193,7 @@ func (r *resolver) qualified(parts []string, sc *scope) flow {
 		return flow{}
 	}
 	// t.f may be a function of the row: then the row's columns are the least that it reads.
+	r.a.attribute(name)
 	f.add(all(it.cols).through())
 	f.unknown = true
 	return f
