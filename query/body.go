@@ -429,6 +429,9 @@ func (b *body) add(st *Statement) {
 	e.writes = e.writes || st.Writes
 	e.partial = e.partial || st.Partial
 	e.changes += st.Changes
+	if st.Writes && st.Changes == 0 {
+		e.changes++ // what the server does not count must not pass for nothing
+	}
 	e.reads = sortRefs(append(e.reads, st.Reads...))
 	e.relations = sortRefs(append(e.relations, st.Relations...))
 	e.targets = sortRefs(append(e.targets, st.Targets...))
