@@ -171,6 +171,40 @@ func TestBodyReads(t *testing.T) {
 	}
 }
 
+// A result is known if nothing but the arguments can be in it.
+func TestBodyResults(t *testing.T) {
+	s := load(t, connect(t, bodiesSQL+`
+create function slug2(t text) returns text language sql as 'select slugify(upper(t))';
+create function even(n int) returns bool language plpgsql as $$ begin if n = 0 then return true; end if; return odd(n - 1); end $$;
+create function odd(n int) returns bool language plpgsql as $$ begin if n = 0 then return false; end if; return even(n - 1); end $$;
+create function by_table(t text) returns text language sql as 'select max(email) from customers';
+create function by_exists(t text) returns bool language sql as 'select exists (select 1 from customers)';
+create function by_nested(t text) returns text language plpgsql as $$ declare x text := by_table(t); begin return x; end $$;
+create function by_setting(t text) returns text language plpgsql as $$ begin return current_setting('app.x'); end $$;
+create function by_cursor(c refcursor) returns text language plpgsql as $$ declare x text; begin fetch c into x; return x; end $$;
+create function by_loop(c refcursor) returns text language plpgsql as $$ declare r record; begin fetch next from c into r; return r.email; end $$;
+create function by_text(t text) returns text language plpgsql as $$ declare x text; begin execute t into x; return x; end $$;
+create function by_constant(t text) returns text language plpgsql as $$ declare x text; begin execute 'select email from customers' into x; return x; end $$;
+create function by_assignment(t text) returns text language plpgsql as $$ declare x text; begin x := max(email) from customers; return x; end $$;
+create function by_overload(t text) returns text language sql as 'select $1';
+create function by_overload(t int) returns text language sql as 'select max(email) from customers';
+create function by_absent(t text, e text default by_table('x')) returns text language sql as 'select e';
+create function by_xml(t text) returns text language sql as $$ select query_to_xml(t, true, true, '')::text $$;
+create function plain_harmless(t text) returns text language sql immutable as 'select upper(t)';
+`), nil).InPath([]string{"public"})
+	for call, known := range map[string]bool{
+		"slugify(name)": true, "slug2(name)": true, "even(id)": true, "plain_harmless(name)": true, "slugify(plain_harmless(name))": true,
+		"by_table(name)": false, "by_exists(name)": false, "by_nested(name)": false, "by_setting(name)": false, "by_cursor('c')": false,
+		"by_loop('c')": false, "by_text(name)": false, "by_constant(name)": false, "by_assignment(name)": false, "by_overload(name)": false,
+		"by_absent(name)": false, "by_xml(name)": false, "full_name(id)": false, "loops(id)": false, "nothing(name)": false,
+	} {
+		st := query.Analyze("select "+call+" from customers", s)[0]
+		if got := st.Output[0]; got.Known != known || known && (len(got.Sources) != 1 || got.Sources[0].How != query.Derived) {
+			t.Errorf("%s: %+v, want known %v (%s)", call, got, known, st.Problem)
+		}
+	}
+}
+
 // A body that is replaced makes another snapshot.
 func TestBodyReplaced(t *testing.T) {
 	conn := connect(t, bodiesSQL)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const routines = `create table customers (id int primary key, name text, email text, active bool);
@@ -16,6 +17,8 @@ create function cleanup() returns int language plpgsql as $$ declare n int; begi
 create function wipe() returns void language sql as 'delete from customers';
 create function vanish() returns int language plpgsql as $$ begin truncate customers; return 1; end $$;
 create function full_name(p_id int) returns text language sql stable as 'select name || '' <'' || email || ''>'' from customers where id = p_id';
+create function tells() returns void language plpgsql as $$ begin raise notice 'found %', (select email from customers where id = 1); end $$;
+create function fails() returns void language plpgsql as $$ begin raise exception 'found %', (select email from customers where id = 1); end $$;
 create procedure tidy() language sql as 'delete from customers where id = 2';`
 
 const noDeletes = `builtin: false
@@ -76,5 +79,35 @@ func TestReadingFunctionPasses(t *testing.T) {
 	wantCode(t, err, "42501")
 	if n := count(t, th, "select count(*) from customers"); n != 2 {
 		t.Errorf("%d customers are left", n)
+	}
+}
+
+// What a function that is not held says in notices and errors is as personal as rows.
+func TestWhatAFunctionSaysIsScanned(t *testing.T) {
+	th := start(t, "prod", routines, nil)
+	cfg, err := pgx.ParseConfig(th.as(person("ada")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { said = append(said, n.Message) }
+	ctx := context.Background()
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range []string{"select tells()", "do 'begin perform tells(); end'", "do $$ begin raise notice 'found %', (select email from customers where id = 1); end $$"} {
+		said = nil
+		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if len(said) != 1 || said[0] == "" || strings.Contains(said[0], "ada@lovelace.org") {
+			t.Errorf("%s says %q", sql, said)
+		}
+	}
+	_, err = conn.Exec(ctx, "select fails()", pgx.QueryExecModeSimpleProtocol)
+	if e := wantCode(t, err, "P0001"); e.Message == "" || strings.Contains(e.Message, "ada@lovelace.org") {
+		t.Errorf("the error says %q", e.Message)
 	}
 }

@@ -191,7 +191,7 @@ func TestNoticeOfAnApprovedBlockIsScanned(t *testing.T) {
 	defer conn.Close(ctx)
 	done := make(chan error, 1)
 	go func() {
-		_, err := run(conn, "do $$ begin raise notice 'found %', (select email from people where id = 7) using detail = (select email from people where id = 8); end $$")
+		_, err := run(conn, "do $$ begin execute format('select 1'); raise notice 'found %', (select email from people where id = 7) using detail = (select email from people where id = 8); end $$")
 		done <- err
 	}()
 	select {

@@ -194,7 +194,7 @@ func TestClientThatIsSendingHearsWhyItsSessionEnds(t *testing.T) {
 			g := &guest{t: t, th: th, name: "ada", left: -1}
 			line.plan("ada", &fault{now: make(chan struct{})})
 			g.conn, g.ended = th.dial(t, g.name)
-			if err := g.play([]step{{send: query("do $$ begin end $$"), until: 'N'}}); err != nil {
+			if err := g.play([]step{{send: query("do $$ begin execute format('select 1'); end $$"), until: 'N'}}); err != nil {
 				t.Fatal(err)
 			}
 			sent := make(chan struct{})

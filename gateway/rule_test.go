@@ -73,7 +73,7 @@ rules:
 		t.Fatal(err)
 	}
 	for _, doubt := range []string{
-		"selec 1", "do $$ begin end $$", "create temp table cities (id int, name text)", "create temp table elsewhere (id int)",
+		"selec 1", "do $$ begin execute format('select 1'); end $$", "create temp table cities (id int, name text)", "create temp table elsewhere (id int)",
 		"set search_path = other, public", "create schema other",
 	} {
 		t.Run(doubt, func(t *testing.T) {

@@ -48,11 +48,11 @@ var scripts = map[string][]step{
 		[]pgproto3.FrontendMessage{&pgproto3.Sync{}}), until: 'Z'}},
 	"refused": {{send: query("delete from cities"), until: 'Z'}, {send: query("select 1"), until: 'Z'}},
 	"held": {
-		{send: append(query("do $$ begin perform 1; end $$"), query("select 2")...), until: 'N'},
+		{send: append(query("do $$ begin execute format('select 1'); end $$"), query("select 2")...), until: 'N'},
 		{do: (*guest).approved, until: 'Z'}, {until: 'Z'},
 	},
 	"held in a pipeline": {
-		{send: slices.Concat(extended("select 1"), extended("do $$ begin perform 1; end $$"), extended("select 2"), []pgproto3.FrontendMessage{&pgproto3.Sync{}}), until: 'N'},
+		{send: slices.Concat(extended("select 1"), extended("do $$ begin execute format('select 1'); end $$"), extended("select 2"), []pgproto3.FrontendMessage{&pgproto3.Sync{}}), until: 'N'},
 		{do: (*guest).approved, until: 'Z'},
 	},
 	"copy in": {

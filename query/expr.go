@@ -200,7 +200,7 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 	}
 	r.steer(n.AggFilter, sc)
 	r.window(n.Over, sc)
-	if !r.known(n) {
+	if !r.known(n) && !r.a.plain(n) {
 		f.unknown = true
 	}
 	return f.through()

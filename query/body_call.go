@@ -1,0 +1,159 @@
+package query
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
+
+// routine notes a call that is not harmless: its candidates if their bodies can be
+// read, else that nobody knows what it does.
+func (a *analysis) routine(schema, name string, args int) {
+	rs, ok := a.schema.(Routiner)
+	if !ok {
+		a.sign(UnknownRoutine)
+		return
+	}
+	list, all := rs.Routines(schema, name)
+	found := false
+	for _, r := range list {
+		if r.takes(args) {
+			found = true
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
+	}
+	if !all || !found {
+		a.sign(UnknownRoutine)
+	}
+}
+
+// viewCalls notes what the functions in a view's definition do. Those in C were
+// made by who rules the server, and are taken for what views may have.
+func (a *analysis) viewCalls(n ast.Node) {
+	rs, ok := a.schema.(Routiner)
+	if !ok {
+		return
+	}
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		f, ok := c.Node().(*ast.FuncCall)
+		if !ok || f == nil {
+			return true
+		}
+		parts := names(f.Funcname)
+		if len(parts) == 0 {
+			return true
+		}
+		schema, name := "pg_catalog", parts[len(parts)-1] // the catalogue prints all other schemas
+		if len(parts) > 1 {
+			schema = parts[len(parts)-2]
+		}
+		if sign, ok := dangerous(name); ok && sign != writesRows {
+			a.sign(sign)
+			return true
+		}
+		if list, _ := rs.Routines(schema, name); !a.harmless(schema, name) {
+			a.mayCall(list, len(items(f.Args)))
+		}
+		return true
+	}, nil)
+}
+
+// attribute notes the functions that x.name calls if x has no column of that name.
+func (a *analysis) attribute(name string) {
+	if rs, ok := a.schema.(Routiner); ok {
+		list, _ := rs.Routines("", name)
+		a.mayCall(list, 1)
+	}
+}
+
+// mayCall notes those of the routines that a call with so many arguments may mean,
+// but those in C.
+func (a *analysis) mayCall(list []*Routine, args int) {
+	for _, r := range list {
+		if r.takes(args) && r.Language != "c" && r.Language != "internal" {
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
+	}
+}
+
+// settle adds what the called routines do to what the statement does, and what the
+// routines do that these call.
+func (a *analysis) settle() {
+	seen := map[bodyKey]bool{}
+	for n := 0; len(a.called) > 0; n++ {
+		c := a.called[len(a.called)-1]
+		a.called = a.called[:len(a.called)-1]
+		if seen[bodyKey{c.r, c.along}] {
+			continue
+		}
+		seen[bodyKey{c.r, c.along}] = true
+		if n > maxRoutines {
+			a.sign(UnknownRoutine)
+			return
+		}
+		e := c.effect()
+		// Planning runs what is not marked volatile, and puts SQL bodies in place of
+		// their calls.
+		if a.st.Kind == Explain && c.r.Volatile {
+			if c.r.Language == "sql" {
+				a.called = append(a.called, e.calls...)
+			}
+			continue
+		}
+		a.join(e)
+		a.called = append(a.called, e.calls...)
+	}
+	if st := a.st; (st.Kind == Call || st.Kind == Do) && (slices.Contains(st.Signs, UnknownRoutine) || slices.Contains(st.Signs, DynamicSQL)) {
+		if st.Problem == "" {
+			st.Problem = "what " + strings.ToLower(st.Tag) + " runs is not known"
+		}
+		if st.Kind == Do {
+			a.sign(DynamicSQL)
+		}
+		st.Kind, st.Writes = Unknown, true
+	}
+}
+
+func (a *analysis) join(e *effect) {
+	st := a.st
+	st.Writes = st.Writes || e.writes
+	st.Partial = st.Partial || e.partial
+	st.Changes += e.changes
+	st.Reads = sortRefs(append(st.Reads, e.reads...))
+	st.Relations = sortRefs(append(st.Relations, e.relations...))
+	st.Targets = append(st.Targets, e.targets...)
+	st.Functions = append(st.Functions, e.functions...)
+	a.sign(e.signs...)
+	for _, k := range e.kinds {
+		if !slices.Contains(st.Inside, k) {
+			st.Inside = append(st.Inside, k)
+		}
+	}
+	slices.Sort(st.Inside)
+	if st.Problem == "" {
+		st.Problem = e.problem
+	}
+}
+
+// do notes the body of a DO block as a routine without a name.
+func (a *analysis) do(n *ast.DoStmt) {
+	r := &Routine{Language: "plpgsql", Volatile: true}
+	for _, o := range items(n.Args) {
+		d, ok := o.(*ast.DefElem)
+		if !ok {
+			r.Language = ""
+			continue
+		}
+		s, ok := d.Arg.(*ast.String)
+		switch {
+		case ok && d.Defname == "as":
+			r.Body = s.SVal
+		case ok && d.Defname == "language":
+			r.Language = strings.ToLower(s.SVal)
+		default:
+			r.Language = ""
+		}
+	}
+	a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+}
