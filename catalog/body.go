@@ -13,14 +13,41 @@ import (
 // names routines of the system have that are not harmless.
 func (s *Snapshot) keepBodies(all []routine) {
 	s.routines, s.doubtful, s.bodies = map[string][]*query.Routine{}, map[string]bool{}, &query.Bodies{}
+	s.operators = map[string][]*query.Routine{}
+	byOID := map[uint32]*query.Routine{}
+	harmless := map[uint32]bool{}
 	for _, r := range all {
 		if isSystem(r.schema) {
-			if !builtInHarmless(r) {
+			harmless[r.oid] = builtInHarmless(r)
+			if !harmless[r.oid] {
 				s.doubtful[r.name] = true
 			}
 			continue
 		}
-		s.routines[r.name] = append(s.routines[r.name], r.public())
+		q := r.public()
+		byOID[r.oid] = q
+		s.routines[r.name] = append(s.routines[r.name], q)
+		if q.Language == "c" || q.Language == "internal" {
+			continue // an operator in C was made by who rules the server
+		}
+		for _, op := range r.operators {
+			s.operators[op] = append(s.operators[op], q)
+		}
+	}
+	for _, r := range all {
+		q := byOID[r.oid]
+		if q == nil || r.kind != "a" || len(r.pieces) == 0 {
+			continue
+		}
+		q.Language = query.Aggregate
+		for _, oid := range r.pieces {
+			switch piece := byOID[oid]; {
+			case piece != nil:
+				q.Pieces = append(q.Pieces, piece)
+			case !harmless[oid]:
+				q.Strange = true
+			}
+		}
 	}
 }
 
@@ -109,6 +136,14 @@ func (s *Snapshot) Routines(schema, name string) ([]*query.Routine, bool) {
 	return list, true
 }
 
+// Operators implements query.Routiner.
+func (s *Snapshot) Operators(name string) []*query.Routine {
+	if s == nil {
+		return nil
+	}
+	return s.operators[name]
+}
+
 // Along implements query.Routiner.
 func (s *Snapshot) Along(path []string) query.Schema { return s.InPath(path) }
 
@@ -138,9 +173,20 @@ func (s *Snapshot) digestBodies(put func(...string)) {
 	for _, name := range slices.Sorted(maps.Keys(s.routines)) {
 		var lines []string
 		for _, r := range s.routines[name] {
-			lines = append(lines, fmt.Sprintf("%+v", *r))
+			x := *r
+			x.Pieces = nil // whose names are enough
+			line := fmt.Sprintf("%+v", x)
+			for _, piece := range r.Pieces {
+				line += " " + piece.Schema + "." + piece.Name
+			}
+			lines = append(lines, line)
 		}
 		slices.Sort(lines)
 		put(lines...)
+	}
+	for _, op := range slices.Sorted(maps.Keys(s.operators)) {
+		for _, r := range s.operators[op] {
+			put(op, r.Schema, r.Name)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sluicehq/sluice/query"
 )
@@ -55,6 +56,12 @@ create function in_query() returns setof int language plpgsql as $$ begin return
 create function in_into() returns int language plpgsql as $$ declare v int; begin delete from customers where id = 1 returning id into strict v; return v; end $$;
 create function by_default(a int default cleanup_all()) returns int language sql immutable as 'select a';
 create function attr(c customers) returns int language plpgsql as $$ begin delete from customers where id = c.id; return 1; end $$;
+create function equals(a customers, b int) returns bool language plpgsql as $$ begin delete from customers where id = b; return true; end $$;
+create operator === (leftarg = customers, rightarg = int, function = equals);
+create function step(s int, x int) returns int language plpgsql as $$ begin delete from audit_log where what = 'x'; return s; end $$;
+create aggregate tally(int) (sfunc = step, stype = int, initcond = '0');
+create aggregate largest(int) (sfunc = int4larger, stype = int);
+create view compares as select c.id from customers c where c operator(public.===) 1;
 create view looks as select c.id, public.cleanup_all() as n from customers c;
 create view plain as select lower(name) as name from customers;
 create procedure tidy(n int) language plpgsql as $$ begin delete from audit_log where what = 'x'; end $$;
@@ -71,8 +78,10 @@ create function upsert(p_id int, p_name text) returns void language plpgsql as $
 
 // What hides in a body is seen from the call of it.
 func TestBodies(t *testing.T) {
-	s := load(t, connect(t, bodiesSQL), nil).InPath([]string{"public"})
+	conn := connect(t, bodiesSQL+"insert into customers values (1, 'x', 'y', false); insert into audit_log values (now(), 'x', 'y'); insert into other.customers values (1, 's');")
+	s := load(t, conn, nil).InPath([]string{"public"})
 	const customers, audit = "public.customers", "public.audit_log"
+	deleting := 0
 	for sql, want := range map[string]struct {
 		signs   string
 		targets string
@@ -121,8 +130,13 @@ func TestBodies(t *testing.T) {
 		"select c.attr from customers c":   {"", customers, true},
 		"select (c).attr from customers c": {"", customers, true},
 		"select (row(1, 'x', 'y', true, null)::customers).attr": {"", customers, true},
-		"select id from looks":                  {"no_where", customers, true},
-		"select * from plain":                   {"", "", false},
+		"select id from looks":            {"no_where", customers, true},
+		"select * from plain":             {"", "", false},
+		"select c === 1 from customers c": {"", customers, true},
+		"select c.id from customers c order by c operator(public.===) 1": {"", customers, true},
+		"select id from compares":               {"", customers, true},
+		"select tally(id) from customers":       {"", audit, true},
+		"select largest(id) from customers":     {"", "", false},
 		"call tidy(1)":                          {"", audit, true},
 		"call commits()":                        {"unknown_routine", "", true},
 		"do 'begin perform cleanup_all(); end'": {"no_where", customers, true},
@@ -148,7 +162,58 @@ func TestBodies(t *testing.T) {
 		if strings.Join(signs, " ") != want.signs || strings.Join(targets, " ") != want.targets || st.Writes != want.writes {
 			t.Errorf("%s: signs %v, targets %v, writes %v, want %+v (%s)", sql, signs, targets, st.Writes, want, st.Problem)
 		}
+		changed := changedBy(t, conn, sql)
+		deleting += len(changed)
+		for _, rel := range changed {
+			if !slices.Contains(targets, rel) && !st.Has(query.UnknownRoutine) && !st.Has(query.DynamicSQL) {
+				t.Errorf("%s: changed %s, which is not in %v", sql, rel, targets)
+			}
+		}
 	}
+	if deleting < 25 {
+		t.Errorf("only %d statements changed rows on the server: the test shows little", deleting)
+	}
+}
+
+// changedBy runs sql on the server, undoes it, and says which tables had rows changed.
+// What the server refuses changes none.
+func changedBy(t *testing.T, conn *pgx.Conn, sql string) (rels []string) {
+	t.Helper()
+	ctx := t.Context()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // the connection ends with the test
+	if _, err := tx.Exec(ctx, "set local search_path = public"); err != nil {
+		t.Fatal(err)
+	}
+	before := counters(t, tx)
+	if _, err := tx.Exec(ctx, sql); err != nil {
+		return nil
+	}
+	for rel, n := range counters(t, tx) {
+		if n != before[rel] {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
+}
+
+// counters are the changes of rows that this session has made to each table.
+func counters(t *testing.T, tx pgx.Tx) map[string]int64 {
+	t.Helper()
+	rows, err := tx.Query(t.Context(), "select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_user_tables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string]int64{}
+	var rel string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&rel, &n}, func() error { list[rel] = n; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // What a body reads is read by its caller, and its result is not taken for known.

@@ -42,6 +42,7 @@ type Snapshot struct {
 	harmless  map[string]bool
 	functions map[uint32]Function
 	routines  map[string][]*query.Routine // the users' own, by name
+	operators map[string][]*query.Routine // the users' functions that operators of a name call, but those in C
 	doubtful  map[string]bool             // names that a routine of the system has which is not harmless
 	bodies    *query.Bodies               // what routines do where the path is not known
 	path      []string                    // search_path of a fresh session; nil means unknown

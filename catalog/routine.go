@@ -16,10 +16,16 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
        p.oid, p.prorettype, coalesce(p.proargnames, '{}'), p.pronargs, p.pronargdefaults, p.provariadic <> 0,
        coalesce(pg_catalog.cardinality(p.proallargtypes), 0), coalesce(p.proconfig, '{}'),
        case when p.pronargdefaults > 0 and n.nspname not in ('pg_catalog', 'information_schema')
-            then coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), '') else '' end
+            then coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), '') else '' end,
+       coalesce(o.names, '{}'),
+       coalesce((select array_remove(array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+                    a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[], 0::oid)
+                 from pg_catalog.pg_aggregate a where a.aggfnoid = p.oid and n.nspname not in ('pg_catalog', 'information_schema')), '{}')
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-join pg_catalog.pg_language l on l.oid = p.prolang`
+join pg_catalog.pg_language l on l.oid = p.prolang
+left join (select oprcode::oid as code, array_agg(distinct oprname::text) as names from pg_catalog.pg_operator
+           where oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace group by oprcode) o on o.code = p.oid`
 
 type routine struct {
 	schema, name, body string
@@ -33,7 +39,9 @@ type routine struct {
 	names, settings        []string
 	args, defaults, allArg int16
 	variadic               bool
-	absent                 string // expressions of the arguments that have defaults
+	operators              []string // names of the users' operators that call it
+	pieces                 []uint32 // of an aggregate
+	absent                 string   // expressions of the arguments that have defaults
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
@@ -47,9 +55,10 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
+		r.operators, r.pieces = slices.Clone(r.operators), slices.Clone(r.pieces)
 		all = append(all, r)
 		return nil
 	})

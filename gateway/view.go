@@ -133,6 +133,14 @@ func (o own) Routines(schema, name string) ([]*query.Routine, bool) {
 	return rs.Routines(schema, name)
 }
 
+// Operators implements query.Routiner.
+func (o own) Operators(name string) []*query.Routine {
+	if rs, ok := o.Schema.(query.Routiner); ok {
+		return rs.Operators(name)
+	}
+	return nil
+}
+
 // Along implements query.Routiner: the session's own names hide others in any path.
 func (o own) Along(path []string) query.Schema {
 	if rs, ok := o.Schema.(query.Routiner); ok {

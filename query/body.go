@@ -13,17 +13,21 @@ import (
 type Routine struct {
 	Schema, Name string
 	Procedure    bool
-	Volatile     bool     // never run to plan a statement
-	Language     string   // "sql" and "plpgsql" are read; what is in any other is unknown
-	Body         string   // its source; the whole CREATE statement if it is kept parsed (BEGIN ATOMIC, RETURN)
-	Parsed       bool     // Body is a CREATE statement
-	Defaults     string   // expressions of arguments that a call may leave out, with commas between
-	Names        []string // of its arguments and result columns, which its body sees as variables
-	Least, Most  int      // arguments that a call may have; Most below 0 is any number
-	Pinned       bool     // it has a search_path of its own: Path
-	Path         []string //
-	Strange      bool     // it has settings that change who acts, or how text is read
+	Volatile     bool       // never run to plan a statement
+	Language     string     // "sql" and "plpgsql" are read; what is in any other is unknown
+	Body         string     // its source; the whole CREATE statement if it is kept parsed (BEGIN ATOMIC, RETURN)
+	Parsed       bool       // Body is a CREATE statement
+	Defaults     string     // expressions of arguments that a call may leave out, with commas between
+	Names        []string   // of its arguments and result columns, which its body sees as variables
+	Least, Most  int        // arguments that a call may have; Most below 0 is any number
+	Pinned       bool       // it has a search_path of its own: Path
+	Path         []string   //
+	Pieces       []*Routine // what an aggregate is made of, of the users' routines
+	Strange      bool       // it has settings that change who acts, or how text is read
 }
+
+// Aggregate is the Language of an aggregate whose pieces are all known.
+const Aggregate = "aggregate"
 
 // takes reports whether a call with n arguments may mean r.
 func (r *Routine) takes(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
@@ -33,6 +37,8 @@ type Routiner interface {
 	// Routines are the users' routines that a name may mean; schema may be "". It
 	// says no if the name may also mean something else that is not harmless.
 	Routines(schema, name string) ([]*Routine, bool)
+	// Operators are the users' routines that an operator of that name may call.
+	Operators(name string) []*Routine
 	// Along is the same catalogue seen with another search_path.
 	Along(path []string) Schema
 	// Bodies remembers what this catalogue's bodies do; nil if nothing does.
@@ -135,6 +141,10 @@ func (c called) read() (e *effect) {
 		b.vars[n] = n != ""
 	}
 	switch {
+	case r.Language == Aggregate:
+		for _, piece := range r.Pieces {
+			b.out.calls = append(b.out.calls, called{r: piece, schema: c.schema, along: c.along})
+		}
 	case r.Parsed:
 		b.parsedBody()
 	case r.Language == "sql":

@@ -28,6 +28,17 @@ func (a *analysis) routine(schema, name string, args int) {
 	}
 }
 
+// operator notes the users' functions that an operator of this name calls. Which of
+// several it is depends on types, so all count.
+func (a *analysis) operator(n *ast.A_Expr) {
+	rs, ok := a.schema.(Routiner)
+	if parts := names(n.Name); ok && len(parts) > 0 {
+		for _, r := range rs.Operators(parts[len(parts)-1]) {
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
+	}
+}
+
 // viewCalls notes what the functions in a view's definition do. Those in C were
 // made by who rules the server, and are taken for what views may have.
 func (a *analysis) viewCalls(n ast.Node) {
@@ -36,6 +47,9 @@ func (a *analysis) viewCalls(n ast.Node) {
 		return
 	}
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		if op, ok := c.Node().(*ast.A_Expr); ok && op != nil {
+			a.operator(op)
+		}
 		f, ok := c.Node().(*ast.FuncCall)
 		if !ok || f == nil {
 			return true

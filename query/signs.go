@@ -41,6 +41,10 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil {
 			a.call(n)
 		}
+	case *ast.A_Expr:
+		if n != nil {
+			a.operator(n)
+		}
 	case *ast.InsertStmt:
 		if n != nil {
 			st.Writes = true
@@ -84,8 +88,15 @@ func (a *analysis) visit(n ast.Node) {
 // calls collects functions only.
 func (a *analysis) calls(n ast.Node) {
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
-		if f, ok := c.Node().(*ast.FuncCall); ok && f != nil {
-			a.call(f)
+		switch n := c.Node().(type) {
+		case *ast.FuncCall:
+			if n != nil {
+				a.call(n)
+			}
+		case *ast.A_Expr:
+			if n != nil {
+				a.operator(n)
+			}
 		}
 		return true
 	}, nil)
