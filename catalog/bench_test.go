@@ -1,0 +1,67 @@
+package catalog
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehq/sluice/internal/pgtest"
+)
+
+// large makes a database of ten thousand tables with eight columns each, a hundred
+// views and five hundred functions. One block makes them: a statement each would take longer than
+// all that is measured.
+const large = `do $$ begin
+  for i in 1..10000 loop
+    execute format('create table t%s (id bigint, customer_id bigint, email text, full_name varchar(80), amount numeric(12,2), created_at timestamptz, notes text, state int)', i);
+    if i % 1000 = 0 then commit; end if;
+  end loop;
+  for i in 1..100 loop
+    execute format('create view v%1$s as select a.id, a.email, b.amount from t%1$s a join t%2$s b on a.id = b.customer_id', i, i + 1);
+  end loop;
+  for i in 1..500 loop
+    execute format('create function f%1$s(n int) returns bigint language plpgsql as $f$ begin return (select count(*) from t%1$s where id < n); end $f$', i);
+  end loop;
+end $$`
+
+func BenchmarkLarge(b *testing.B) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, pgtest.Database(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, large); err != nil {
+		b.Fatal(err)
+	}
+	snap, err := Load(ctx, conn, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, ok := snap.Relation("public", "t10000"); !ok {
+		b.Fatal("the last table is not there")
+	}
+	b.Run("load", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := Load(ctx, conn, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("changed", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Changed(ctx, conn); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("sample", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Sample(ctx, conn, snap, Budget{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
