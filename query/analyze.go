@@ -66,6 +66,8 @@ type analysis struct {
 	along  string   // the search_path of the routine this is in, if it has its own
 	within bool     // in a routine's body: whoever reads that adds what called does
 	called []called // routines whose bodies say what they do
+
+	configured bool // it calls set_config
 }
 
 // inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).

@@ -167,6 +167,27 @@ func TestDoorFunctions(t *testing.T) {
 	}
 }
 
+// A harmless setting beside another must not give its name to both.
+func TestRoleHiddenBehindAnotherSetting(t *testing.T) {
+	for sql, want := range map[string]string{
+		"select set_config('Role', 'boss', false)":                                                               "role",
+		"select set_config('application_name', 'x', false), set_config('application_name', 'y', false)":          "application_name",
+		"select set_config('application_name', 'x', false), set_config('role', 'boss', false)":                   "",
+		"select set_config('role', 'boss', false), set_config('application_name', 'x', false)":                   "",
+		"select set_config('ro' || 'le', 'boss', false), set_config('application_name', 'x', false)":             "",
+		"select set_config('application_name', 'x', false) where set_config('role', 'boss', false) = 'boss'":     "",
+		"with w as (select set_config('role', 'boss', false)) select set_config('application_name', 'x', false)": "",
+		"select set_config('application_name', (select set_config('role', 'boss', false)), false)":               "",
+		"select set_config(setting_name := 'application_name', new_value := 'x', is_local := false)":             "",
+		"select set_config(is_local := false, new_value := 'application_name', setting_name := 'role')":          "",
+		"select set_config('a', 'x', false), set_config('b', 'x', false), set_config('b', 'x', false)":           "",
+	} {
+		if st := one(t, sql); st.SetName != want || !st.Has(SessionState) {
+			t.Errorf("%s: sets %q, signs %v", sql, st.SetName, st.Signs)
+		}
+	}
+}
+
 // A function of a user's, of a name that PostgreSQL has too, takes its harmlessness away.
 func TestDoorShadowedFunction(t *testing.T) {
 	s := newSchema(map[string][]string{"users": {"email"}})

@@ -132,11 +132,16 @@ func (a *analysis) call(f *ast.FuncCall) {
 
 // setConfig names the parameter that set_config sets, "" if it is computed.
 func (a *analysis) setConfig(f *ast.FuncCall) {
-	if args := items(f.Args); len(args) > 0 && a.st.SetName == "" {
+	name := ""
+	if args := items(f.Args); len(args) > 0 {
 		if s, ok := stringConst(args[0]); ok {
-			a.st.SetName = strings.ToLower(s)
+			name = strings.ToLower(s)
 		}
 	}
+	if a.configured && a.st.SetName != name {
+		name = ""
+	}
+	a.st.SetName, a.configured = name, true
 }
 
 func (a *analysis) harmless(schema, name string) bool {
