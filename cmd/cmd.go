@@ -42,6 +42,7 @@ type app struct {
 	out, err io.Writer
 	terminal bool // standard output and input are one
 	color    bool
+	colorOut bool // standard output is a terminal that shows colours
 	env      func(string) string
 	now      func() time.Time
 }
@@ -79,7 +80,8 @@ func Main() int {
 	tune(os.Args[1:])
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
 	a.terminal = isTerminal(os.Stdin) && isTerminal(os.Stdout)
-	a.color = isTerminal(os.Stderr) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	colors := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	a.color, a.colorOut = colors && isTerminal(os.Stderr), colors && isTerminal(os.Stdout)
 	return a.run(ctx, os.Args[1:])
 }
 
@@ -178,9 +180,14 @@ func tell(code int, hint, format string, args ...any) error {
 	return &told{sentence: fmt.Sprintf(format, args...), hint: hint, code: code}
 }
 
-// paint colours text for a terminal.
-func (a *app) paint(code, text string) string {
-	if !a.color {
+// paint colours text for standard error, if that is a terminal.
+func (a *app) paint(code, text string) string { return painted(a.color, code, text) }
+
+// paintOut colours text for standard output, if that is a terminal.
+func (a *app) paintOut(code, text string) string { return painted(a.colorOut, code, text) }
+
+func painted(colors bool, code, text string) string {
+	if !colors {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,7 +87,7 @@ func (a *app) explain(c *cobra.Command, args []string, o *explainFlags) error {
 		if i > 0 {
 			fmt.Fprintln(a.out)
 		}
-		if err := printExplained(a.out, e); err != nil {
+		if err := printTree(a.out, e, a.paintOut); err != nil {
 			return err
 		}
 	}
@@ -120,44 +118,4 @@ func (a *app) explained(ctx context.Context, args []string, o *explainFlags, sql
 		return nil
 	})
 	return list, err
-}
-
-// printExplained says the same for people.
-func printExplained(w io.Writer, e gateway.Explained) error {
-	var b strings.Builder
-	line := func(name string, parts ...string) {
-		if text := clean(strings.Join(parts, ", ")); text != "" {
-			fmt.Fprintf(&b, "%-10s %s\n", name, text)
-		}
-	}
-	line(e.Effect.String(), string(e.Kind)+" (rule "+e.Rule+": "+e.Reason+")")
-	line("approvers", e.Approvers...)
-	if e.MaxRows > 0 {
-		line("max rows", fmt.Sprintf("%d; it is undone if it changes more", e.MaxRows))
-	}
-	for _, s := range e.Signs {
-		line("sign", string(s))
-	}
-	line("reads", e.Reads...)
-	line("writes", e.Writes...)
-	for _, c := range e.Columns {
-		from := "of unknown origin"
-		if c.Known {
-			from = "from no column"
-			if len(c.Sources) > 0 {
-				from = "from " + strings.Join(c.Sources, ", ") + " (" + string(c.How) + ")"
-			}
-		}
-		line("column", c.Name+" "+from)
-	}
-	line("steered by", e.Indirect...)
-	for _, m := range e.Masks {
-		if m.Label == "unknown" {
-			line("mask", m.Column+": each value is looked at")
-			continue
-		}
-		line("mask", m.Column+": "+m.Label)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
