@@ -127,7 +127,7 @@ func (f *faulty) carry(near, far *net.TCPConn) {
 		})
 	}
 	both.Go(l.down)
-	both.Go(func() { l.upwards(first) })
+	both.Go(l.upwards)
 	both.Wait()
 }
 
@@ -179,18 +179,18 @@ func (l *line) down() {
 	}
 }
 
-func (l *line) upwards(first []byte) {
+func (l *line) upwards() {
 	defer l.far.CloseWrite()
 	n := 0
-	for msg := first; ; {
+	for {
 		if l.in.Load() {
 			n++
 			if l.up && n == l.after && l.fail("close", "reset", "half") {
 				return
 			}
 		}
-		var err error
-		if msg, err = message(l.near, 1); err != nil {
+		msg, err := message(l.near, 1)
+		if err != nil {
 			return
 		}
 		if _, err := l.far.Write(msg); err != nil {
