@@ -103,41 +103,41 @@ func (s *Store) Load(gateway string) (*Credentials, error) {
 
 // Gateways lists those that we have credentials for.
 func (s *Store) Gateways() ([]string, error) {
+	all, err := s.all()
+	var list []string
+	for _, c := range all {
+		list = append(list, c.Gateway)
+	}
+	slices.Sort(list)
+	return list, err
+}
+
+// all reads every file of credentials.
+func (s *Store) all() ([]*Credentials, error) {
 	files, err := filepath.Glob(filepath.Join(s.Dir, "gateways", "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list the credentials: %w", err)
 	}
-	var list []string
+	var list []*Credentials
 	for _, f := range files {
 		c, err := s.read(f)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, c.Gateway)
+		list = append(list, c)
 	}
-	slices.Sort(list)
 	return list, nil
 }
 
 func (s *Store) latest() (*Credentials, error) {
-	list, err := s.Gateways()
+	all, err := s.all()
 	if err != nil {
 		return nil, err
 	}
-	var best *Credentials
-	for _, g := range list {
-		c, err := s.Load(g)
-		if err != nil {
-			return nil, err
-		}
-		if best == nil || c.LoggedIn.After(best.LoggedIn) {
-			best = c
-		}
-	}
-	if best == nil {
+	if len(all) == 0 {
 		return nil, notLoggedIn("")
 	}
-	return best, nil
+	return slices.MaxFunc(all, func(a, b *Credentials) int { return a.LoggedIn.Compare(b.LoggedIn) }), nil
 }
 
 // Save replaces the credentials of c.Gateway as a whole.

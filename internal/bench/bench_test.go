@@ -4,8 +4,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"io"
 	"math"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,5 +141,54 @@ func TestOptions(t *testing.T) {
 	}
 	if list, err := choose(workloads(o), options{only: []string{"simple"}}); err != nil || len(list) != 3 {
 		t.Errorf("got %d, %v", len(list), err)
+	}
+}
+
+// What passes a distance comes out whole, as much later as it says, and its end too.
+func TestDistance(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		for {
+			c, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	d, err := newDistance(echo.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", local(d.port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, sent := time.Now(), bytes.Repeat([]byte("0123456789"), 1<<20/10)
+	if _, err := c.Write(sent); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes of %d came back: %v", len(got), len(sent), err)
+	}
+	if took := time.Since(began); took < 2*oneWay {
+		t.Errorf("there and back in %v", took)
+	}
+	idle, err := net.Dial("tcp", local(d.port())) // close does not wait for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if err := d.close(); err != nil {
+		t.Error(err)
 	}
 }

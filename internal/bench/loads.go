@@ -45,8 +45,9 @@ func workloads(o options) []workload {
 	return append(list,
 		workload{"tpcb-c8", false, pgbench(o.secs, 8, "-M", "prepared")},
 		workload{"churn-c4", true, pgbench(o.secs, 4, "-S", "-C")},
-		workload{"select-1M", true, bulkSelect("select id, a, b, c from wide")},
-		workload{"masked", true, bulkSelect("select id, email, b from personal")},
+		workload{"select-1M", true, near(bulkSelect("select id, a, b, c from wide"))},
+		workload{"select-far", false, far(bulkSelect("select id, a, b, c from wide"))},
+		workload{"masked", true, near(bulkSelect("select id, email, b from personal"))},
 		workload{"copy-out", true, copyOut},
 		workload{"copy-in", false, copyIn})
 }
@@ -60,14 +61,14 @@ func moved(mb float64, took time.Duration, before meter, pids []int) sample {
 const megabyte = 1e6
 
 // bulkSelect reads a result to its end and keeps nothing of it.
-func bulkSelect(sql string) func(context.Context, *world, *target) (sample, error) {
-	return func(ctx context.Context, _ *world, t *target) (s sample, err error) {
-		conn, err := pgconn.Connect(ctx, t.near.dsn())
+func bulkSelect(sql string) func(context.Context, endpoint) (sample, error) {
+	return func(ctx context.Context, to endpoint) (s sample, err error) {
+		conn, err := pgconn.Connect(ctx, to.dsn())
 		if err != nil {
 			return s, err
 		}
 		defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-		before, began, size := read(t.near.pids), time.Now(), 0
+		before, began, size := read(to.pids), time.Now(), 0
 		rows := conn.ExecParams(ctx, sql, nil, nil, nil, nil)
 		for rows.NextRow() {
 			for _, v := range rows.Values() {
@@ -78,7 +79,23 @@ func bulkSelect(sql string) func(context.Context, *world, *target) (sample, erro
 		if _, err := rows.Close(); err != nil {
 			return s, err
 		}
-		return moved(float64(size)/megabyte, time.Since(began), before, t.near.pids), nil
+		return moved(float64(size)/megabyte, time.Since(began), before, to.pids), nil
+	}
+}
+
+// near does it where all of the target is on one machine.
+func near(do func(context.Context, endpoint) (sample, error)) func(context.Context, *world, *target) (sample, error) {
+	return func(ctx context.Context, _ *world, t *target) (sample, error) { return do(ctx, t.near) }
+}
+
+// far does it with 20 ms there and back between the client and the target's server.
+func far(do func(context.Context, endpoint) (sample, error)) func(context.Context, *world, *target) (sample, error) {
+	return func(ctx context.Context, _ *world, t *target) (sample, error) {
+		to, err := t.distant(ctx)
+		if err != nil {
+			return sample{}, err
+		}
+		return do(ctx, to)
 	}
 }
 

@@ -23,14 +23,14 @@ import (
 )
 
 // pgbouncer pools in session mode, with TLS to the client.
-func (w *world) pgbouncer(ctx context.Context) (e endpoint, err error) {
+func (w *world) pgbouncer(ctx context.Context) (*target, error) {
 	port, err := freePort()
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	file := func(name string) string { return filepath.Join(w.dir, name) }
 	if err := certificate(file("crt.pem"), file("key.pem")); err != nil {
-		return e, err
+		return nil, err
 	}
 	c := w.cluster
 	config := fmt.Sprintf(`[databases]
@@ -56,11 +56,11 @@ client_tls_cert_file = %s
 	err = errors.Join(os.WriteFile(file("pgbouncer.ini"), []byte(config), 0o644),
 		os.WriteFile(file("users.txt"), fmt.Appendf(nil, "%q %q\n", c.User, c.Password), 0o644))
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	path, err := program("pgbouncer")
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	argv := []string{path, "-q", file("pgbouncer.ini")}
 	if os.Geteuid() == 0 { // it refuses to run as root
@@ -68,9 +68,10 @@ client_tls_cert_file = %s
 	}
 	p, err := w.start("pgbouncer", nil, argv...)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
-	return endpoint{port, c.User, c.Password, "require", []int{p.pid()}}, p.awaitPort(ctx, local(port))
+	near := endpoint{port, c.User, c.Password, "require", []int{p.pid()}}
+	return &target{near: near, far: w.behind(near)}, p.awaitPort(ctx, local(port))
 }
 
 // certificate makes a self-signed one: what the client checks is not measured.
@@ -94,55 +95,64 @@ func certificate(crt, key string) error {
 }
 
 // ssh forwards a port through a server of our own with keys of our own.
-func (w *world) ssh(ctx context.Context) (e endpoint, err error) {
+func (w *world) ssh(ctx context.Context) (*target, error) {
 	me, err := user.Current()
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	dir := filepath.Join(w.dir, "ssh")
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return e, err
+		return nil, err
 	}
 	for _, name := range []string{"host", "id"} {
 		if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, name)).CombinedOutput(); err != nil {
-			return e, fmt.Errorf("ssh-keygen: %w: %s", err, out)
+			return nil, fmt.Errorf("ssh-keygen: %w: %s", err, out)
 		}
 	}
 	far, err := freePort()
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	config := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile none\nPermitRootLogin yes\nUsePAM no\nStrictModes no\n", far, dir, dir)
 	if err := os.WriteFile(filepath.Join(dir, "sshd.conf"), []byte(config), 0o600); err != nil {
-		return e, err
+		return nil, err
 	}
 	path, err := program("sshd")
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	if os.Geteuid() == 0 { // where sshd is built to part from its privileges
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			return e, err
+			return nil, err
 		}
 	}
 	server, err := w.start("sshd", nil, path, "-D", "-e", "-f", filepath.Join(dir, "sshd.conf"))
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	if err := server.awaitPort(ctx, local(far)); err != nil {
-		return e, err
+		return nil, err
 	}
-	near, err := freePort()
-	if err != nil {
-		return e, err
+	from := func(ctx context.Context, far int) (e endpoint, err error) {
+		port, err := freePort()
+		if err != nil {
+			return e, err
+		}
+		laptop, err := w.start("ssh", nil, "ssh", "-F", "/dev/null", "-N", "-p", strconv.Itoa(far), "-i", filepath.Join(dir, "id"),
+			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile="+filepath.Join(dir, "known"),
+			"-L", fmt.Sprintf("127.0.0.1:%d:127.0.0.1:%d", port, w.cluster.Port), me.Username+"@127.0.0.1")
+		if err != nil {
+			return e, err
+		}
+		return endpoint{port, w.cluster.User, w.cluster.Password, "disable", []int{server.pid(), laptop.pid()}}, laptop.awaitPort(ctx, local(port))
 	}
-	client, err := w.start("ssh", nil, "ssh", "-F", "/dev/null", "-N", "-p", strconv.Itoa(far), "-i", filepath.Join(dir, "id"),
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile="+filepath.Join(dir, "known"),
-		"-L", fmt.Sprintf("127.0.0.1:%d:127.0.0.1:%d", near, w.cluster.Port), me.Username+"@127.0.0.1")
-	if err != nil {
-		return e, err
-	}
-	return endpoint{near, w.cluster.User, w.cluster.Password, "disable", []int{server.pid(), client.pid()}}, client.awaitPort(ctx, local(near))
+	near, err := from(ctx, far)
+	return &target{near: near, far: func(ctx context.Context) (e endpoint, err error) {
+		if far, err = w.at(far); err != nil {
+			return e, err
+		}
+		return from(ctx, far)
+	}}, err
 }
 
 // goodbye is how a process is told to end.

@@ -43,10 +43,24 @@ func (e endpoint) dsn() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=%s", e.port, e.user, e.password, database, e.sslmode)
 }
 
-// target is one way to the database.
+// target is one way to the database. Its far endpoint is the same way with the
+// client a distance from the server; it is opened when a workload first asks.
 type target struct {
 	name string
 	near endpoint
+	far  func(context.Context) (endpoint, error)
+	away *endpoint // what far gave
+}
+
+func (t *target) distant(ctx context.Context) (endpoint, error) {
+	if t.away == nil {
+		e, err := t.far(ctx)
+		if err != nil {
+			return e, fmt.Errorf("at a distance: %w", err)
+		}
+		t.away = &e
+	}
+	return *t.away, nil
 }
 
 // world is everything that is started.
@@ -57,6 +71,7 @@ type world struct {
 	targets   []*target
 	idle      int // connections of the workload of that name
 	processes []*process
+	distances []*distance
 	log       io.Writer
 }
 
@@ -83,14 +98,14 @@ func (w *world) open(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	direct := &target{"direct", endpoint{w.cluster.Port, w.cluster.User, w.cluster.Password, "disable", nil}}
-	w.targets = []*target{direct}
-	if err := w.fill(ctx, direct.near, o.scale); err != nil {
+	direct := endpoint{w.cluster.Port, w.cluster.User, w.cluster.Password, "disable", nil}
+	w.targets = []*target{{name: "direct", near: direct, far: w.behind(direct)}}
+	if err := w.fill(ctx, direct, o.scale); err != nil {
 		return err
 	}
 	for _, t := range []struct {
 		name, needs string
-		start       func(context.Context) (endpoint, error)
+		start       func(context.Context) (*target, error)
 	}{{"pgbouncer", "pgbouncer", w.pgbouncer}, {"ssh", "sshd", w.ssh}, {"sluice", "go", w.sluice}} {
 		if len(o.targets) > 0 && !slices.Contains(o.targets, t.name) {
 			continue
@@ -99,11 +114,12 @@ func (w *world) open(ctx context.Context, o options) (err error) {
 			fmt.Fprintf(w.log, "bench: without %s, because %s is not installed\n", t.name, t.needs)
 			continue
 		}
-		near, err := t.start(ctx)
+		made, err := t.start(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		w.targets = append(w.targets, &target{t.name, near})
+		made.name = t.name
+		w.targets = append(w.targets, made)
 	}
 	return nil
 }
@@ -167,36 +183,93 @@ func (w *world) start(name string, env []string, argv ...string) (*process, erro
 	return p, err
 }
 
+// at opens a distance to a port of this machine and returns the port that leads there.
+func (w *world) at(port int) (int, error) {
+	d, err := newDistance(local(port))
+	if err != nil {
+		return 0, err
+	}
+	w.distances = append(w.distances, d)
+	return d.port(), nil
+}
+
+// behind leads to what near leads to, from a distance.
+func (w *world) behind(near endpoint) func(context.Context) (endpoint, error) {
+	return func(context.Context) (far endpoint, err error) {
+		far = near
+		far.port, err = w.at(near.port)
+		return far, err
+	}
+}
+
 // sluice is a gateway and a client, a process each, with the built-in policy,
 // masking and record on.
-func (w *world) sluice(ctx context.Context) (e endpoint, err error) {
+func (w *world) sluice(ctx context.Context) (*target, error) {
 	binary := filepath.Join(w.dir, "sluice")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return e, fmt.Errorf("build: %w: %s", err, out)
+		return nil, fmt.Errorf("build: %w: %s", err, out)
 	}
 	gateway, err := w.start("sluice dev", nil, binary, "dev", "--dsn", w.cluster.DSN(database), "--no-password", "--data", filepath.Join(w.dir, "data"), "-o", "json")
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	said, err := gateway.await(ctx, `(?m)^(\{"ready":true.*\})$`)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	var ready struct{ Home string }
 	if err := json.Unmarshal([]byte(said[0]), &ready); err != nil {
-		return e, fmt.Errorf("read what sluice dev says: %w", err)
+		return nil, fmt.Errorf("read what sluice dev says: %w", err)
 	}
-	port, err := freePort()
+	from := func(ctx context.Context, home string) (e endpoint, err error) {
+		port, err := freePort()
+		if err != nil {
+			return e, err
+		}
+		laptop, err := w.start("sluice connect", []string{"SLUICE_HOME=" + home}, binary, "connect", "dev", "--no-password", "--port", strconv.Itoa(port))
+		if err != nil {
+			return e, err
+		}
+		return endpoint{port, "sluice", "", "disable", []int{gateway.pid(), laptop.pid()}}, laptop.awaitPort(ctx, local(port))
+	}
+	near, err := from(ctx, ready.Home)
+	return &target{near: near, far: func(ctx context.Context) (e endpoint, err error) {
+		home, err := w.elsewhere(ready.Home)
+		if err != nil {
+			return e, err
+		}
+		return from(ctx, home)
+	}}, err
+}
+
+// elsewhere is the home of the same person at a distance from the gateway. A gateway
+// is known by its key, whatever its address is.
+func (w *world) elsewhere(home string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(home, "gateways", "*.json"))
+	if err != nil || len(files) != 1 {
+		return "", fmt.Errorf("%s has the credentials of %d gateways, not one: %w", home, len(files), err)
+	}
+	b, err := os.ReadFile(files[0])
 	if err != nil {
-		return e, err
+		return "", err
 	}
-	client, err := w.start("sluice connect", []string{"SLUICE_HOME=" + ready.Home}, binary, "connect", "dev", "--no-password", "--port", strconv.Itoa(port))
+	credentials := map[string]any{}
+	if err := json.Unmarshal(b, &credentials); err != nil {
+		return "", err
+	}
+	d, err := newDistance(fmt.Sprint(credentials["gateway"]))
 	if err != nil {
-		return e, err
+		return "", err
 	}
-	return endpoint{port, "sluice", "", "disable", []int{gateway.pid(), client.pid()}}, client.awaitPort(ctx, local(port))
+	w.distances = append(w.distances, d)
+	credentials["gateway"] = local(d.port())
+	if b, err = json.Marshal(credentials); err != nil {
+		return "", err
+	}
+	far := filepath.Join(w.dir, "far")
+	return far, errors.Join(os.MkdirAll(filepath.Join(far, "gateways"), 0o700), os.WriteFile(filepath.Join(far, "gateways", "far.json"), b, 0o600))
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -206,6 +279,9 @@ func (w *world) close() error {
 	var errs []error
 	for _, p := range slices.Backward(w.processes) {
 		errs = append(errs, p.end())
+	}
+	for _, d := range w.distances {
+		errs = append(errs, d.close())
 	}
 	if w.cluster != nil {
 		errs = append(errs, w.cluster.Stop())
