@@ -19,9 +19,12 @@ func Redact(st *Statement) string {
 	if !mayCarrySecret(st) {
 		return st.SQL
 	}
+	if st.Has(Unparsable) {
+		return withheld // where the secret is cannot be told, and reading it may take long
+	}
 	tokens, ok := lex(st.SQL)
-	if !ok || st.Has(Unparsable) {
-		return withheld // where the secret is cannot be told
+	if !ok {
+		return withheld
 	}
 	var b strings.Builder
 	last := 0
