@@ -64,6 +64,6 @@ type Event struct {
 	MaskedCols  []string `json:"masked_cols,omitempty"` // result columns hidden, with label: "email:email"
 	DurationUS  int64    `json:"duration_us,omitempty"` // microseconds from forward to end
 	ParamsCut   bool     `json:"params_cut,omitempty"`  // some parameters were cut or left out for length
-	Cut         []string `json:"cut,omitempty"`         // fields, by JSON name, that were shortened to fit; set by Append
+	Cut         []string `json:"cut,omitempty"`         // fields, by JSON name, that were shortened to fit; set by Append, or by a caller who was only given the beginning
 	Detail      string   `json:"detail,omitempty"`      // anything a person should read
 }

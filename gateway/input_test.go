@@ -226,28 +226,3 @@ func clientHello(t *testing.T) []byte {
 	<-done
 	return b[:n]
 }
-
-// A statement too long to be judged is not run, in either protocol.
-func TestOversizeStatementDoesNotRun(t *testing.T) {
-	th := start(t, "dev", shop, nil)
-	long := "insert into cities values (1001, 'x') /* " + strings.Repeat("x", 9<<20) + " */"
-	for name, send := range map[string]func(*pgx.Conn) error{
-		"query": func(c *pgx.Conn) error { _, err := run(c, long); return err },
-		"parse": func(c *pgx.Conn) error {
-			_, err := c.Exec(context.Background(), long, pgx.QueryExecModeDescribeExec)
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := send(connect(t, th.as(person("ada"))))
-			var pg *pgconn.PgError
-			if !errors.As(err, &pg) || pg.Code != "54000" || pg.Hint == "" {
-				t.Errorf("got %.200v", err)
-			}
-			if n := count(t, th, "select count(*) from cities"); n != 300 {
-				t.Errorf("%d cities", n)
-			}
-		})
-	}
-	th.balanced()
-}

@@ -55,7 +55,7 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	names := naming{s: s, v: v}
 	for i := range statements {
 		x := names.resolve(&statements[i])
-		x.common = v.version != 0 && v.misread == "" && len(statements) == 1
+		x.common = v.version != 0 && v.misread == "" && len(statements) == 1 && req.Oversize == nil
 		x.about = v.known.of(x)
 		x.kept = x.about.redacted
 		if x.text.Like != nil { // its constants are its own
@@ -67,6 +67,9 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		j.renames = j.renames || renames(x.text)
 		j.opaque = j.opaque || x.about.personal && !x.bare()
 		j.gated = j.gated || s.strict || s.block.gates(x, len(statements) == 1)
+	}
+	if req.Oversize != nil {
+		j.refuseAll(oversize(req.Oversize))
 	}
 	j.limitRows()
 	j.bare = !slices.ContainsFunc(j.runs, func(x *run) bool { return !x.bare() })
@@ -112,6 +115,9 @@ const (
 // statements are the analysed statements of a request. What follows, in the same
 // message, one that may change the meaning of names is read without relying on them.
 func (s *session) statements(req *wire.Request, v view) []query.Statement {
+	if o := req.Oversize; o != nil && !o.Parameters {
+		return []query.Statement{tooLong(req.SQL)}
+	}
 	list := v.analyze(s.g.cache, req.SQL)
 	if len(list) < 2 {
 		return list

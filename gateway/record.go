@@ -59,6 +59,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 		if !x.secret() { // what the parser stumbled over may be the password
 			ev.Detail = x.means.Problem
 		}
+		noteOversize(&ev, req.Oversize, x.secret())
 		t, err := s.record(ctx, ev, false)
 		if err != nil {
 			return err

@@ -127,9 +127,12 @@ func (s *session) prepare(req *wire.Request, j *job) error {
 // refuse sends a statement that must fail in place of this one.
 func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) error {
 	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason, Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
-	if v.Rule == ruleCancelled {
+	switch {
+	case req.Oversize != nil:
+		say = sayOversize(req.Oversize, v)
+	case v.Rule == ruleCancelled:
 		say = postgres.Say{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request", Detail: "it was waiting for approval"}
-	} else if j.held {
+	case j.held:
 		say.Message, say.Hint = "not approved: "+v.Reason, "talk to the approvers, then run it again"
 	}
 	req.Data, j.fate = j, "refused"

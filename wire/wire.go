@@ -33,6 +33,13 @@ type Prepared struct {
 	Look  bool     // its rows must be seen one by one when it runs
 }
 
+// Oversize says that a client sent more than is taken.
+type Oversize struct {
+	Bytes, Limit int
+	Parameters   bool   // they are what is too large; else the text
+	SHA256       []byte // of the whole text; nil with Parameters
+}
+
 // Request is one message of a client, or the bytes of several that need no
 // decision. Frame aliases the reader's buffer until the next Read.
 type Request struct {
@@ -44,6 +51,7 @@ type Request struct {
 	Prepared *Prepared // set when SQL is being named, or runs under a name
 	Unnamed  bool      // runs under a name that was never given here: what it would do is not known
 	Again    bool      // continues an execution that was already let through (a portal fetched in parts)
+	Oversize *Oversize // it cannot be sent, only refused: of a text that is too large, SQL is the beginning
 	Data     any       // the decider's own: comes back in each Reply
 	Look     bool      // set by the decider: rows must be seen one by one
 	Gate     bool      // set by the decider: tell before anything of the answer is handed back

@@ -106,13 +106,14 @@ func (c *Client) read() (*wire.Request, error) {
 		c.copy = total
 		return c.readCopy()
 	}
-	if limit := limitOf(kind); total-1 > limit {
-		// Read to its end, so that the client, which reads nothing before it has
-		// written all, learns why.
-		if err := c.in.discard(total); err != nil {
+	if total-1 > limitOf(kind) {
+		c.seq++
+		req, err := c.oversized(kind, total)
+		if err != nil {
 			return nil, err
 		}
-		return nil, oversize(kind, total-1, limit)
+		req.Seq = c.seq
+		return req, nil
 	}
 	if err := c.in.fill(total); err != nil {
 		return nil, c.noRoom(err, total)
@@ -121,12 +122,10 @@ func (c *Client) read() (*wire.Request, error) {
 	if c.late.Swap(false) {
 		resume(c.conn) // it was complete before it could be interrupted
 	}
-	if usesNames(kind) && c.ledger.unsettled() {
-		// The answer that settles the names may still wait for bytes we hold.
-		if err := c.nudge(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrOnward, err)
+	if usesNames(kind) {
+		if err := c.settle(); err != nil {
+			return nil, err
 		}
-		c.ledger.settle()
 	}
 	c.seq++
 	req, err := c.request(kind, c.in.take(total))
@@ -134,6 +133,19 @@ func (c *Client) read() (*wire.Request, error) {
 		c.frame, _ = req.Frame.(*frame)
 	}
 	return req, err
+}
+
+// settle waits until it is known what names mean.
+func (c *Client) settle() error {
+	if !c.ledger.unsettled() {
+		return nil
+	}
+	// The answer that settles them may still wait for bytes we hold.
+	if err := c.nudge(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOnward, err)
+	}
+	c.ledger.settle()
+	return nil
 }
 
 // Within has large messages of the session, both ways, and what its names hold, taken
@@ -166,11 +178,8 @@ func (c *Client) noRoom(err error, total int) error {
 }
 
 func oversize(kind byte, size, limit int) error {
-	switch kind {
-	case 'Q', 'P':
-		return tooLarge("load bulk data with COPY, or send several statements", "a statement of %d bytes is larger than the limit of %d", size, limit)
-	case 'B', 'F':
-		return tooLarge("load bulk data with COPY, or send less at a time", "parameters of %d bytes are larger than the limit of %d", size, limit)
+	if kind == 'F' {
+		return tooLarge("send less at a time", "parameters of %d bytes are larger than the limit of %d", size, limit)
 	}
 	return violation("message %q of %d bytes is larger than the limit of %d", kind, size, limit)
 }

@@ -51,6 +51,9 @@ func (s *Server) Send(req *wire.Request) (skipped bool, err error) { return s.se
 
 func (s *Server) send(req *wire.Request, b *bound) (skipped bool, err error) {
 	f := req.Frame.(*frame)
+	if req.Oversize != nil {
+		return false, errors.New("send what is too large to be decided")
+	}
 	x := &exchange{kind: f.kind, req: req, name: f.portal, target: f.target, renames: req.Renames, size: len(f.raw), bound: b}
 	switch f.kind {
 	case 'd', 'c', 'f':
