@@ -80,6 +80,49 @@ type duration time.Duration
 type limitsConfig struct {
 	Sessions     int `yaml:"sessions"`      // at once, in all; default 5000
 	SessionsEach int `yaml:"sessions_each"` // of one caller; default half of them
+
+	// Memory is for what is large: messages over 64 KiB, and what stands behind the
+	// names of statements and cursors, of all sessions together; default 512MiB. One
+	// caller gets half of it.
+	Memory size `yaml:"memory"`
+}
+
+// size is a number of bytes such as "512MiB".
+type size int64
+
+// Bounds of limits.memory: below, sessions would mostly wait for one another; more no
+// machine has.
+const (
+	minMemory = 16 << 20
+	maxMemory = 1 << 40
+)
+
+// sizeUnits are what sizes are written in.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}
+
+// String is s in the largest unit that gives a whole number.
+func (s size) String() string {
+	for _, unit := range slices.Backward(sizeUnits) {
+		if int64(s)%unit.bytes == 0 {
+			return strconv.FormatInt(int64(s)/unit.bytes, 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + " bytes"
+}
+
+// readSize reads a whole number and its unit. A bare number could be bytes or
+// megabytes, and is refused.
+func readSize(text string) (size, bool) {
+	for _, unit := range sizeUnits {
+		if digits, ok := strings.CutSuffix(text, unit.name); ok {
+			n, err := strconv.ParseUint(strings.TrimSuffix(digits, " "), 10, 32)
+			return size(int64(n) * unit.bytes), err == nil
+		}
+	}
+	return 0, false
 }
 
 // maxSessions is more than one machine's descriptors carry.

@@ -96,6 +96,9 @@ func (l *limitsConfig) check(s *sheet) {
 			s.sayAt("limits."+at.key, "%s is %d, must be from 1 to %d", at.key, at.value, maxSessions)
 		}
 	}
+	if _, given := s.lines["limits.memory"]; given && (l.Memory < minMemory || l.Memory > maxMemory) {
+		s.sayAt("limits.memory", "memory is %s, must be from %s to %s", l.Memory, size(minMemory), size(maxMemory))
+	}
 	if most := l.inAll(); l.SessionsEach > most {
 		s.sayAt("limits.sessions_each", "sessions_each is %d, more than the %d sessions in all", l.SessionsEach, most)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 const goodConfig = `listen: 127.0.0.1:0
@@ -82,6 +84,15 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 		{"half a certificate", "data:", "tls: {cert: /x}\ndata:", []string{":2: tls needs cert and key"}},
 		{"no sessions at all", "data:", "limits: {sessions: 0}\ndata:", []string{":2: sessions is 0, must be from 1"}},
 		{"a caller with more than all", "data:", "limits: {sessions: 10, sessions_each: 11}\ndata:", []string{":2: sessions_each is 11, more than the 10 sessions in all"}},
+		{"memory without a unit", "data:", "limits: {memory: 536870912}\ndata:", []string{`:2: memory must be a size such as 512MiB or 2GiB, not "536870912"`}},
+		{"memory of another unit", "data:", "limits: {memory: 512MB}\ndata:", []string{`:2: memory must be a size such as`, `not "512MB"`}},
+		{"memory below nothing", "data:", "limits: {memory: -1GiB}\ndata:", []string{`:2: memory must be a size such as`}},
+		{"memory beyond numbers", "data:", "limits: {memory: 99999999999999999999GiB}\ndata:", []string{`:2: memory must be a size such as`}},
+		{"memory in a list", "data:", "limits: {memory: [512MiB]}\ndata:", []string{`:2: memory must be a size such as 512MiB or 2GiB, not a list`}},
+		{"no memory at all", "data:", "limits: {memory: 0MiB}\ndata:", []string{":2: memory is 0GiB, must be from 16MiB to 1024GiB"}},
+		{"too little memory", "data:", "limits: {memory: 1000KiB}\ndata:", []string{":2: memory is 1000KiB, must be from 16MiB"}},
+		{"more memory than there is", "data:", "limits: {memory: 1025 GiB}\ndata:", []string{":2: memory is 1025GiB, must be from"}},
+		{"memory mistyped", "data:", "limits: {memroy: 1GiB}\ndata:", []string{`:2: unknown key "memroy", did you mean "memory"?`}},
 		{"everything after a document", goodConfig, goodConfig + "---\nlisten: x\n", []string{":9: a second document"}},
 		{"empty", goodConfig, "", []string{":1: the file is empty"}},
 		{"only comments", goodConfig, "# nothing\n", []string{":1: the file has nothing but comments"}},
@@ -161,6 +172,22 @@ func TestLimitsOfSessions(t *testing.T) {
 		}
 		if got := [2]int{cfg.Limits.inAll(), cfg.Limits.each()}; got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// What the file says of memory is what the gateway takes for large messages.
+func TestLimitOfMemory(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "limits: {memory: 16MiB}\n": 16 << 20, "limits: {memory: 2 GiB}\n": 2 << 30, "limits: {memory: 1024GiB}\n": 1 << 40} {
+		cfg, err := readConfig(writeConfig(t, text+goodConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &cobra.Command{}
+		c.SetContext(t.Context())
+		hc, err := (&app{env: func(string) string { return "x" }}).houseOf(c, cfg)
+		if err != nil || hc.base.Memory != want {
+			t.Errorf("%q: %d bytes, %v; want %d", text, hc.base.Memory, err, want)
 		}
 	}
 }

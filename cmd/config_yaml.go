@@ -166,6 +166,14 @@ func (s *sheet) value(n *yaml.Node, v reflect.Value, path, what string) {
 		*d = duration(given)
 		return
 	}
+	if bytes, ok := v.Addr().Interface().(*size); ok {
+		given, fits := readSize(n.Value)
+		if n.Kind != yaml.ScalarNode || !fits {
+			s.say(n.Line, "%s must be a size such as 512MiB or 2GiB%s", what, not(n))
+		}
+		*bytes = given
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		s.mapping(n, v, path, what)

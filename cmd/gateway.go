@@ -64,7 +64,7 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		oidc: &identity.OIDCConfig{Issuer: cfg.OIDC.Issuer, ClientID: cfg.OIDC.ClientID, GroupsClaim: cfg.OIDC.GroupsClaim, RequireGroups: cfg.OIDC.RequireGroups},
 		base: gateway.Config{
 			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),
-			Sessions: cfg.Limits.inAll(), SessionsEach: cfg.Limits.each(),
+			Sessions: cfg.Limits.inAll(), SessionsEach: cfg.Limits.each(), Memory: int64(cfg.Limits.Memory),
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),
 		},
 	}
