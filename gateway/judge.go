@@ -109,6 +109,7 @@ const (
 	ruleName      = "names-are-known"
 	ruleCopy      = "copy-can-be-read"
 	ruleMoved     = "meaning-has-not-moved"
+	ruleEncoding  = "text-is-utf8"
 	ruleCancelled = "cancelled"
 )
 
@@ -165,6 +166,10 @@ func mustBeDurable(x *run) bool {
 // decide asks the policy. A statement that only gives another a name is refused if
 // that other would be, since it could not run; it is held when it runs.
 func (s *session) decide(x *run) policy.Verdict {
+	if x.text.Problem == query.ProblemEncoding {
+		// No database would run it, so there is nothing to ask people about.
+		return policy.Verdict{Effect: policy.Deny, Rule: ruleEncoding, Reason: "the statement is not valid UTF-8"}
+	}
 	if x.means.Kind == query.Set && misreads(x.means) {
 		return policy.Verdict{Effect: policy.Deny, Rule: ruleText, Reason: x.means.SetName + " must stay as it is, or statements would mean something else than they say"}
 	}

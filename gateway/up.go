@@ -126,15 +126,7 @@ func (s *session) prepare(req *wire.Request, j *job) error {
 
 // refuse sends a statement that must fail in place of this one.
 func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) error {
-	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason, Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
-	switch {
-	case req.Oversize != nil:
-		say = sayOversize(req.Oversize, v)
-	case v.Rule == ruleCancelled:
-		say = postgres.Say{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request", Detail: "it was waiting for approval"}
-	case j.held:
-		say.Message, say.Hint = "not approved: "+v.Reason, "talk to the approvers, then run it again"
-	}
+	say := s.sayWhy(req, j, v)
 	req.Data, j.fate = j, "refused"
 	if v.Rule == ruleCancelled {
 		j.fate = "cancelled"
@@ -148,6 +140,22 @@ func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v polic
 		s.skip(j)
 	}
 	return err
+}
+
+// sayWhy is what the client is told of a statement that does not run.
+func (s *session) sayWhy(req *wire.Request, j *job, v policy.Verdict) postgres.Say {
+	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason, Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
+	switch {
+	case req.Oversize != nil:
+		return sayOversize(req.Oversize, v)
+	case v.Rule == ruleEncoding:
+		return postgres.Say{Severity: "ERROR", Code: "22021", Message: v.Reason, Hint: "convert it to UTF-8, which is what the session speaks"}
+	case v.Rule == ruleCancelled:
+		return postgres.Say{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request", Detail: "it was waiting for approval"}
+	case j.held:
+		say.Message, say.Hint = "not approved: "+v.Reason, "talk to the approvers, then run it again"
+	}
+	return say
 }
 
 // forward sends what was allowed.

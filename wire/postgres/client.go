@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -436,7 +437,7 @@ func (c *Client) Part(s Say) {
 func (s Say) encode(dst []byte, notice bool) []byte {
 	e := pgproto3.ErrorResponse{
 		Severity: s.Severity, SeverityUnlocalized: s.Severity, Code: s.Code,
-		Message: s.Message, Detail: s.Detail, Hint: s.Hint,
+		Message: shown(s.Message), Detail: shown(s.Detail), Hint: shown(s.Hint),
 	}
 	var out []byte
 	var err error
@@ -449,6 +450,11 @@ func (s Say) encode(dst []byte, notice bool) []byte {
 		return dst
 	}
 	return out
+}
+
+// shown is text that may quote what a client sent before its encoding was checked.
+func shown(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD") // NUL would end the field
 }
 
 // Gone waits while req is held until the client has closed its end, or done is
