@@ -35,6 +35,9 @@ type town struct {
 	addr      string
 	connected gateway.Connection
 	stop      func() // the gateway, as a signal does
+	serves    chan error
+	broken    bool // the gateway ends by itself, with an error
+	house     *house
 }
 
 // newTown serves the connection orders, and more to the same database.
@@ -68,11 +71,11 @@ func newTown(t *testing.T, more ...string) *town {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- h.serve(ctx, ln) }()
+	w.house, w.serves = h, make(chan error, 1)
+	go func() { w.serves <- h.serve(ctx, ln) }()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-served; err != nil {
+		if err := <-w.serves; err != nil && !w.broken {
 			t.Error(err)
 		}
 	})

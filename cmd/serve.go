@@ -115,7 +115,13 @@ func (h *house) certificate(cfg houseConfig, now time.Time) error {
 // serve runs the gateway on ln until ctx is done, then closes the record.
 func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
-	return errors.Join(err, h.record.Close())
+	failed := h.record.Err()
+	err = errors.Join(err, h.record.Close())
+	if failed != nil {
+		return tell(exitError, "make room, or mend the disk, and start it again: what was recorded is still there, and nothing ran unrecorded",
+			"the record in %s can no longer be written, so the gateway has stopped: %s", filepath.Join(h.dir, "record"), reason(failed))
+	}
+	return err
 }
 
 // admit makes credentials for who without a login, for a gateway of one's own.

@@ -141,7 +141,7 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	group.Go(func() {
 		select {
 		case <-g.cfg.Record.Failed():
-			cancel(errors.New("the record can no longer be written, so nothing may run"))
+			cancel(fmt.Errorf("nothing may run: %w", errRecord)) // which its sessions are told
 		case <-ctx.Done():
 		}
 	})
