@@ -78,7 +78,7 @@ func verifyPinned(chain []*x509.Certificate, pin string, opts x509.VerifyOptions
 		}
 		if i == 0 {
 			if opts.CurrentTime.Before(c.NotBefore) || opts.CurrentTime.After(c.NotAfter) {
-				return errors.New("the certificate has expired or is not yet valid")
+				return x509.CertificateInvalidError{Cert: c, Reason: x509.Expired}
 			}
 			return nil
 		}
@@ -104,9 +104,16 @@ func dialError(addr string, err error) error {
 		return err
 	}
 	var wrong *wrongCertificate
+	var invalid x509.CertificateInvalidError
 	var notTLS tls.RecordHeaderError
 	var op *net.OpError
 	switch {
+	case errors.As(err, &wrong) && errors.As(wrong.err, &invalid) && invalid.Reason == x509.Expired:
+		return &api.Error{
+			Sentence: fmt.Sprintf("the certificate of the gateway at %s has expired, or is not valid yet", addr),
+			Hint:     "compare this machine's clock; if it is right, ask whoever runs the gateway to renew its certificate",
+			Code:     api.CodeError,
+		}
 	case errors.As(err, &wrong):
 		return &api.Error{
 			Sentence: fmt.Sprintf("wrong certificate: %s is not the gateway that was trusted before (%v)", addr, wrong.err),

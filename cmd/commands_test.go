@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/gateway"
@@ -34,6 +35,7 @@ type town struct {
 	boss      string // of someone who may do all
 	addr      string
 	connected gateway.Connection
+	conns     []gateway.Connection
 	stop      func() // the gateway, as a signal does
 	serves    chan error
 	broken    bool // the gateway ends by itself, with an error
@@ -42,6 +44,13 @@ type town struct {
 
 // newTown serves the connection orders, and more to the same database.
 func newTown(t *testing.T, more ...string) *town {
+	t.Helper()
+	return newTownWith(t, func(*pgconn.Config) {}, more...)
+}
+
+// newTownWith is newTown where something is wrong with the databases of the further
+// connections: their Database is still the connection's name when spoil gets them.
+func newTownWith(t *testing.T, spoil func(*pgconn.Config), more ...string) *town {
 	t.Helper()
 	w := &town{t: t, dsn: pgtest.Database(t), dir: t.TempDir(), home: t.TempDir(), boss: t.TempDir()}
 	pgtest.Exec(t, w.dsn, townSQL)
@@ -56,8 +65,15 @@ func newTown(t *testing.T, more ...string) *town {
 		if err != nil {
 			t.Fatal(err)
 		}
+		right := other.Database.Database
+		other.Database.Database = name
+		spoil(other.Database)
+		if other.Database.Database == name {
+			other.Database.Database = right
+		}
 		conns = append(conns, other)
 	}
+	w.conns = conns
 	a := &app{now: time.Now}
 	h, err := a.openHouse(t.Context(), houseConfig{
 		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: conns, log: new(bytes.Buffer),

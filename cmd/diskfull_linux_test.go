@@ -51,16 +51,6 @@ func fillDisk(t *testing.T, dir string) {
 	}
 }
 
-func sessionOf(t *testing.T, url string) *pgconn.PgConn {
-	t.Helper()
-	conn, err := pgconn.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
 // When the disk under the record is full, nothing runs unrecorded: each session is told
 // why it ends, those that do something and those that do not; so is whoever runs the
 // gateway. With room it starts again, with all that was recorded.

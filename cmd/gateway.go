@@ -76,6 +76,9 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		if err != nil {
 			return hc, tell(exitUsage, "check tls.cert and tls.key: both are PEM files, and belong together", "the gateway's certificate cannot be read: %s", reason(err))
 		}
+		if leaf := cert.Leaf; leaf != nil && !a.now().Before(leaf.NotAfter) {
+			return hc, tell(exitUsage, "renew it: no client would connect", "the gateway's certificate %s has expired on %s", cfg.TLS.Cert, leaf.NotAfter.Format(time.DateOnly))
+		}
 		hc.cert = &cert
 	}
 	for _, entry := range cfg.Connections {
