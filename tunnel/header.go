@@ -33,6 +33,9 @@ type answer struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
+// specHint is for whoever writes a client: our own sends none of what it is said to.
+const specHint = "this is a fault of the client; the protocol is in tunnel/spec.md"
+
 // badHeader is a header that arrived whole and is wrong: its sender is told.
 type badHeader struct{ sentence, hint string }
 
@@ -45,7 +48,7 @@ func readHeader(r io.Reader) (Header, error) {
 	}
 	var h Header
 	if err := json.Unmarshal(body, &h); err != nil {
-		return Header{}, &badHeader{sentence: "the stream's header is not the JSON it should be"}
+		return Header{}, &badHeader{"the stream's header is not the JSON it should be", specHint}
 	}
 	if h.Version != Version {
 		return Header{}, &badHeader{
@@ -54,7 +57,7 @@ func readHeader(r io.Reader) (Header, error) {
 		}
 	}
 	if h.Kind == "" {
-		return Header{}, &badHeader{sentence: "the stream's header names no kind"}
+		return Header{}, &badHeader{"the stream's header names no kind", specHint}
 	}
 	return h, nil
 }
@@ -66,7 +69,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(size[:])
 	if n == 0 || n > maxHeader {
-		return nil, &badHeader{sentence: fmt.Sprintf("a frame of %d bytes: 1 to %d are allowed", n, maxHeader)}
+		return nil, &badHeader{fmt.Sprintf("a frame of %d bytes: 1 to %d are allowed", n, maxHeader), specHint}
 	}
 	body := make([]byte, n)
 	if _, err := io.ReadFull(r, body); err != nil {

@@ -53,6 +53,8 @@ func TestGarbageOnThePort(t *testing.T) {
 		"random bytes":        noise,
 		"TLS record too long": longRecord,
 		"TLS record cut":      {22, 3, 1, 0, 200, 1, 0},
+		"half of a handshake": clientHello(t, w.client),
+		"a hello, then noise": append(clientHello(t, w.client), noise...),
 		"nothing":             {},
 		"one byte":            {22},
 	}
@@ -66,6 +68,22 @@ func TestGarbageOnThePort(t *testing.T) {
 	}
 }
 
+// clientHello is what a client that means it says first, and a gateway answers.
+func clientHello(t *testing.T, tc *tls.Config) []byte {
+	t.Helper()
+	here, there := net.Pipe()
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = tls.Client(here, clientTLS(tc, "127.0.0.1:1")).HandshakeContext(t.Context()) }) // ends with the pipe
+	b := make([]byte, 16<<10)
+	n, err := there.Read(b)
+	there.Close()
+	wg.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
+}
+
 // One byte now and then must not keep a handshake alive.
 func TestSlowlorisIsCutOff(t *testing.T) {
 	w := newWorld(t)
@@ -75,7 +93,7 @@ func TestSlowlorisIsCutOff(t *testing.T) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	give := time.After(10 * time.Second)
-	hello := append([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc}, make([]byte, 600)...)
+	hello := clientHello(t, w.client)
 	for i := 0; ; i++ {
 		select {
 		case <-tick.C:
@@ -262,9 +280,8 @@ func TestStreamHoarderLosesItsSession(t *testing.T) {
 
 func TestFirstFrameDeadline(t *testing.T) {
 	w := newWorld(t)
-	addr := serve(t, Config{TLS: w.server, FirstFrame: 50 * time.Millisecond}, func(context.Context, *Stream) {
-		t.Error("a stream without a header was served")
-	})
+	addr := serve(t, Config{TLS: w.server, FirstFrame: 50 * time.Millisecond}, echo)
+	good := open(t, dial(t, addr, w.client))
 	s := dial(t, addr, w.client)
 	ys, err := s.mux.OpenStream()
 	if err != nil {
@@ -274,21 +291,28 @@ func TestFirstFrameDeadline(t *testing.T) {
 	defer st.Close()
 	st.Write([]byte{0, 0, 0, 10, '{'})
 	st.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := st.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("got %v, want the end", err)
+	if n, err := st.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("got %d bytes, %v, want the end", n, err)
 	}
+	roundTrip(t, good, "alive")
 }
 
 func frame(body string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
+// A bad header ends its stream alone: neither one beside it in the same session nor
+// another session notices.
 func TestBadHeadersAreExplained(t *testing.T) {
 	w := newWorld(t)
-	addr := serve(t, Config{TLS: w.server}, func(_ context.Context, st *Stream) {
-		t.Errorf("served: %+v", st.Header)
+	addr := serve(t, Config{TLS: w.server}, func(ctx context.Context, st *Stream) {
+		if st.Header.Kind != Postgres {
+			t.Errorf("served: %+v", st.Header)
+		}
+		echo(ctx, st)
 	})
 	s := dial(t, addr, w.client)
+	beside, elsewhere := open(t, s), open(t, dial(t, addr, w.client))
 	tests := map[string]struct {
 		bytes []byte
 		want  string
@@ -315,9 +339,11 @@ func TestBadHeadersAreExplained(t *testing.T) {
 			}
 			st.SetReadDeadline(time.Now().Add(10 * time.Second))
 			body, err := readFrame(st)
-			if err != nil || !strings.Contains(string(body), tt.want) {
+			if err != nil || !strings.Contains(string(body), tt.want) || !strings.Contains(string(body), "hint") {
 				t.Errorf("%s, %v", body, err)
 			}
+			roundTrip(t, beside, "alive")
+			roundTrip(t, elsewhere, "alive")
 		})
 	}
 }

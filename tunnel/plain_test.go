@@ -18,6 +18,7 @@ import (
 func TestHTTPOnThePortIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	addr := serve(t, Config{TLS: w.server}, echo)
+	good := open(t, dial(t, addr, w.client))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch} {
 		// A body, and headers longer than TLS reads at first: the answer must not be
@@ -40,12 +41,14 @@ func TestHTTPOnThePortIsAnswered(t *testing.T) {
 		if want := plainSentence + "\nhint: use: sluice connect\n"; method != http.MethodHead && string(body) != want {
 			t.Errorf("%s: %q", method, body)
 		}
+		roundTrip(t, good, "alive")
 	}
 }
 
 func TestPostgresClientOnThePortIsTold(t *testing.T) {
 	w := newWorld(t)
 	addr := serve(t, Config{TLS: w.server}, echo)
+	good := open(t, dial(t, addr, w.client))
 	for _, mode := range []string{"disable", "prefer", "allow"} {
 		_, err := pgconn.Connect(t.Context(), fmt.Sprintf("postgres://ada@%s/orders?sslmode=%s", addr, mode))
 		var pg *pgconn.PgError
@@ -56,6 +59,7 @@ func TestPostgresClientOnThePortIsTold(t *testing.T) {
 		if pg.Severity != "FATAL" || pg.Code != "08P01" || pg.Message != plainSentence || pg.Hint != "use: sluice connect" {
 			t.Errorf("%s: %+v", mode, pg)
 		}
+		roundTrip(t, good, "alive")
 	}
 	if _, err := pgconn.Connect(t.Context(), fmt.Sprintf("postgres://ada@%s/orders?sslmode=require", addr)); err == nil || !strings.Contains(err.Error(), "refused TLS") {
 		t.Errorf("require: %v", err)
