@@ -167,6 +167,8 @@ func outcomeOf(r *wire.Reply, j *job) string {
 		return "skipped"
 	case r.Refused && r.Fields['C'] == "57014", r.Failed && r.Fields['C'] == "57014":
 		return "cancelled"
+	case r.Refused && j.wrong:
+		return "error"
 	case r.Refused:
 		return "refused"
 	case r.Failed:

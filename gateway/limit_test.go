@@ -265,3 +265,25 @@ func TestCancelUnderALimitLeavesNothingHalf(t *testing.T) {
 	}
 	th.balanced()
 }
+
+// A write whose rows are counted waits for what was sent before it, which must not in
+// turn wait for more to be sent behind it.
+func TestLimitedWriteBehindAnotherStatement(t *testing.T) {
+	th := start(t, "dev", numbers, rules(t, fewRows))
+	f := raw(t, th.as(person("ada")))
+	for _, m := range append(append(query("select 1"), query("update numbers set doubled = 1 where n = 1")...), query("select 2")...) {
+		f.Send(m)
+	}
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"D1", "CUPDATE 1", "D2"} {
+		if out := say(t, f, 'Z'); want[0] == 'D' && !has(out, want) || out[len(out)-1] != "ZI" {
+			t.Errorf("%s: %q", want, out)
+		}
+	}
+	if n := changed(t, th); n != 1 {
+		t.Errorf("%d rows are changed", n)
+	}
+	th.balanced()
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
@@ -20,6 +21,7 @@ type job struct {
 	gate    audit.Ticket // of the decision
 	gated   bool         // gate must be on disk before anything of the answer is handed back
 	held    bool         // people were asked
+	wrong   bool         // it failed with an error that the database has for its text
 	renames bool         // may change what statement names mean
 	bare    bool         // the caller may see all of the answer in the clear
 	opaque  bool         // messages that come with the answer may hold personal data
@@ -76,7 +78,14 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 		return s.unrecorded(err)
 	}
 	if verdict.Effect == policy.Hold {
-		var err error
+		// Nobody is asked about what the database would not run anyway.
+		wrong, err := s.server.Check(req)
+		if err != nil {
+			return err
+		}
+		if wrong != nil {
+			return s.fail(ctx, req, j, wrong)
+		}
 		if verdict, err = s.hold(ctx, req, j, verdict); err != nil {
 			return s.unrecorded(err)
 		}
@@ -126,11 +135,25 @@ func (s *session) prepare(req *wire.Request, j *job) error {
 
 // refuse sends a statement that must fail in place of this one.
 func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v policy.Verdict) error {
-	say := s.sayWhy(req, j, v)
-	req.Data, j.fate = j, "refused"
+	fate := "refused"
 	if v.Rule == ruleCancelled {
-		j.fate = "cancelled"
+		fate = "cancelled"
 	}
+	return s.instead(ctx, req, j, s.sayWhy(req, j, v), fate)
+}
+
+// fail has a statement fail with the error that the database has for its text.
+func (s *session) fail(ctx context.Context, req *wire.Request, j *job, wrong map[byte]string) error {
+	if !j.bare {
+		wrong, _ = mask.Egress(wrong, j.opaque)
+	}
+	j.wrong = true
+	return s.instead(ctx, req, j, postgres.SayOf(wrong), "error")
+}
+
+// instead sends a statement that must fail, which the client is told as say.
+func (s *session) instead(ctx context.Context, req *wire.Request, j *job, say postgres.Say, fate string) error {
+	req.Data, j.fate = j, fate
 	// A refusal is on disk before anyone hears of it (decision 6).
 	if err := j.gate.Durable(ctx); err != nil {
 		return s.unrecorded(err)

@@ -84,7 +84,7 @@ func (s *Server) fail(x *exchange, m interface{ Encode([]byte) ([]byte, error) }
 
 // boundQuery is SendBounded for the simple protocol.
 func (s *Server) boundQuery(req *wire.Request, most int64, say tooMany) (skipped bool, err error) {
-	between, err := s.ledger.calm()
+	between, err := s.calm()
 	switch {
 	case err != nil:
 		return false, err
@@ -159,6 +159,14 @@ func (l *ledger) settled(b *bound) error {
 	return nil
 }
 
+// calm is the ledger's, for which what was sent before must leave.
+func (s *Server) calm() (between bool, err error) {
+	if err := s.Flush(); err != nil {
+		return false, err
+	}
+	return s.ledger.calm()
+}
+
 // calm waits until nothing is owed. between is false if that does not come before a
 // Sync that the client has not sent.
 func (l *ledger) calm() (between bool, err error) {
@@ -219,6 +227,10 @@ func (s *Server) boundedReady(b *bound) (untold bool) {
 func (s *Server) owned(x *exchange, kind byte, msg []byte) (fate, error) {
 	b := x.bound
 	switch kind {
+	case '1', '3': // of a Check
+		if b.end == nil {
+			return swallow, nil
+		}
 	case 'C':
 		if b.end == nil {
 			return swallow, nil

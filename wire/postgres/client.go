@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -378,6 +379,7 @@ type Say struct {
 	Message  string
 	Detail   string
 	Hint     string
+	Position string // in the text of the statement, counted from 1; "" if it is of none
 }
 
 // Notice sends a message that belongs to no request, at once or as soon as the
@@ -438,6 +440,9 @@ func (s Say) encode(dst []byte, notice bool) []byte {
 	e := pgproto3.ErrorResponse{
 		Severity: s.Severity, SeverityUnlocalized: s.Severity, Code: s.Code,
 		Message: shown(s.Message), Detail: shown(s.Detail), Hint: shown(s.Hint),
+	}
+	if at, err := strconv.ParseInt(s.Position, 10, 32); err == nil {
+		e.Position = int32(at)
 	}
 	var out []byte
 	var err error
