@@ -60,6 +60,8 @@ func say(t *testing.T, f *pgproto3.Frontend, last byte, messages ...pgproto3.Fro
 			kind, out = 'D', append(out, "D"+string(bytes.Join(m.Values, []byte("|"))))
 		case *pgproto3.CommandComplete:
 			kind, out = 'C', append(out, "C"+string(m.CommandTag))
+		case *pgproto3.EmptyQueryResponse:
+			kind, out = 'I', append(out, "I")
 		}
 		if kind == last {
 			return out
