@@ -29,8 +29,40 @@ type Routine struct {
 // Aggregate is the Language of an aggregate whose pieces are all known.
 const Aggregate = "aggregate"
 
-// takes reports whether a call with n arguments may mean r.
-func (r *Routine) takes(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
+// arity is how many arguments a call may have to the server: parameters that the
+// client gives the type void, as JDBC does with what a function returns, are left out
+// of it, and types of parameters are not seen here.
+type arity struct{ least, most int }
+
+// arityOf is that of a call with these arguments. A cast may be what gives the type.
+func arityOf(args *ast.NodeList) arity {
+	n := arity{most: len(items(args))}
+	for _, arg := range items(args) {
+		if !isParameter(arg) {
+			n.least++
+		}
+	}
+	return n
+}
+
+func isParameter(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.ParamRef:
+		return true
+	case *ast.TypeCast:
+		return isParameter(n.Arg)
+	case *ast.ParenExpr:
+		return isParameter(n.Expr)
+	case *ast.CollateClause:
+		return isParameter(n.Arg)
+	case *ast.NamedArgExpr:
+		return isParameter(n.Arg)
+	}
+	return false
+}
+
+// takes reports whether a call with so many arguments may mean r.
+func (r *Routine) takes(n arity) bool { return n.most >= r.Least && (r.Most < 0 || n.least <= r.Most) }
 
 // Routiner is a Schema that knows the bodies of routines.
 type Routiner interface {

@@ -9,7 +9,7 @@ import (
 
 // routine notes a call that is not harmless: its candidates if their bodies can be
 // read, else that nobody knows what it does.
-func (a *analysis) routine(schema, name string, args int) {
+func (a *analysis) routine(schema, name string, args arity) {
 	rs, ok := a.schema.(Routiner)
 	if !ok {
 		a.sign(UnknownRoutine)
@@ -67,7 +67,7 @@ func (a *analysis) viewCalls(n ast.Node) {
 			return true
 		}
 		if list, _ := rs.Routines(schema, name); !a.harmless(schema, name) {
-			a.mayCall(list, len(items(f.Args)))
+			a.mayCall(list, arityOf(f.Args))
 		}
 		return true
 	}, nil)
@@ -77,13 +77,13 @@ func (a *analysis) viewCalls(n ast.Node) {
 func (a *analysis) attribute(name string) {
 	if rs, ok := a.schema.(Routiner); ok {
 		list, _ := rs.Routines("", name)
-		a.mayCall(list, 1)
+		a.mayCall(list, arity{1, 1})
 	}
 }
 
 // mayCall notes those of the routines that a call with so many arguments may mean,
 // but those in C.
-func (a *analysis) mayCall(list []*Routine, args int) {
+func (a *analysis) mayCall(list []*Routine, args arity) {
 	for _, r := range list {
 		if r.takes(args) && r.Language != "c" && r.Language != "internal" {
 			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})

@@ -22,7 +22,7 @@ func (a *analysis) plain(n *ast.FuncCall) bool {
 	list, all := rs.Routines(schema, name)
 	var may []called
 	for _, r := range list {
-		if r.takes(len(items(n.Args))) {
+		if r.takes(arityOf(n.Args)) {
 			may = append(may, called{r: r, schema: a.schema, along: a.along})
 		}
 	}

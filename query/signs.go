@@ -126,7 +126,7 @@ func (a *analysis) call(f *ast.FuncCall) {
 		return
 	}
 	if !a.harmless(schema, name) {
-		a.routine(schema, name, len(items(f.Args)))
+		a.routine(schema, name, arityOf(f.Args))
 	}
 }
 
