@@ -73,7 +73,8 @@ func TestLoad(t *testing.T) {
 	if len(people) != 1 {
 		t.Fatalf("shop.people: %v", names(people))
 	}
-	want := &query.Relation{Schema: "shop", Name: "people", Kind: query.Table, Columns: []string{"id", "email", "full_name"}}
+	want := &query.Relation{Schema: "shop", Name: "people", Kind: query.Table, Columns: []string{"id", "email", "full_name"},
+		Types: []string{"bigint", "text", "character varying(80)"}, Required: []string{"id", "email"}}
 	if d := cmp.Diff(want, people[0]); d != "" {
 		t.Error(d)
 	}

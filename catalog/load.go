@@ -123,7 +123,7 @@ where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
 order by c.oid`
 
 const columnsSQL = `
-select a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), coalesce(d.description, '')
+select a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(d.description, '')
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
 left join pg_catalog.pg_description d
@@ -172,7 +172,8 @@ func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, byOID map[uint32
 	var rel, typ uint32
 	var num int16
 	var name, typeName, comment string
-	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &comment}, func() error {
+	var required bool
+	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &required, &comment}, func() error {
 		e := byOID[rel]
 		if e == nil {
 			return nil
@@ -188,6 +189,10 @@ func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, byOID map[uint32
 		}
 		e.columns = append(e.columns, c)
 		e.rel.Columns = append(e.rel.Columns, name)
+		e.rel.Types = append(e.rel.Types, c.Type)
+		if required {
+			e.rel.Required = append(e.rel.Required, name)
+		}
 		return nil
 	})
 	if err != nil {

@@ -150,5 +150,6 @@ var meanings = map[query.Sign]string{
 	query.SessionState:   "changes what later statements of the session mean",
 	query.UnknownRoutine: "calls a function of which it is not known what it does",
 	query.Unparsable:     "is not SQL that can be understood",
+	query.SystemCatalog:  "writes by hand what PostgreSQL keeps of itself",
 	query.ServerCode:     "makes code that runs in the database later",
 }

@@ -68,6 +68,9 @@ type analysis struct {
 	called []called // routines whose bodies say what they do
 
 	configured bool // it calls set_config
+
+	ctes  map[string]*ast.CommonTableExpr // of its WITH clauses, at any depth
+	folds int                             // queries in conditions looked at
 }
 
 // inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).

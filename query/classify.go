@@ -105,7 +105,7 @@ func (a *analysis) copy(n *ast.CopyStmt) {
 	st := a.st
 	if n.IsFrom {
 		st.Kind, st.Tag, st.Writes = CopyFrom, "COPY FROM", true
-		a.target(n.Relation)
+		a.changes(n.Relation)
 	} else {
 		st.Kind, st.Tag = CopyTo, "COPY TO"
 	}

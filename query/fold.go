@@ -1,8 +1,6 @@
 package query
 
 import (
-	"strings"
-
 	"github.com/multigres/multigres/go/common/parser/ast"
 )
 
@@ -17,20 +15,20 @@ const (
 )
 
 // unbounded reports whether a WHERE lets every row of rel through, or would for
-// some value of a parameter: then nobody has said which rows are meant.
-func unbounded(where ast.Node, rel *ast.RangeVar, others []ast.Node) bool {
+// some value of a parameter: then nobody has said which rows are meant. others are
+// what FROM or USING puts beside rel.
+func (a *analysis) unbounded(where ast.Node, rel *ast.RangeVar, others []ast.Node) bool {
 	if where == nil {
 		return true
 	}
-	f := folder{rel: rel, alone: len(others) == 0}
-	t := f.cond(where, 0)
+	t := a.folder(rel, others, where).cond(where, 0)
 	return t == always || t == byText
 }
 
 // mergeUnbounded reports whether a MERGE changes or deletes rows that no
 // condition has chosen.
-func mergeUnbounded(n *ast.MergeStmt) bool {
-	f := folder{rel: n.Relation}
+func (a *analysis) mergeUnbounded(n *ast.MergeStmt) bool {
+	f := a.folder(n.Relation, []ast.Node{n.SourceRelation}, n.JoinCondition)
 	on := f.cond(n.JoinCondition, 0)
 	for _, w := range items(n.MergeWhenClauses) {
 		when, ok := w.(*ast.MergeWhenClause)
@@ -49,18 +47,34 @@ func mergeUnbounded(n *ast.MergeStmt) bool {
 	return false
 }
 
-// folder folds the condition of a change of rel.
-type folder struct {
-	rel   *ast.RangeVar
-	alone bool // no FROM or USING beside rel
+// conflictUnbounded reports whether an INSERT offers a table all of its own rows, to
+// update each of them.
+func (a *analysis) conflictUnbounded(n *ast.InsertStmt) bool {
+	c := n.OnConflictClause
+	if c == nil || c.Action != ast.ONCONFLICT_UPDATE || n.Relation == nil {
+		return false
+	}
+	f := a.folder(n.Relation, nil, nil)
+	if !f.whole(n.SelectStmt, "", 0) {
+		return false
+	}
+	t := always
+	if c.WhereClause != nil {
+		t = f.cond(c.WhereClause, 0)
+	}
+	return t == always || t == byText
 }
 
 // maxFold bounds the recursion. What lies deeper counts as let through: a
 // condition nobody can read has not said which rows are meant.
 const maxFold = 200
 
+// maxFolds bounds how often queries in conditions are looked at: each is in several
+// ways, and in each of them so are the queries in its own condition.
+const maxFolds = 3000
+
 func (f folder) cond(n ast.Node, depth int) truth {
-	if depth > maxFold {
+	if depth > maxFold || f.a.folds > maxFolds {
 		return byText
 	}
 	n = bare(n)
@@ -80,7 +94,11 @@ func (f folder) cond(n ast.Node, depth int) truth {
 			return truthOf(b)
 		}
 	case *ast.SubLink:
-		if f.wholeSelf(n) {
+		if t := f.subLink(n, depth); t != byRow {
+			return t
+		}
+	case *ast.FuncCall:
+		if args := items(n.Args); lastName(n.Funcname) == "starts_with" && len(args) == 2 && emptyText(args[1]) {
 			return always
 		}
 	case *ast.CoalesceExpr:
@@ -95,7 +113,7 @@ func (f folder) cond(n ast.Node, depth int) truth {
 	case *ast.CurrentOfExpr:
 		return byRow
 	}
-	if !f.mentionsRow(n) {
+	if !f.mentions(n) {
 		return byText
 	}
 	return byRow
@@ -109,7 +127,7 @@ func truthOf(b bool) truth {
 }
 
 func (f folder) logic(n *ast.BoolExpr, depth int) truth {
-	args := items(n.Args)
+	args := flat(n)
 	switch n.Boolop {
 	case ast.NOT_EXPR:
 		if len(args) != 1 {
@@ -137,6 +155,9 @@ func (f folder) logic(n *ast.BoolExpr, depth int) truth {
 				}
 			}
 		}
+		if out == byRow && anyTwo(args, opposite) {
+			return never
+		}
 		return out
 	}
 	out := never
@@ -153,21 +174,36 @@ func (f folder) logic(n *ast.BoolExpr, depth int) truth {
 			}
 		}
 	}
-	if out != byText && complementary(args) {
+	if out != byText && anyTwo(args, func(a, b ast.Node) bool { return opposite(a, b) || overlap(a, b) }) {
 		return always
 	}
 	return out
 }
 
-// complementary finds x and not-x among the branches of an OR.
-func complementary(args []ast.Node) bool {
+// flat lists what AND or OR joins, through brackets and further ones of the kind.
+func flat(n *ast.BoolExpr) []ast.Node { return flatten(n, n.Boolop, nil, 0) }
+
+func flatten(n ast.Node, op ast.BoolExprType, out []ast.Node, depth int) []ast.Node {
+	n = bare(n)
+	b, ok := n.(*ast.BoolExpr)
+	if !ok || b.Boolop != op || depth > 0 && op == ast.NOT_EXPR || depth > maxFold {
+		return append(out, n)
+	}
+	for _, x := range items(b.Args) {
+		out = flatten(x, op, out, depth+1)
+	}
+	return out
+}
+
+// anyTwo looks for two branches of which is holds, in either order.
+func anyTwo(args []ast.Node, is func(a, b ast.Node) bool) bool {
 	const most = 50 // pairs are compared one by one
 	if len(args) > most {
 		args = args[:most]
 	}
 	for i, a := range args {
 		for _, b := range args[i+1:] {
-			if opposite(bare(a), bare(b)) || opposite(bare(b), bare(a)) {
+			if is(bare(a), bare(b)) || is(bare(b), bare(a)) {
 				return true
 			}
 		}
@@ -175,24 +211,86 @@ func complementary(args []ast.Node) bool {
 	return false
 }
 
+// opposite reports whether one of two conditions holds just where the other does not.
 func opposite(a, b ast.Node) bool {
+	if x, yes := polarity(a); x != nil {
+		if y, no := polarity(b); y != nil && yes != no && same(x, y) {
+			return true
+		}
+	}
 	switch x := a.(type) {
 	case *ast.NullTest:
 		y, ok := b.(*ast.NullTest)
 		return ok && x.Nulltesttype != y.Nulltesttype && same(x.Arg, y.Arg)
-	case *ast.BoolExpr:
-		return x.Boolop == ast.NOT_EXPR && len(items(x.Args)) == 1 && same(x.Args.Items[0], b)
 	case *ast.A_Expr:
 		y, ok := b.(*ast.A_Expr)
 		if !ok || !same(x.Lexpr, y.Lexpr) || !same(x.Rexpr, y.Rexpr) {
 			return false
 		}
 		switch opName(x) + " " + opName(y) {
-		case "= <>", "= !=", "< >=", "> <=", "<= >", ">= <", "<= >=", "~~ !~~", "~ !~":
+		case "= <>", "= !=", "< >=", "> <=", "~~ !~~", "~~* !~~*", "~ !~", "~* !~*":
 			return true
 		}
 	}
 	return false
+}
+
+// polarity reads a condition that says of something only that it is true or false.
+func polarity(n ast.Node) (of ast.Node, yes bool) {
+	switch n := bare(n).(type) {
+	case *ast.BoolExpr:
+		if args := items(n.Args); n.Boolop == ast.NOT_EXPR && len(args) == 1 {
+			of, yes = polarity(args[0])
+			return of, !yes
+		}
+	case *ast.BooleanTest:
+		switch n.Booltesttype {
+		case ast.IS_TRUE, ast.IS_NOT_FALSE:
+			return n.Arg, true
+		case ast.IS_FALSE, ast.IS_NOT_TRUE:
+			return n.Arg, false
+		}
+	case *ast.A_Expr:
+		if c, ok := bare(n.Rexpr).(*ast.A_Const); ok && !c.Isnull && n.Kind == ast.AEXPR_OP {
+			b, ok := c.Val.(*ast.Boolean)
+			switch op := opName(n); {
+			case ok && op == "=":
+				return n.Lexpr, b.BoolVal
+			case ok && (op == "<>" || op == "!="):
+				return n.Lexpr, !b.BoolVal
+			}
+		}
+		return n, true
+	case *ast.ColumnRef, *ast.FuncCall, *ast.TypeCast, *ast.SubLink:
+		return n, true
+	}
+	return nil, false
+}
+
+// overlap reports whether two comparisons of the same with constants leave nothing
+// out: x < 10 or x > 5, x <> 1 or x <> 2.
+func overlap(a, b ast.Node) bool {
+	x, ok1 := a.(*ast.A_Expr)
+	y, ok2 := b.(*ast.A_Expr)
+	if !ok1 || !ok2 || x.Kind != ast.AEXPR_OP || y.Kind != ast.AEXPR_OP || !same(x.Lexpr, y.Lexpr) {
+		return false
+	}
+	var op string
+	switch opName(x) {
+	case "<", "<=":
+		if o := opName(y); o == ">" || o == ">=" {
+			op = ">"
+		}
+	case "<>", "!=":
+		if o := opName(y); o == "<>" || o == "!=" {
+			op = "<>"
+		}
+	}
+	if op == "" {
+		return false
+	}
+	t, ok := constCompare(op, x.Rexpr, y.Rexpr)
+	return ok && t == always
 }
 
 func (f folder) nullTest(n *ast.NullTest) truth {
@@ -200,8 +298,11 @@ func (f folder) nullTest(n *ast.NullTest) truth {
 	if c, ok := arg.(*ast.A_Const); ok {
 		return truthOf((n.Nulltesttype == ast.IS_NULL) == c.Isnull)
 	}
-	if !f.mentionsRow(n) {
+	switch {
+	case !f.mentions(n):
 		return byText
+	case f.filled(arg, 0):
+		return truthOf(n.Nulltesttype != ast.IS_NULL)
 	}
 	return byRow
 }
@@ -218,12 +319,16 @@ func (f folder) boolTest(n *ast.BooleanTest, depth int) truth {
 		case never:
 			return always
 		}
+	case ast.IS_UNKNOWN, ast.IS_NOT_UNKNOWN:
+		if f.mentions(n) && f.filled(n.Arg, 0) {
+			return truthOf(n.Booltesttype == ast.IS_NOT_UNKNOWN)
+		}
 	}
 	return t
 }
 
 func (f folder) caseExpr(n *ast.CaseExpr, depth int) truth {
-	if !f.mentionsRow(n) {
+	if !f.mentions(n) {
 		return byText
 	}
 	all := true
@@ -236,138 +341,6 @@ func (f folder) caseExpr(n *ast.CaseExpr, depth int) truth {
 		return always
 	}
 	return byRow
-}
-
-// compare folds a comparison.
-func (f folder) compare(n *ast.A_Expr, depth int) truth {
-	l, r := bare(n.Lexpr), bare(n.Rexpr)
-	switch n.Kind {
-	case ast.AEXPR_OP:
-	case ast.AEXPR_NOT_DISTINCT:
-		if same(l, r) {
-			return always
-		}
-		return byRow
-	case ast.AEXPR_LIKE, ast.AEXPR_ILIKE:
-		if s, ok := stringConst(r); ok && s != "" && strings.Trim(s, "%") == "" && opName(n)[0] != '!' {
-			return always
-		}
-		return byRow
-	case ast.AEXPR_IN, ast.AEXPR_BETWEEN, ast.AEXPR_BETWEEN_SYM, ast.AEXPR_OP_ANY:
-		if opName(n) == "<>" {
-			return byRow
-		}
-		return f.among(l, r)
-	default:
-		return byRow
-	}
-	op := opName(n)
-	if t, ok := constCompare(op, l, r); ok {
-		return t
-	}
-	switch op {
-	case "=", ">=", "<=":
-		if same(l, r) {
-			return always
-		}
-		if f.yields(l, r) || f.yields(r, l) {
-			return byText
-		}
-	case "~":
-		if s, ok := stringConst(r); ok && (s == "" || s == ".*" || s == "^" || s == "$") {
-			return always
-		}
-	}
-	return byRow
-}
-
-// among finds the column itself in an IN list, an array or both ends of BETWEEN.
-func (f folder) among(l, r ast.Node) truth {
-	var list []ast.Node
-	switch r := r.(type) {
-	case *ast.NodeList:
-		list = items(r)
-	case *ast.A_ArrayExpr:
-		list = items(r.Elements)
-	case *ast.ArrayExpr:
-		list = items(r.Elements)
-	default:
-		return byRow
-	}
-	for _, x := range list {
-		if same(l, bare(x)) {
-			return always
-		}
-		if f.yields(bare(x), l) {
-			return byText
-		}
-	}
-	return byRow
-}
-
-// yields reports whether expr may become x itself by a parameter's choice, as
-// coalesce($1, x) and case when $1 then x … end do.
-func (f folder) yields(expr, x ast.Node) bool {
-	switch e := expr.(type) {
-	case *ast.CoalesceExpr:
-		for _, a := range items(e.Args) {
-			if same(bare(a), x) {
-				return true
-			}
-		}
-	case *ast.CaseExpr:
-		if e.Defresult != nil && same(bare(e.Defresult), x) {
-			return true
-		}
-		for _, w := range items(e.Args) {
-			if when, ok := w.(*ast.CaseWhen); ok && same(bare(when.Result), x) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// wholeSelf finds x IN (SELECT x FROM the same relation).
-func (f folder) wholeSelf(n *ast.SubLink) bool {
-	sel, ok := n.Subselect.(*ast.SelectStmt)
-	if !ok || n.SubLinkType != ast.ANY_SUBLINK || f.rel == nil || len(items(n.OperName)) > 0 {
-		return false
-	}
-	from, targets := items(sel.FromClause), items(sel.TargetList)
-	if sel.Op != ast.SETOP_NONE || len(from) != 1 || len(targets) != 1 || sel.LimitCount != nil ||
-		sel.LimitOffset != nil || sel.GroupClause != nil || sel.HavingClause != nil || sel.WithClause != nil {
-		return false
-	}
-	rv, ok := from[0].(*ast.RangeVar)
-	if !ok || rv.RelName != f.rel.RelName {
-		return false
-	}
-	t, ok := targets[0].(*ast.ResTarget)
-	if !ok || lastField(bare(t.Val)) == "" || lastField(bare(t.Val)) != lastField(bare(n.Testexpr)) {
-		return false
-	}
-	return unbounded(sel.WhereClause, rv, nil)
-}
-
-// mentionsRow reports whether anything in n can depend on the row: a column
-// outside of sub-selects, or one inside that may belong to the row.
-func (f folder) mentionsRow(n ast.Node) bool {
-	found := false
-	ast.Rewrite(n, func(c *ast.Cursor) bool {
-		switch x := c.Node().(type) {
-		case *ast.ColumnRef:
-			if x != nil {
-				found = true
-			}
-		case *ast.CurrentOfExpr:
-			if x != nil {
-				found = true
-			}
-		}
-		return !found
-	}, nil)
-	return found
 }
 
 func bare(n ast.Node) ast.Node {

@@ -54,3 +54,107 @@ func TestNoWhereOfJoinsAndMerge(t *testing.T) {
 		}
 	}
 }
+
+// table is a catalogue of a shop's tables.
+type table struct{}
+
+func (table) Lookup(schema, name string) []*Relation {
+	all := []*Relation{
+		{Schema: "public", Name: "t", Kind: Table, Columns: []string{"id", "a", "active", "price"},
+			Types: []string{"integer", "text", "boolean", "numeric(10,2)"}, Required: []string{"id"}},
+		{Schema: "public", Name: "x", Kind: Table, Columns: []string{"id", "name", "t_id"}},
+	}
+	var out []*Relation
+	for _, r := range all {
+		if r.Name == name && (schema == "" || schema == r.Schema) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (table) Harmless(_, name string) bool { return pure(name) }
+
+// Attack: let every row through by what only the catalogue tells.
+func TestNoWhereWithACatalogue(t *testing.T) {
+	unbounded := []string{
+		"WHERE id IS NOT NULL", "WHERE NOT (id IS NULL)", "WHERE (id + 1) IS NOT NULL", "WHERE (id = 1) IS NOT UNKNOWN", "WHERE t IS NOT NULL",
+		"WHERE id = id::int", "WHERE id = id::text::integer", "WHERE tableoid = 't'::regclass", "WHERE ctid >= '(0,0)'",
+		"WHERE id - id = 0", "WHERE id * 0 = 0", "WHERE 0 = id % 1", "WHERE id * id >= 0", "WHERE -1 < length(a)", "WHERE id >= -2147483648",
+		"WHERE id BETWEEN -2147483648 AND 2147483647", "WHERE id < 10 OR id > 5", "WHERE id <> 1 OR id <> 2", "WHERE active OR NOT active",
+		"WHERE active IS TRUE OR (a = 'x' OR active IS NOT TRUE)", "WHERE active IN (true, false)", "WHERE NOT (id < 1 AND id >= 1)", "WHERE NOT id < id",
+		"WHERE id >= (SELECT min(id) FROM t)", "WHERE id <= ALL (SELECT max(id) FROM t)", "WHERE id = ANY (ARRAY(SELECT id FROM t))",
+		"WHERE id IN (SELECT DISTINCT id FROM t LIMIT ALL)", "WHERE id IN (SELECT 1 UNION SELECT id FROM t)", "WHERE id NOT IN (SELECT id FROM x WHERE false)",
+		"WHERE EXISTS (SELECT FROM t b WHERE b.id = t.id)", "WHERE EXISTS (SELECT FROM x WHERE name = 'n')", "WHERE 'n' IN (SELECT name FROM x)",
+		"WHERE (id, a) = (id, a)", "WHERE a SIMILAR TO '%'", "WHERE a ~* '^.*$'", "WHERE starts_with(a, '')", "WHERE id = least(id)",
+		"USING x WHERE x.id = 1", "USING x WHERE name = 'n'", "USING t b WHERE t.id = b.id", "USING (SELECT id FROM t) b WHERE b.id = t.id",
+		"USING t b LEFT JOIN x ON false WHERE t.id = b.id", "USING t b WHERE t.a = b.a AND b.id <= t.id",
+	}
+	for _, tail := range unbounded {
+		if st := Analyze("DELETE FROM t "+tail, table{})[0]; !st.Has(NoWhere) {
+			t.Errorf("%q is not seen as unbounded (%q %s)", tail, st.Kind, st.Problem)
+		}
+	}
+	bounded := []string{
+		"WHERE a IS NOT NULL", "WHERE price = price::int", "WHERE ctid = '(0,7)'", "WHERE ctid IN (SELECT ctid FROM t LIMIT 10)", "WHERE id - 1 = 0", "WHERE length(a) > 0",
+		"WHERE id BETWEEN 1 AND 2147483647", "WHERE id < 5 OR id > 10", "WHERE active", "WHERE active IS NOT TRUE", "WHERE active IN (true)",
+		"WHERE a = 't' OR a = 'f'", "WHERE id > (SELECT min(id) FROM t)", "WHERE id = (SELECT max(id) FROM t)", "WHERE id IN (SELECT id FROM t OFFSET 5)",
+		"WHERE id IN (SELECT t_id FROM x)", "WHERE EXISTS (SELECT FROM x WHERE t_id = t.id)", "WHERE EXISTS (SELECT FROM x WHERE t_id = a::int)",
+		"WHERE NOT EXISTS (SELECT FROM x WHERE x.t_id = t.id)", "WHERE id IN (SELECT id FROM t WHERE a = 'x')", "WHERE id NOT IN (SELECT id FROM x)",
+		"WHERE EXISTS (SELECT FROM t b WHERE b.a = t.a AND b.id < t.id)", "USING x WHERE t.id = x.t_id", "USING x WHERE t_id = t.id AND name = 'n'",
+		"USING t b WHERE t.a = b.a AND t.id > b.id", "USING t b WHERE t.id = b.id AND b.a = 'x'", "USING (VALUES (1), (2)) v(n) WHERE id = v.n",
+		"USING (SELECT id FROM t WHERE a = 'x') b WHERE t.id = b.id", "WHERE a LIKE '_'", "WHERE a LIKE 'x%'", "WHERE a ~ 'x.*'", "WHERE id >= 0 AND a = 'x'",
+	}
+	for _, tail := range bounded {
+		if st := Analyze("DELETE FROM t "+tail, table{})[0]; st.Has(NoWhere) || st.Kind != Delete {
+			t.Errorf("%q is seen as unbounded (%q %s)", tail, st.Kind, st.Problem)
+		}
+	}
+}
+
+// Attack: every row by a query before, or by a conflict with itself.
+func TestNoWhereOfQueriesBefore(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"WITH b AS (SELECT id FROM t) DELETE FROM t USING b WHERE t.id = b.id":                              true,
+		"WITH b AS (SELECT id FROM t), c AS (SELECT * FROM b) DELETE FROM t WHERE id IN (SELECT id FROM c)": true,
+		"WITH b AS (SELECT id FROM t WHERE a = 'x') DELETE FROM t WHERE id IN (SELECT id FROM b)":           false,
+		"WITH t AS (SELECT id FROM x) DELETE FROM public.t p USING t WHERE p.id = t.id":                     false,
+		"WITH b AS (SELECT id FROM t LIMIT 100) DELETE FROM t USING b WHERE t.id = b.id":                    false,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO UPDATE SET a = 'x'":                              true,
+		"INSERT INTO t TABLE t ON CONFLICT (id) DO UPDATE SET a = 'x' WHERE true":                           true,
+		"INSERT INTO t SELECT * FROM t ON CONFLICT (id) DO NOTHING":                                         false,
+		"INSERT INTO t SELECT * FROM t WHERE id = 1 ON CONFLICT (id) DO UPDATE SET a = 'x'":                 false,
+		"INSERT INTO t SELECT * FROM x ON CONFLICT (id) DO UPDATE SET a = excluded.a":                       false,
+		"INSERT INTO t VALUES (1) ON CONFLICT (id) DO UPDATE SET a = 'x'":                                   false,
+		"MERGE INTO t USING x ON x.id = 1 WHEN MATCHED THEN DELETE":                                         true,
+		"MERGE INTO t USING t b ON t.id = b.id WHEN MATCHED THEN DELETE":                                    true,
+		"MERGE INTO t USING t b ON t.id = b.id WHEN MATCHED AND b.a = 'x' THEN DELETE":                      false,
+	} {
+		if st := Analyze(sql, table{})[0]; st.Has(NoWhere) != want {
+			t.Errorf("%q: unbounded is %v, want %v (%q %s)", sql, !want, want, st.Kind, st.Problem)
+		}
+	}
+}
+
+// Attack: change what PostgreSQL keeps of itself, past its commands.
+func TestWritesToTheSystemCatalog(t *testing.T) {
+	for sql, want := range map[string]Sign{
+		"update pg_class set relname = 'x' where oid = 1":                      SystemCatalog,
+		"delete from pg_catalog.pg_depend where objid = 1":                     SystemCatalog,
+		"with x as (insert into pg_description values (1, 1, 1, '')) select 1": SystemCatalog,
+		"copy pg_authid from stdin":                                            SystemCatalog,
+		"update pg_settings set setting = 'x' where name = 'role'":             SessionState,
+		"select * from pg_hba_file_rules":                                      ServerFile,
+		"select 1 from (select 1) x, pg_catalog.pg_file_settings f":            ServerFile,
+		"do $$ begin delete from pg_catalog.pg_class where oid = 1; end $$":    SystemCatalog,
+	} {
+		if st := one(t, sql); !st.Has(want) {
+			t.Errorf("%q: signs %v, want %s", sql, st.Signs, want)
+		}
+	}
+	for _, sql := range []string{"select * from pg_class", "update shop.pg_things set a = 1 where id = 1", "select * from shop.pg_file_settings"} {
+		if st := one(t, sql); st.Has(SystemCatalog) || st.Has(ServerFile) || st.Has(SessionState) {
+			t.Errorf("%q: signs %v", sql, st.Signs)
+		}
+	}
+}

@@ -61,6 +61,7 @@ const (
 	SessionState   Sign = "session_state"   // SET ROLE, search_path, session_authorization, row_security, set_config
 	UnknownRoutine Sign = "unknown_routine" // calls a function whose effect is not known to be none
 	Unparsable     Sign = "unparsable"      // the grammar refuses it
+	SystemCatalog  Sign = "system_catalog"  // writes to PostgreSQL's own tables by hand
 	ServerCode     Sign = "server_code"     // CREATE FUNCTION, TRIGGER, RULE, EXTENSION, …: code that runs later
 )
 
@@ -206,6 +207,8 @@ type Relation struct {
 	Schema, Name string
 	Kind         RelationKind
 	Columns      []string // in attribute order, dropped ones left out
+	Types        []string // of each column, as the catalogue writes them; may be empty
+	Required     []string // columns that are never NULL
 	Definition   string   // the SELECT of a view, as pg_get_viewdef prints it
 }
 

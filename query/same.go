@@ -25,7 +25,7 @@ func sameAt(a, b ast.Node, depth int) bool {
 	switch x := a.(type) {
 	case *ast.ColumnRef:
 		y, ok := b.(*ast.ColumnRef)
-		return ok && sameColumn(names(x.Fields), names(y.Fields))
+		return ok && (sameColumn(names(x.Fields), names(y.Fields)) || starred(x) && starred(y) && qualifier(x) == qualifier(y))
 	case *ast.A_Const:
 		s, n1, ok1 := constant(x)
 		t, n2, ok2 := constant(b)
@@ -49,6 +49,15 @@ func sameAt(a, b ast.Node, depth int) bool {
 	case *ast.CoalesceExpr:
 		y, ok := b.(*ast.CoalesceExpr)
 		return ok && sameList(x.Args, y.Args, depth+1)
+	case *ast.RowExpr:
+		y, ok := b.(*ast.RowExpr)
+		return ok && sameList(x.Args, y.Args, depth+1)
+	case *ast.A_ArrayExpr:
+		y, ok := b.(*ast.A_ArrayExpr)
+		return ok && sameList(x.Elements, y.Elements, depth+1)
+	case *ast.ArrayExpr:
+		y, ok := b.(*ast.ArrayExpr)
+		return ok && sameList(x.Elements, y.Elements, depth+1)
 	case *ast.NodeList:
 		y, ok := b.(*ast.NodeList)
 		return ok && sameList(x, y, depth+1)
@@ -83,28 +92,79 @@ func sameColumn(a, b []string) bool {
 	return true
 }
 
-// neutral strips parentheses and what changes nothing: x+0, 0+x, x-0, x*1, 1*x, x and the empty string joined.
+// neutral strips parentheses and what changes nothing: x+0, 0+x, x-0, x*1, 1*x, - -x,
+// the empty string joined, greatest and least of one. x-x and x*0 are 0.
 func neutral(n ast.Node) ast.Node {
 	for range maxSame {
 		n = bare(n)
-		e, ok := n.(*ast.A_Expr)
-		if !ok || e.Kind != ast.AEXPR_OP || e.Lexpr == nil || e.Rexpr == nil {
+		next := neutralStep(n)
+		if next == nil {
 			return n
 		}
-		l, lNum, lOK := constant(e.Lexpr)
-		r, rNum, rOK := constant(e.Rexpr)
-		switch op := opName(e); {
-		case rOK && rNum && (r == "0" && (op == "+" || op == "-") || r == "1" && (op == "*" || op == "/")):
-			n = e.Lexpr
-		case rOK && !rNum && r == "" && op == "||":
-			n = e.Lexpr
-		case lOK && lNum && (l == "0" && op == "+" || l == "1" && op == "*"):
-			n = e.Rexpr
-		case lOK && !lNum && l == "" && op == "||":
-			n = e.Rexpr
-		default:
-			return n
-		}
+		n = next
 	}
 	return n
+}
+
+// neutralStep takes one layer off, or answers nil.
+func neutralStep(n ast.Node) ast.Node {
+	switch n := n.(type) {
+	case *ast.MinMaxExpr:
+		args := items(n.Args)
+		for _, x := range args {
+			if _, deep := bare(x).(*ast.MinMaxExpr); deep || !same(args[0], x) {
+				return nil
+			}
+		}
+		if len(args) > 0 {
+			return args[0]
+		}
+	case *ast.CaseExpr:
+		if w := items(n.Args); n.Arg == nil && len(w) > 0 {
+			if when, ok := w[0].(*ast.CaseWhen); ok {
+				if b, ok := boolConst(when.Expr); ok && b {
+					return when.Result
+				}
+			}
+		}
+	case *ast.A_Expr:
+		if n.Kind == ast.AEXPR_OP && n.Rexpr != nil {
+			return neutralArithmetic(n)
+		}
+	}
+	return nil
+}
+
+func neutralArithmetic(e *ast.A_Expr) ast.Node {
+	op := opName(e)
+	if e.Lexpr == nil {
+		inner, ok := bare(e.Rexpr).(*ast.A_Expr)
+		switch {
+		case op == "+":
+			return e.Rexpr
+		case op == "-" && ok && inner.Kind == ast.AEXPR_OP && inner.Lexpr == nil && opName(inner) == "-":
+			return inner.Rexpr
+		}
+		return nil
+	}
+	l, lNum, lOK := constant(e.Lexpr)
+	r, rNum, rOK := constant(e.Rexpr)
+	switch {
+	case rOK && rNum && (r == "0" && (op == "+" || op == "-") || r == "1" && (op == "*" || op == "/")):
+		return e.Lexpr
+	case rOK && !rNum && r == "" && op == "||":
+		return e.Lexpr
+	case lOK && lNum && (l == "0" && op == "+" || l == "1" && op == "*"):
+		return e.Rexpr
+	case lOK && !lNum && l == "" && op == "||":
+		return e.Rexpr
+	case op == "*" && (rNum && r == "0" || lNum && l == "0"), op == "%" && rNum && r == "1":
+		return ast.NewA_Const(ast.NewInteger(0), 0)
+	case op == "-":
+		_, left := bare(e.Lexpr).(*ast.ColumnRef)
+		if left && same(e.Lexpr, e.Rexpr) {
+			return ast.NewA_Const(ast.NewInteger(0), 0)
+		}
+	}
+	return nil
 }

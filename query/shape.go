@@ -217,6 +217,9 @@ func conjuncts(n ast.Node) int {
 // compared counts the constants that a column is compared with.
 func compared(n *ast.A_Expr) int {
 	l, r := bare(n.Lexpr), bare(n.Rexpr)
+	if lastField(l) == "ctid" || lastField(r) == "ctid" {
+		return 0 // see firstPlace
+	}
 	_, left := l.(*ast.ColumnRef)
 	_, right := r.(*ast.ColumnRef)
 	switch n.Kind {

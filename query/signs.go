@@ -28,8 +28,26 @@ func (a *analysis) look(n ast.Node) {
 			return
 		}
 	}
+	a.named(n)
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
 		a.visit(c.Node())
+		return true
+	}, nil)
+}
+
+// named collects the WITH queries of a statement by their names. A name that is given
+// twice stands for neither.
+func (a *analysis) named(n ast.Node) {
+	ast.Rewrite(n, func(c *ast.Cursor) bool {
+		if x, ok := c.Node().(*ast.CommonTableExpr); ok && x != nil {
+			if a.ctes == nil {
+				a.ctes = map[string]*ast.CommonTableExpr{}
+			}
+			if _, twice := a.ctes[x.Ctename]; twice {
+				x = &ast.CommonTableExpr{Ctename: x.Ctename}
+			}
+			a.ctes[x.Ctename] = x
+		}
 		return true
 	}, nil)
 }
@@ -49,14 +67,17 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil {
 			st.Writes = true
 			st.Changes++
-			a.target(n.Relation)
+			a.changes(n.Relation)
+			if a.conflictUnbounded(n) {
+				a.sign(NoWhere)
+			}
 		}
 	case *ast.UpdateStmt:
 		if n != nil {
 			st.Writes = true
 			st.Changes++
-			a.target(n.Relation)
-			if unbounded(n.WhereClause, n.Relation, items(n.FromClause)) {
+			a.changes(n.Relation)
+			if a.unbounded(n.WhereClause, n.Relation, items(n.FromClause)) {
 				a.sign(NoWhere)
 			}
 		}
@@ -64,8 +85,8 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil {
 			st.Writes = true
 			st.Changes++
-			a.target(n.Relation)
-			if unbounded(n.WhereClause, n.Relation, items(n.UsingClause)) {
+			a.changes(n.Relation)
+			if a.unbounded(n.WhereClause, n.Relation, items(n.UsingClause)) {
 				a.sign(NoWhere)
 			}
 		}
@@ -73,14 +94,41 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil {
 			st.Writes = true
 			st.Changes++
-			a.target(n.Relation)
-			if mergeUnbounded(n) {
+			a.changes(n.Relation)
+			if a.mergeUnbounded(n) {
 				a.sign(NoWhere)
 			}
 		}
 	case *ast.SelectStmt:
 		if n != nil && n.IntoClause != nil {
 			st.Writes = true
+		}
+	case *ast.RangeVar:
+		if n != nil && filesOfServer[n.RelName] && (n.SchemaName == "" || n.SchemaName == "pg_catalog") && a.ctes[n.RelName] == nil {
+			a.sign(ServerFile)
+		}
+	}
+}
+
+// filesOfServer are views that show what is in files of the server.
+var filesOfServer = wordSet("pg_hba_file_rules pg_ident_file_mappings pg_file_settings")
+
+// changes notes a relation whose rows are changed. PostgreSQL's own are changed by
+// commands; who writes to them by hand passes by what those check. An UPDATE of
+// pg_settings is set_config of whatever it finds.
+func (a *analysis) changes(rv *ast.RangeVar) {
+	a.target(rv)
+	if rv == nil {
+		return
+	}
+	for _, ref := range a.place(rv) {
+		own := ref.Schema == "pg_catalog" || ref.Schema == "information_schema" || ref.Schema == "pg_toast"
+		switch {
+		case !own && (ref.Schema != "" || !strings.HasPrefix(ref.Table, "pg_")):
+		case ref.Table == "pg_settings":
+			a.sign(SessionState)
+		default:
+			a.sign(SystemCatalog)
 		}
 	}
 }
