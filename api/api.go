@@ -84,4 +84,15 @@ type Policy struct {
 	Source string `json:"source"` // file name, or "built-in"
 	Hash   string `json:"hash"`   // SHA-256 of Text, hex
 	Text   string `json:"text"`   // YAML
+
+	Since   time.Time      `json:"since,omitzero"`    // when it came into force
+	Rules   int            `json:"rules,omitempty"`   // the built-in ones among them
+	Refused *PolicyRefused `json:"refused,omitempty"` // a newer file that was not taken
+}
+
+// PolicyRefused is a policy file that the gateway found and did not take.
+type PolicyRefused struct {
+	At      time.Time `json:"at"`
+	Hash    string    `json:"hash,omitempty"` // SHA-256 of its text, hex; "" if it could not be read
+	Problem string    `json:"problem"`        // all that is wrong with it, a line each
 }

@@ -91,7 +91,7 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 		return g.Scan(r.Context(), who, in.Connection)
 	})
 	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
-		return api.Policy{Source: g.cfg.PolicySource, Hash: hashText(g.cfg.PolicyText), Text: g.cfg.PolicyText}, nil
+		return g.PolicyStatus(), nil
 	})
 	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
 		if err := g.known(who); err != nil {
@@ -210,7 +210,7 @@ func (g *Gateway) Connections(who identity.Identity) []api.Connection {
 
 // rulesFor are the reasons of the rules that restrict something, for a person to read.
 func (g *Gateway) rulesFor(Connection) (out []string) {
-	for _, r := range g.cfg.Rules.List {
+	for _, r := range g.policies.now.Load().Rules.List {
 		if r.Decides && r.Effect != policy.Allow {
 			out = append(out, fmt.Sprintf("%s (%s): %s", r.Name, r.Effect, r.Reason))
 		}

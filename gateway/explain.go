@@ -43,6 +43,7 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 		return nil, err
 	}
 	s := &session{Caller: Caller{Who: who, Connection: connection}, g: g, base: base}
+	s.follow()
 	v := fresh(base, base.fresh(ctx))
 	out := []Explained{}
 	list := s.statements(&wire.Request{SQL: sql}, v)
@@ -143,7 +144,7 @@ func (g *Gateway) Ready(ctx context.Context, connection string) error {
 
 // Approvers are all groups whose members some rule asks.
 func (g *Gateway) Approvers() (groups []string) {
-	for _, r := range g.cfg.Rules.List {
+	for _, r := range g.policies.now.Load().Rules.List {
 		for _, q := range r.Approvers.Parts() {
 			groups = append(groups, q.Groups...)
 		}

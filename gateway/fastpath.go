@@ -32,7 +32,7 @@ func (s *session) call(req *wire.Request, v view) *run {
 	st := list[0]
 	st.Kind, st.Tag = query.FunctionCall, "FUNCTION CALL"
 	name := f.Schema + "." + f.Name
-	may := s.g.cfg.Rules.Callable(s.request(&st))
+	may := s.policy.Rules.Callable(s.request(&st))
 	if !slices.Contains(may, name) && (f.Schema != "pg_catalog" || !slices.Contains(may, f.Name)) {
 		return refusedCall(text, fmt.Sprintf("no rule lets %s be called by number; call it with SELECT, or have function_calls of a rule name it", f.Name))
 	}

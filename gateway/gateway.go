@@ -49,8 +49,8 @@ type Config struct {
 	ID              string // stable name of this gateway
 	Version         string
 	Connections     []Connection
-	Rules           *policy.Rules
-	PolicySource    string // file name, or "built-in"
+	Rules           *policy.Rules // in force until SetPolicy
+	PolicySource    string        // file name, or "built-in"
 	PolicyText      string
 	Record          *audit.Log
 	RecordDir       string              // where Record lies, for verification
@@ -79,6 +79,7 @@ type Gateway struct {
 	bases    map[string]*database
 	memory   *postgres.Memory
 	sessions registry
+	policies policies
 }
 
 // New makes a gateway; nothing is connected yet.
@@ -112,6 +113,7 @@ func New(cfg Config) (*Gateway, error) {
 
 		memory: postgres.NewMemory(cfg.Memory),
 	}
+	g.policies.now.Store(newInForce(Policy{Rules: cfg.Rules, Source: cfg.PolicySource, Text: cfg.PolicyText}, cfg.Now()))
 	for i, c := range cfg.Connections {
 		if g.bases[c.Name] != nil {
 			return nil, fmt.Errorf("connection %q is configured twice", c.Name)
@@ -145,7 +147,8 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 		case <-ctx.Done():
 		}
 	})
-	if err := g.note(audit.Event{Kind: audit.Started, Detail: "policy " + g.cfg.PolicySource + " sha256:" + hashText(g.cfg.PolicyText)}); err != nil {
+	p := g.policies.now.Load()
+	if err := g.note(audit.Event{Kind: audit.Started, Detail: "policy " + p.Source + " sha256:" + p.hash}); err != nil {
 		cancel(err)
 	}
 	err := serve(ctx)

@@ -57,7 +57,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 	if err != nil {
 		return policy.Verdict{Effect: policy.Deny, Rule: v.Rule, Reason: "it could not be put before the approvers: " + err.Error()}, nil
 	}
-	verdict, err := s.answered(context.WithoutCancel(ctx), j, ask, answer, v)
+	verdict, err := s.answered(context.WithoutCancel(ctx), req, j, ask, answer, v)
 	if verdict.Effect == policy.Allow {
 		j.fate = ""
 	}
@@ -122,8 +122,8 @@ func (s *session) announce(wait context.Context, a approval.Ask) {
 }
 
 // answered records the answer and makes a verdict of it. Only an answer to this
-// very ask lets the statement run.
-func (s *session) answered(ctx context.Context, j *job, a approval.Ask, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
+// very ask lets the statement run, and only if the policy in force by then lets it.
+func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a approval.Ask, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
 	ev := s.event(audit.Answered)
 	ev.Of, ev.Rule, ev.SQLHash, ev.Reason = j.gate.ID, v.Rule, a.Hash, answer.Why
 	ev.Effect = policy.Deny.String()
@@ -133,8 +133,11 @@ func (s *session) answered(ctx context.Context, j *job, a approval.Ask, answer a
 		for _, vote := range answer.Votes {
 			ev.Approvers = append(ev.Approvers, vote.Who.Name())
 		}
-		ev.Effect = policy.Allow.String()
-		result = policy.Verdict{Effect: policy.Allow, Rule: v.Rule, Reason: answer.Why}
+		result = s.review(ctx, req, j, answer)
+		if result.Effect != policy.Allow {
+			ev.Rule, ev.Reason = result.Rule, result.Reason
+		}
+		ev.Effect = result.Effect.String()
 	case answer.Why == "cancelled":
 		result.Rule = ruleCancelled
 	}
@@ -159,4 +162,48 @@ func (s *session) tellApproved(answer approval.Answer) {
 	if err != nil {
 		s.g.cfg.Log.Debug("tell a client that it was approved", "session", s.id, "error", err)
 	}
+}
+
+// review judges a request again that people have agreed to. What they saw was held by
+// rules that may have changed since, over tables that may have: it runs only if the
+// policy allows it as things stand, or holds it for no more than these votes.
+func (s *session) review(ctx context.Context, req *wire.Request, j *job, answer approval.Answer) policy.Verdict {
+	before := s.policy
+	now := s.judge(ctx, req)
+	v := now.verdict()
+	changed := ""
+	if s.policy != before {
+		changed = ", but the policy has changed since"
+	}
+	switch {
+	case v.Effect == policy.Deny, v.Effect == policy.Hold && !v.Approvers.Met(answer.Votes):
+		v.Reason = answer.Why + changed + ": " + v.Reason
+	case !j.take(now):
+		v = policy.Verdict{Rule: ruleMoved, Reason: answer.Why + ", but what it would do has changed since; run it again"}
+	default:
+		v = policy.Verdict{Effect: policy.Allow, Rule: v.Rule, Reason: answer.Why}
+	}
+	if v.Effect != policy.Hold {
+		j.held = false
+	}
+	return v
+}
+
+// take makes j go on as it was judged now. It is false if that is something else than
+// what was recorded and approved.
+func (j *job) take(now *job) bool {
+	if len(j.runs) != len(now.runs) {
+		return false
+	}
+	for i, x := range now.runs {
+		was := j.runs[i]
+		if x.kept != was.kept || x.means.Kind != was.means.Kind || !slices.Equal(x.about.reads, was.about.reads) ||
+			!slices.Equal(x.about.writes, was.about.writes) || !slices.Equal(x.about.signs, was.about.signs) {
+			return false
+		}
+		x.event = was.event
+	}
+	j.runs, j.most, j.bare = now.runs, now.most, now.bare
+	j.gated, j.opaque, j.renames = j.gated || now.gated, j.opaque || now.opaque, j.renames || now.renames
+	return true
 }

@@ -38,6 +38,7 @@ func (x *run) secret() bool { return x.kept != x.text.SQL }
 // judge works out what a request would do and what the policy says of it. It never
 // fails: what it cannot work out is Unknown.
 func (s *session) judge(ctx context.Context, req *wire.Request) *job {
+	s.follow()
 	v := s.view(ctx)
 	s.block.see(s.server.Quiet(), s.server.InTransaction())
 	j := &job{}
@@ -209,8 +210,8 @@ type verdicts map[*query.Statement]policy.Verdict
 // rule asks the policy about a statement, once if the answer cannot change and it is
 // one to keep.
 func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
-	rules, now := s.g.cfg.Rules, s.g.cfg.Now()
-	kept := keep && s.steady && s.Who.Valid(now)
+	rules, now := s.policy.Rules, s.g.cfg.Now()
+	kept := keep && s.policy.steady && s.Who.Valid(now)
 	if kept {
 		if v, ok := s.verdicts[shared(st)]; ok {
 			return v

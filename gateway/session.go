@@ -49,9 +49,9 @@ type session struct {
 	cut     context.CancelCauseFunc
 
 	given    given // owned by up, as the next three
+	policy   *inForce
 	verdicts verdicts
 	block    block
-	steady   bool         // verdicts can be kept
 	strict   bool         // every answer waits until its decision is on disk
 	count    atomic.Int64 // statements decided
 	holding  atomic.Pointer[context.CancelFunc]
@@ -94,7 +94,7 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	s := &session{
 		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
 		program: st.Params["application_name"], share: share, since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
-		verdicts: verdicts{}, steady: g.cfg.Rules.Steady(), strict: g.cfg.Record.Strict(),
+		strict: g.cfg.Record.Strict(),
 	}
 	if err := s.serve(ctx, st); err != nil {
 		g.refused(c, st, err)

@@ -20,7 +20,7 @@ type job struct {
 	runs    []*run
 	gate    audit.Ticket // of the decision
 	gated   bool         // gate must be on disk before anything of the answer is handed back
-	held    bool         // people were asked
+	held    bool         // people were asked, and have not agreed
 	wrong   bool         // it failed with an error that the database has for its text
 	renames bool         // may change what statement names mean
 	bare    bool         // the caller may see all of the answer in the clear
@@ -71,7 +71,7 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 		verdict.Effect = policy.Allow // more rows of an execution that people have approved
 	}
 	if verdict.Effect == policy.Allow && moved(req, j) {
-		verdict = j.refuseAll(policy.Verdict{Rule: ruleMoved, Reason: "what its columns hold has changed since it was prepared; run it again"})
+		verdict = j.refuseAll(policy.Verdict{Rule: ruleMoved, Reason: movedReason})
 	}
 	s.count.Add(int64(len(j.runs)))
 	if err := s.decided(ctx, j, req, verdict); err != nil {
@@ -86,15 +86,23 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 		if wrong != nil {
 			return s.fail(ctx, req, j, wrong)
 		}
+	}
+	for verdict.Effect == policy.Hold { // again if other people are asked by then
+		var err error
 		if verdict, err = s.hold(ctx, req, j, verdict); err != nil {
 			return s.unrecorded(err)
 		}
+	}
+	if verdict.Effect == policy.Allow && moved(req, j) { // while it waited
+		verdict = j.refuseAll(policy.Verdict{Rule: ruleMoved, Reason: movedReason})
 	}
 	if verdict.Effect != policy.Allow {
 		return s.refuse(ctx, req, j, verdict)
 	}
 	return s.forward(req, j)
 }
+
+const movedReason = "what its columns hold, or who may see it, has changed since it was prepared; run it again"
 
 // moved reports whether a statement was prepared when its rows could pass unseen,
 // and they no longer can. Bind did not ask for its columns then; the next will.

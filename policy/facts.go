@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -40,14 +41,23 @@ func names() map[string]*cel.Type {
 		"who.kind":             cel.StringType, // "person", "job", "agent"
 		"who.owner":            cel.StringType, // of an agent
 		"now":                  cel.TimestampType,
+		"time.hour":            cel.IntType,    // 0 to 23, as the next in the file's time_zone
+		"time.minute":          cel.IntType,    // 0 to 59
+		"time.weekday":         cel.StringType, // "monday" to "sunday"
+		"time.date":            cel.StringType, // "2026-12-24"
 	}
 }
+
+// tellsTime reports whether a name has another value a moment later.
+func tellsTime(name string) bool { return name == "now" || strings.HasPrefix(name, "time.") }
 
 // facts answers what a rule asks about one request. Most rules look at two or three
 // names, so nothing is worked out before it is asked for; lists are kept, because
 // several rules ask for the same one. It serves one Decide and is not shared.
 type facts struct {
 	req    *Request
+	zone   *time.Location  // nil is UTC
+	lacks  map[string]bool // names of which nothing is known
 	signs  []query.Sign
 	signed bool // signs are collected
 	lists  [6]ref.Val
@@ -60,6 +70,9 @@ func (f *facts) Parent() interpreter.Activation { return nil }
 
 // ResolveName gives the value of one of names.
 func (f *facts) ResolveName(name string) (any, bool) {
+	if f.lacks[name] {
+		return types.NewUnknown(0, nil), true
+	}
 	s, who := f.req.Statement, &f.req.Who
 	switch name {
 	case "statement.kind":
@@ -107,6 +120,26 @@ func (f *facts) ResolveName(name string) (any, bool) {
 		return types.String(who.Owner), true
 	case "now":
 		return types.Timestamp{Time: f.req.At}, true
+	}
+	return f.time(name)
+}
+
+// time gives what a clock on the wall shows where the rules are at home.
+func (f *facts) time(name string) (any, bool) {
+	zone := f.zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	at := f.req.At.In(zone)
+	switch name {
+	case "time.hour":
+		return types.Int(at.Hour()), true
+	case "time.minute":
+		return types.Int(at.Minute()), true
+	case "time.weekday":
+		return types.String(strings.ToLower(at.Weekday().String())), true
+	case "time.date":
+		return types.String(at.Format(time.DateOnly)), true
 	}
 	return nil, false
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -84,7 +85,7 @@ func Load(name string, data []byte) (*Rules, error) {
 		})
 		return nil, &LoadError{File: name, Problems: l.problems}
 	}
-	return &Rules{List: l.rules}, nil
+	return &Rules{List: l.rules, Zone: l.zone}, nil
 }
 
 // loader collects the rules and problems of one file.
@@ -92,6 +93,7 @@ type loader struct {
 	lines    []string // of the file
 	compiler *compiler
 	rules    []Rule
+	zone     *time.Location
 	seen     map[string]int // rule name → line
 	problems []Problem
 }
@@ -126,15 +128,30 @@ func (l *loader) file(data []byte) (builtin bool) {
 		return false
 	}
 	builtin = true
-	for _, f := range l.fields(doc.Content[0], "a policy file", "builtin", "rules") {
+	for _, f := range l.fields(doc.Content[0], "a policy file", "builtin", "rules", "time_zone") {
 		switch f.key {
 		case "builtin":
 			builtin = l.boolean(f)
 		case "rules":
 			l.list(f.value)
+		case "time_zone":
+			l.timeZone(f)
 		}
 	}
 	return builtin
+}
+
+// timeZone is in which time.hour and the like are read.
+func (l *loader) timeZone(f field) {
+	text, ok := l.text(f)
+	if !ok {
+		return
+	}
+	zone, err := location(text)
+	if err != nil {
+		l.problem(f.value.Line, "time_zone is %q, must be a name such as Europe/Berlin or UTC", text)
+	}
+	l.zone = zone
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
@@ -309,11 +326,11 @@ func (l *loader) when(r *Rule, n *yaml.Node) {
 		return
 	}
 	r.When = n.Value
-	program, flaws := l.compiler.compile(n.Value)
+	program, names, flaws := l.compiler.compile(n.Value)
 	for _, f := range flaws {
 		l.problems = append(l.problems, l.place(n, f))
 	}
-	r.program = program
+	r.program, r.names = program, names
 }
 
 // place finds a flaw's line and column in the file. A folded expression has no

@@ -39,7 +39,7 @@ func TestLoadProblems(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	tests := []struct{ name, source, want string }{
 		{"no YAML", "rules: [", "p.yaml: line 1: not valid YAML: did not find expected node content"},
-		{"a list", "- a", "p.yaml: line 1: a policy file must have the keys builtin, rules"},
+		{"a list", "- a", "p.yaml: line 1: a policy file must have the keys builtin, rules, time_zone"},
 		{"rules of another shape", "rules: {a: b}", `p.yaml: line 1: rules must be a list; begin each rule with "- name: …"`},
 		{"a misspelt key", "rules:\n  - name: a\n    when: 'true'\n    efect: deny\n", `p.yaml: line 4: unknown key "efect", did you mean "effect"?`},
 		{"a name that is built in", "rules:\n- {name: no-drop, when: 'true', effect: allow}", `p.yaml: line 2: the built-in policy has a rule named "no-drop" already; choose another name`},

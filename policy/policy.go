@@ -6,7 +6,6 @@ package policy
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +19,15 @@ import (
 
 // Rules are an ordered set of rules. The zero value refuses everything.
 type Rules struct {
-	List []Rule // those of the file first, then the built-in ones
+	List []Rule         // those of the file first, then the built-in ones
+	Zone *time.Location // in which rules read time.hour and the like; nil is UTC
+}
+
+func (r *Rules) zone() *time.Location {
+	if r.Zone == nil {
+		return time.UTC
+	}
+	return r.Zone
 }
 
 // Rule says what happens to the statements it matches.
@@ -36,6 +43,7 @@ type Rule struct {
 	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
+	names     []string        // that When speaks of
 }
 
 // Connection is what rules see of the database behind a statement.
@@ -108,24 +116,29 @@ const (
 // rules wins; every rule that holds must be satisfied; all that matching rules
 // unmask is shown; the smallest of their row limits holds.
 func (r *Rules) Decide(req Request) Verdict {
+	f := facts{req: &req, zone: r.Zone}
+	return r.weigh(&req, func(rule *Rule) (bool, error) { return rule.matches(&f) })
+}
+
+// weigh is Decide by what matches says.
+func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 	if !req.Who.Valid(req.At) {
 		return Verdict{Rule: ruleIdentity, Reason: "the identity has expired or names nobody: log in again"}
 	}
 	if req.Statement == nil {
 		return Verdict{Rule: ruleNone, Reason: "there is no statement to decide on"}
 	}
-	f := facts{req: &req}
 	verdict := Verdict{Rule: ruleNone, Reason: "no rule of the policy allows this"}
 	decided := false
 	var unmask []string
 	var limit int64
 	for i := range r.List {
 		rule := &r.List[i]
-		matches, err := rule.matches(&f)
+		match, err := matches(rule)
 		if err != nil {
 			return Verdict{Rule: rule.Name, Reason: fmt.Sprintf("rule %q could not be worked out, so the statement is refused: %v", rule.Name, err)}
 		}
-		if !matches {
+		if !match {
 			continue
 		}
 		if rule.Decides {
@@ -161,7 +174,7 @@ func (r *Rules) Callable(req Request) []string {
 	if !req.Who.Valid(req.At) || req.Statement == nil {
 		return nil
 	}
-	f := facts{req: &req}
+	f := facts{req: &req, zone: r.Zone}
 	var list []string
 	for i := range r.List {
 		rule := &r.List[i]
@@ -175,14 +188,10 @@ func (r *Rules) Callable(req Request) []string {
 	return list
 }
 
-// clock finds the only name by which a rule can tell the time. A text constant that
-// says the word costs a question, never a wrong answer.
-var clock = regexp.MustCompile(`\bnow\b`)
-
 // Steady reports whether the verdict on the same statement of the same valid caller
 // never changes: no rule looks at the clock.
 func (r *Rules) Steady() bool {
-	return !slices.ContainsFunc(r.List, func(rule Rule) bool { return clock.MatchString(rule.When) })
+	return !slices.ContainsFunc(r.List, func(rule Rule) bool { return slices.ContainsFunc(rule.names, tellsTime) })
 }
 
 // stricter joins v to what is decided so far, if anything is.

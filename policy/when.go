@@ -46,17 +46,22 @@ type flaw struct {
 	text         string
 }
 
-// compile checks the expression, types included, and prepares it.
-func (c *compiler) compile(when string) (cel.Program, []flaw) {
+// compile checks the expression, types included, and prepares it. It also gives the
+// names that the expression speaks of.
+func (c *compiler) compile(when string) (cel.Program, []string, []flaw) {
 	if len(when) > maxWhen {
-		return nil, []flaw{{1, 1, fmt.Sprintf("when is longer than %d bytes", maxWhen)}}
+		return nil, nil, []flaw{{1, 1, fmt.Sprintf("when is longer than %d bytes", maxWhen)}}
 	}
 	ast, issues := c.env.Compile(when)
 	if issues.Err() != nil {
-		return nil, c.flaws(when, issues)
+		return nil, nil, c.flaws(when, issues)
 	}
 	if ast.OutputType() != cel.BoolType {
-		return nil, []flaw{{1, 1, fmt.Sprintf("when must be true or false, this is of type %s", ast.OutputType())}}
+		return nil, nil, []flaw{{1, 1, fmt.Sprintf("when must be true or false, this is of type %s", ast.OutputType())}}
+	}
+	names, list := c.constants(ast)
+	if len(list) > 0 {
+		return nil, nil, list
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	// Without a loop the work is bounded by the text; counting it costs as much as
@@ -66,9 +71,9 @@ func (c *compiler) compile(when string) (cel.Program, []flaw) {
 	}
 	program, err := c.env.Program(ast, opts...)
 	if err != nil {
-		return nil, []flaw{{1, 1, err.Error()}}
+		return nil, nil, []flaw{{1, 1, err.Error()}}
 	}
-	return program, nil
+	return program, names, nil
 }
 
 func loops(ast *cel.Ast) bool {
@@ -109,9 +114,9 @@ func plainer(message string) string {
 
 var (
 	stringLiteral = regexp.MustCompile(`"(\\.|[^"\\])*"|'(\\.|[^'\\])*'`)
-	dottedName    = regexp.MustCompile(`\b(statement|connection|who)(\.[A-Za-z_][A-Za-z0-9_]*)*`)
+	dottedName    = regexp.MustCompile(`\b(statement|connection|who|time)(\.[A-Za-z_][A-Za-z0-9_]*)*`)
 
-	undeclaredFamily = regexp.MustCompile(`^undeclared reference to '(statement|connection|who)[.']`)
+	undeclaredFamily = regexp.MustCompile(`^undeclared reference to '(statement|connection|who|time)[.']`)
 )
 
 // misspelt finds names of the families that rules speak of which do not exist. It
@@ -127,6 +132,10 @@ func (c *compiler) misspelt(when string) []flaw {
 			if c.names[family+"."+field] != nil {
 				continue
 			}
+			if field == "" {
+				list = append(list, flaw{i + 1, at[0] + 1, fmt.Sprintf("%s alone is no value; write one of its parts: %s", family, listed(c.fields(family)))})
+				continue
+			}
 			list = append(list, flaw{i + 1, at[0] + 1, fmt.Sprintf("unknown name %q%s", family+"."+field, c.hint(family, field))})
 		}
 	}
@@ -135,16 +144,20 @@ func (c *compiler) misspelt(when string) []flaw {
 
 // hint names the nearest field, or all fields of the family.
 func (c *compiler) hint(family, field string) string {
-	var known []string
+	known := c.fields(family)
+	if near := nearest(field, known); near != "" {
+		return fmt.Sprintf(", did you mean %q?", family+"."+near)
+	}
+	return fmt.Sprintf("; %s has %s", family, listed(known))
+}
+
+func (c *compiler) fields(family string) (known []string) {
 	for name := range c.names {
 		if rest, ok := strings.CutPrefix(name, family+"."); ok {
 			known = append(known, rest)
 		}
 	}
-	if near := nearest(field, known); near != "" {
-		return fmt.Sprintf(", did you mean %q?", family+"."+near)
-	}
-	return fmt.Sprintf("; %s has %s", family, listed(known))
+	return known
 }
 
 // errNotBool can only come from a program that was not made by compile.
