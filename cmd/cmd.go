@@ -69,13 +69,22 @@ func tune(args []string) {
 	}
 }
 
+// endings are the signals that end a command. A gateway has no terminal to lose: to it
+// SIGHUP says that its policy is to be read again.
+func endings(args []string) []os.Signal {
+	if len(args) > 0 && args[0] == "gateway" {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+}
+
 // gcPercent lets the heap grow to four times what is alive: the gateway and the
 // client keep little alive, and collect it a tenth of their time at the default.
 const gcPercent = 300
 
 // Main runs the command line and returns the exit code.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), endings(os.Args[1:])...)
 	defer stop()
 	tune(os.Args[1:])
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}

@@ -72,7 +72,7 @@ temporary directory that is removed at the end, or in --data.`,
 	f.StringVar(&o.as, "as", "dev", "who you are to Sluice")
 	f.StringSliceVar(&o.groups, "groups", nil, "your groups")
 	f.StringVar(&o.kind, "kind", "person", "person, job or agent")
-	f.StringVar(&o.policy, "policy", "", "policy file; without one the built-in policy applies")
+	f.StringVar(&o.policy, "policy", "", "policy file, read again when it changes; without one the built-in policy applies")
 	f.StringVar(&o.data, "data", "", "keep keys and record in this directory")
 	f.BoolVar(&o.noPassword, "no-password", false, "let every program on this machine use the port")
 	f.BoolVar(&o.verbose, "verbose", false, "log what happens to standard error")
@@ -122,6 +122,9 @@ func (a *app) serveDev(ctx context.Context, o *devOptions, h *house, conn gatewa
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if h.policy != nil { // the new one may ask other groups
+		h.policy.taken = func() error { return a.admitApprover(h, gln.Addr().String()) }
+	}
 	served := make(chan error, 1) // one result, read below
 	go func() { served <- h.serve(ctx, gln); cancel() }()
 	err = a.forwardDev(ctx, o, h, conn, who, ln, gln.Addr().String())
@@ -131,9 +134,7 @@ func (a *app) serveDev(ctx context.Context, o *devOptions, h *house, conn gatewa
 
 func (a *app) forwardDev(ctx context.Context, o *devOptions, h *house, conn gateway.Connection, who identity.Identity, ln net.Listener, addr string) error {
 	caller := client.NewStore(filepath.Join(h.dir, "caller"), a.now)
-	approver := client.NewStore(filepath.Join(h.dir, "approver"), a.now)
-	boss := identity.Identity{Subject: "approver", Email: "approver@dev", Kind: identity.Person, Method: "dev", Groups: append(h.gateway.Approvers(), "sluice-dev")}
-	if err := errors.Join(h.admit(caller, addr, who, devTTL), h.admit(approver, addr, boss, devTTL)); err != nil {
+	if err := errors.Join(h.admit(caller, addr, who, devTTL), a.admitApprover(h, addr)); err != nil {
 		return err
 	}
 	gw, err := client.Open(ctx, caller, addr)
@@ -156,6 +157,14 @@ func (a *app) forwardDev(ctx context.Context, o *devOptions, h *house, conn gate
 		return nil // Ctrl-C is how dev ends
 	}
 	return err
+}
+
+// admitApprover makes credentials of someone who may answer whatever the policy in
+// force holds.
+func (a *app) admitApprover(h *house, addr string) error {
+	store := client.NewStore(filepath.Join(h.dir, "approver"), a.now)
+	boss := identity.Identity{Subject: "approver", Email: "approver@dev", Kind: identity.Person, Method: "dev", Groups: append(h.gateway.Approvers(), "sluice-dev")}
+	return h.admit(store, addr, boss, devTTL)
 }
 
 func (a *app) printDev(o *devOptions, h *house, conn gateway.Connection, ln net.Listener, addr, password string) error {

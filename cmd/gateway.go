@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,13 +21,22 @@ func (a *app) gatewayCommand() *cobra.Command {
 	var verbose bool
 	c := &cobra.Command{
 		Use: "gateway --config FILE", Short: "serve databases to people, jobs and agents", Args: noArgs,
+		Long: `Serve databases to people, jobs and agents, as the configuration file says.
+
+A policy file that changes is in force within a second, in sessions that are open as
+in new ones; SIGHUP has it read at once. One with mistakes is refused, and the old one
+stays: sluice policy status says so. Everything else in the configuration is read at
+the start only.`,
 		Example: "  sluice gateway --config gateway.yaml",
 		RunE: func(c *cobra.Command, _ []string) error {
+			hup := make(chan os.Signal, 1) // a second one before the first is seen asks for the same
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
 			cfg, err := readConfig(path)
 			if err != nil {
 				return err
 			}
-			return a.runGateway(c, cfg, verbose)
+			return a.runGateway(c, cfg, verbose, hup)
 		},
 	}
 	c.Flags().StringVar(&path, "config", "gateway.yaml", "configuration file")
@@ -33,11 +44,12 @@ func (a *app) gatewayCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool) error {
+func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool, hup <-chan os.Signal) error {
 	hc, err := a.houseOf(c, cfg)
 	if err != nil {
 		return err
 	}
+	hc.hup = hup
 	if verbose {
 		hc.level = slog.LevelDebug
 	}

@@ -40,6 +40,7 @@ type house struct {
 	tls         *tls.Config
 	fingerprint string // of the gateway's own authority; "" with a certificate from elsewhere
 	log         *slog.Logger
+	policy      *policyFile // nil with the built-in policy
 }
 
 // houseConfig is what differs between the gateway, dev and the demo.
@@ -54,6 +55,7 @@ type houseConfig struct {
 	base        gateway.Config // durations, groups
 	log         io.Writer
 	level       slog.Level
+	hup         <-chan os.Signal // asks to read the policy again; may be nil
 }
 
 // openHouse makes or opens a data directory and the gateway in it.
@@ -95,6 +97,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if h.gateway, err = gateway.New(gc); err != nil {
 		return nil, errors.Join(err, h.record.Close())
 	}
+	if cfg.policy != "" {
+		h.policy = &policyFile{path: cfg.policy, gateway: h.gateway, hup: cfg.hup, now: a.now, seen: offered{text: gc.PolicyText}}
+	}
 	return h, nil
 }
 
@@ -112,11 +117,27 @@ func (h *house) certificate(cfg houseConfig, now time.Time) error {
 	return nil
 }
 
-// serve runs the gateway on ln until ctx is done, then closes the record.
+// serve runs the gateway on ln until ctx is done, then closes the record. Meanwhile
+// the policy follows its file.
 func (h *house) serve(ctx context.Context, ln net.Listener) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	followed := make(chan error, 1) // one result, read below
+	go func() {
+		if h.policy == nil {
+			followed <- nil
+			return
+		}
+		err := h.policy.follow(ctx)
+		if err != nil {
+			stop() // it could not be recorded
+		}
+		followed <- err
+	}()
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
+	stop()
 	failed := h.record.Err()
-	err = errors.Join(err, h.record.Close())
+	err = errors.Join(err, <-followed, h.record.Close())
 	if failed != nil {
 		return tell(exitError, "make room, or mend the disk, and start it again: what was recorded is still there, and nothing ran unrecorded",
 			"the record in %s can no longer be written, so the gateway has stopped: %s", filepath.Join(h.dir, "record"), reason(failed))

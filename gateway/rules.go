@@ -58,6 +58,7 @@ func (g *Gateway) SetPolicy(p Policy, cause string) error {
 	old, next := g.policies.now.Load(), newInForce(p, g.cfg.Now())
 	if old.hash == next.hash && old.Source == next.Source {
 		g.policies.refused.Store(nil) // the file is again what is in force
+		g.cfg.Log.Info("policy unchanged", "source", next.Source, "cause", cause, "hash", next.hash)
 		return nil
 	}
 	ev := audit.Event{Kind: audit.Admin, Outcome: "ok",
