@@ -25,6 +25,7 @@ const (
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
 	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns
 	PolicyPath      = "/v1/policy"             // GET: Policy
+	ReplayPath      = "/v1/policy/replay"      // POST ReplayRequest: ReplayResult
 )
 
 // Limits of the messages, for both sides.

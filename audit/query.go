@@ -65,23 +65,39 @@ func Query(ctx context.Context, dir string, f Filter) (Result, error) {
 		f.Limit = defaultLimit
 	}
 	f.Limit = min(f.Limit, maxLimit)
+	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text)}
+	if err := q.read(ctx, dir); err != nil {
+		return Result{}, err
+	}
+	return q.result, nil
+}
+
+// Scan gives every event that f chooses to give, the newest first, until give returns
+// an error, which it then returns. It keeps none, and f.Limit does not count. As with
+// Query, the log may be open elsewhere, and the tree is not checked.
+func Scan(ctx context.Context, dir string, f Filter, give func(Event) error) error {
+	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text), give: give}
+	return q.read(ctx, dir)
+}
+
+// read looks at the segments of the log in dir, the newest first.
+func (q *query) read(ctx context.Context, dir string) error {
 	if _, err := os.Stat(dir); err != nil {
-		return Result{}, fmt.Errorf("read the record: %w", err)
+		return fmt.Errorf("read the record: %w", err)
 	}
 	bases, _, err := listSegments(dir)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
-	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text)}
 	for i := len(bases) - 1; i >= 0 && !q.done; i-- {
-		if f.Before > 0 && bases[i] >= f.Before {
+		if q.Before > 0 && bases[i] >= q.Before {
 			continue
 		}
 		if err := q.segment(ctx, segmentPath(dir, bases[i])); err != nil {
-			return Result{}, err
+			return err
 		}
 	}
-	return q.result, nil
+	return nil
 }
 
 // query is one search under way.
@@ -91,6 +107,7 @@ type query struct {
 	text   string   // Text in lower case
 	bytes  int
 	done   bool
+	give   func(Event) error // takes the events; if nil they are collected
 	result Result
 }
 
@@ -134,7 +151,10 @@ func (q *query) segment(ctx context.Context, path string) error {
 		if err != nil {
 			return fmt.Errorf("read the record: %s at byte %d: %w", path, r.start, err)
 		}
-		if err := q.line(line); err != nil {
+		switch err := q.line(line); {
+		case err != nil && !errors.Is(err, errLine):
+			return err // of whom it was given to
+		case err != nil:
 			return fmt.Errorf("read the record: %s at byte %d: %w\nhint: run sluice audit verify", path, r.start, err)
 		}
 	}
@@ -168,6 +188,9 @@ func (q *query) line(line []byte) error {
 	}
 	if !q.matches(ev) {
 		return nil
+	}
+	if q.give != nil {
+		return q.give(ev)
 	}
 	// One more than the page holds says that there is a next page, and where.
 	if len(q.result.Events) == q.Limit || q.bytes+len(line) > maxResultBytes {

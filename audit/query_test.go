@@ -209,3 +209,43 @@ func BenchmarkQueryMiss(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/50_000, "ns/event")
 	closeLog(b, l)
 }
+
+// Scan gives what Query gives, all of it, and ends with the error of whom it gives to.
+func TestScanGivesEverythingOnce(t *testing.T) {
+	cfg := testConfig(t)
+	l := openLog(t, cfg)
+	const n = maxLimit + 20
+	for i := range n {
+		if _, err := l.Append(Event{Kind: Decided, Time: time.Unix(int64(i), 0), Connection: []string{"a", "b"}[i%2]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := uint64(n)
+	err := Scan(t.Context(), cfg.Dir, Filter{Connection: "b", Limit: 3}, func(ev Event) error {
+		if want--; want%2 == 0 {
+			want--
+		}
+		if ev.Seq != want || ev.Connection != "b" {
+			t.Fatalf("entry %d of %s, want %d", ev.Seq, ev.Connection, want)
+		}
+		return nil
+	})
+	if err != nil || want != 1 {
+		t.Errorf("ended at %d with %v", want, err)
+	}
+	enough, given := errors.New("enough"), 0
+	err = Scan(t.Context(), cfg.Dir, Filter{}, func(Event) error {
+		if given++; given == 5 {
+			return enough
+		}
+		return nil
+	})
+	if err != enough || given != 5 {
+		t.Errorf("%d given, %v", given, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Scan(ctx, cfg.Dir, Filter{}, func(Event) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
 		},
 	}
 	s := c.Flags()
-	s.StringVar(&since, "since", "", "a time ago such as 24h, a day, or a time as RFC 3339")
+	s.StringVar(&since, "since", "", "a time ago such as 24h or 30d, a day, or a time as RFC 3339")
 	s.StringVar(&until, "until", "", "as --since")
 	s.StringVar(&q.Who, "who", "", "name, subject or owner")
 	s.StringVar(&q.Connection, "connection", "", "name of a connection")
@@ -92,12 +93,17 @@ func readTime(flag, text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil {
 		return now.Add(-d), nil
 	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
 	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageError{fmt.Errorf("--%s is %q; write 24h, 2026-01-31 or 2026-01-31T15:04:05Z", flag, text)}
+	return time.Time{}, usageError{fmt.Errorf("--%s is %q; write 24h, 30d, 2026-01-31 or 2026-01-31T15:04:05Z", flag, text)}
 }
 
 func eventsTable(events []audit.Event) table {

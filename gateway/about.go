@@ -74,14 +74,20 @@ func newAbout(k *known, x *run) *about {
 	for _, c := range a.result {
 		a.labels = append(a.labels, k.labels(c))
 	}
-	for st := x.means; st != nil; st = st.Inner {
+	a.touch(x.means)
+	return a
+}
+
+// touch collects for the record what a statement, and those inside it, read, write and
+// show.
+func (a *about) touch(st *query.Statement) {
+	for ; st != nil; st = st.Inner {
 		a.reads = addRefs(a.reads, st.Reads)
 		a.writes = addRefs(a.writes, st.Targets)
 		for _, sign := range st.Signs {
 			a.signs = append(a.signs, string(sign))
 		}
 	}
-	return a
 }
 
 func addRefs(dst []string, refs []query.Ref) []string {

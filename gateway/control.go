@@ -93,6 +93,13 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
 		return g.PolicyStatus(), nil
 	})
+	g.closed(mux, who, "POST "+api.ReplayPath, func(r *http.Request) (any, error) {
+		var in api.ReplayRequest
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.PolicyReplay(r.Context(), who, in)
+	})
 	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
 		if err := g.known(who); err != nil {
 			fail(w, err)

@@ -1,4 +1,22 @@
 package gateway
 
+import (
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/policy"
+)
+
 // MemoryUsed is what all sessions have of the budget now.
 func (g *Gateway) MemoryUsed() int64 { return g.memory.Used() }
+
+// Again makes a decision of the record again under the policy in force, with today's
+// catalogue or without one.
+func (g *Gateway) Again(ev audit.Event, catalogue bool) (v policy.Verdict, needs []string) {
+	at := map[string]place{}
+	for name, base := range g.bases {
+		at[name] = place{env: base.Env}
+		if catalogue {
+			at[name] = place{env: base.Env, schema: base.current.Load().paths[0]}
+		}
+	}
+	return decideAgain(g.policies.now.Load().Rules, recall(&ev, at))
+}

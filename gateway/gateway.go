@@ -80,6 +80,8 @@ type Gateway struct {
 	memory   *postgres.Memory
 	sessions registry
 	policies policies
+
+	replaying sync.Mutex // one at a time: it takes a processor for a while
 }
 
 // New makes a gateway; nothing is connected yet.

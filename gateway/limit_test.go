@@ -207,7 +207,7 @@ func TestErrorsUnderALimitAreTheDatabases(t *testing.T) {
 	th.balanced()
 }
 
-func rules(t *testing.T, text string) *policy.Rules {
+func rules(t testing.TB, text string) *policy.Rules {
 	t.Helper()
 	r, err := policy.Load("policy.yaml", []byte(text))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // put puts a policy in force.
 func (th *through) put(text string) {
 	th.t.Helper()
-	if err := th.SetPolicy(gateway.Policy{Rules: rules(th.t.(*testing.T), text), Source: "test", Text: text}, "the test"); err != nil {
+	if err := th.SetPolicy(gateway.Policy{Rules: rules(th.t, text), Source: "test", Text: text}, "the test"); err != nil {
 		th.t.Fatal(err)
 	}
 }
