@@ -20,7 +20,8 @@ import (
 // each key once and known, and neither anchors nor merge keys nor tags: what
 // stands there is what counts.
 type sheet struct {
-	lines    map[string]int // by path, such as connections[0].name
+	lines    map[string]int      // by path, such as connections[0].name
+	order    map[string][]string // keys of each mapping, in their order
 	problems []problem
 }
 
@@ -61,7 +62,7 @@ func (s *sheet) err(file string) error {
 
 // read fills the struct that into points to.
 func (s *sheet) read(data []byte, into any) {
-	s.lines = map[string]int{}
+	s.lines, s.order = map[string]int{}, map[string][]string{}
 	if !s.text(data) {
 		return
 	}
@@ -177,6 +178,8 @@ func (s *sheet) value(n *yaml.Node, v reflect.Value, path, what string) {
 	switch v.Kind() {
 	case reflect.Struct:
 		s.mapping(n, v, path, what)
+	case reflect.Map:
+		s.names(n, v, path, what)
 	case reflect.Slice:
 		s.list(n, v, path, what)
 	case reflect.Bool:
@@ -241,8 +244,34 @@ func (s *sheet) mapping(n *yaml.Node, v reflect.Value, path, what string) {
 			s.say(key.Line, "the key %q is there twice", key.Value)
 		default:
 			seen[key.Value] = true
+			s.order[path] = append(s.order[path], key.Value)
 			s.value(value, v.Field(at), strings.TrimPrefix(path+"."+key.Value, "."), key.Value)
 			s.lines[strings.TrimPrefix(path+"."+key.Value, ".")] = key.Line
+		}
+	}
+}
+
+// names reads a mapping whose keys are names that the file gives.
+func (s *sheet) names(n *yaml.Node, v reflect.Value, path, what string) {
+	if n.Kind != yaml.MappingNode {
+		s.say(n.Line, "%s must have names with values%s", what, not(n))
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := path + "." + key.Value
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Value == "" || key.Value == "<<" || key.Anchor != "":
+			s.say(key.Line, "a name must be a word")
+		case v.MapIndex(reflect.ValueOf(key.Value)).IsValid():
+			s.say(key.Line, "the name %q is there twice", short(key.Value, 40))
+		default:
+			one := reflect.New(v.Type().Elem()).Elem()
+			s.value(value, one, at, key.Value)
+			s.lines[at] = key.Line
+			s.order[path] = append(s.order[path], key.Value)
+			v.SetMapIndex(reflect.ValueOf(key.Value), one)
 		}
 	}
 }

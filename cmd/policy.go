@@ -17,7 +17,7 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "the rules that decide", Args: noSuch, RunE: group}
-	c.AddCommand(a.policyShowCommand(), a.policyStatusCommand(), a.policyCheckCommand(), a.policyReplayCommand())
+	c.AddCommand(a.policyShowCommand(), a.policyStatusCommand(), a.policyCheckCommand(), a.policyTestCommand(), a.policyReplayCommand())
 	return c
 }
 

@@ -172,6 +172,13 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 	if err := d.label(ctx, k); err != nil {
 		d.log.Warn("some columns could not be sampled; they stay unknown", "connection", d.Name, "error", err)
 	}
+	k.settle()
+	d.current.Store(k)
+	return nil
+}
+
+// settle works out what follows from the snapshot, once its labels are there.
+func (k *known) settle() {
 	k.holders = map[query.Ref]bool{}
 	for ref, c := range k.Columns() {
 		if c.Label.PII {
@@ -179,8 +186,6 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 		}
 	}
 	k.paths = [2]query.Schema{k.InPath(k.path), k.InPath(nil)}
-	d.current.Store(k)
-	return nil
 }
 
 // label finds out what the columns without a label hold. A column without evidence

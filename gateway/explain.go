@@ -44,7 +44,12 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 	}
 	s := &session{Caller: Caller{Who: who, Connection: connection}, g: g, base: base}
 	s.follow()
-	v := fresh(base, base.fresh(ctx))
+	_, out := s.explain(sql, fresh(base, base.fresh(ctx)))
+	return out, nil
+}
+
+// explain judges a text as the first of a session, and says what came of it.
+func (s *session) explain(sql string, v view) (*job, []Explained) {
 	out := []Explained{}
 	list := s.statements(&wire.Request{SQL: sql}, v)
 	j := &job{}
@@ -70,7 +75,7 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 		}
 		out = append(out, e)
 	}
-	return out, nil
+	return j, out
 }
 
 // masks are the result columns that would not pass as they are.
