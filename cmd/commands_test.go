@@ -210,7 +210,7 @@ func TestExplainContract(t *testing.T) {
 		t.Fatalf("%d: %s", code, errs)
 	}
 	want := `{"kind":"delete","reads":[],"writes":["public.people"],"target":"public.people","columns":[],"indirect":[],"signs":["no_where"],` +
-		`"effect":"deny","rule":"no-change-of-every-row","reason":"this would change every row; add a WHERE clause that says which rows you mean","masks":[],"approvers":[]}` + "\n"
+		`"effect":"deny","rule":"no-change-of-every-row","reason":"this would change every row; add a WHERE clause that says which rows you mean","masks":[],"approvers":[],"sql":"delete from people"}` + "\n"
 	if d := cmp.Diff(want, out); d != "" {
 		t.Error(d)
 	}

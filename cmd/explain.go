@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/query"
 )
 
 type explainFlags struct {
@@ -28,7 +30,10 @@ func (a *app) explainCommand() *cobra.Command {
 		Use: "explain NAME|--dsn URL", Short: "what a statement would do, and what would be done with it, without running it", Args: nameOrDSN(&o.own),
 		Long: `What Sluice understands of a statement and what it would do with it, without
 running it. The statements come from -c, from -f, or from standard input. With
--o json there is one object per statement, one a line.`,
+-o json there is one object per statement, one a line.
+
+A connection of a gateway is looked at as yourself. With --dsn no gateway is needed:
+--as, --groups and --kind say who asks, --env and --policy what applies.`,
 		Example:           "  sluice explain orders -c 'delete from customers'\n  sluice explain --dsn \"$DSN\" --as ci --kind job --env prod -o json -f migration.sql",
 		ValidArgsFunction: a.names(&o.addr),
 		RunE:              func(c *cobra.Command, args []string) error { return a.explain(c, args, &o) },
@@ -42,7 +47,6 @@ running it. The statements come from -c, from -f, or from standard input. With
 	f.StringVar(&o.kind, "kind", "person", "with --dsn: person, job or agent")
 	f.StringVar(&o.env, "env", "", "with --dsn: what rules see as connection.env")
 	f.StringVar(&o.policy, "policy", "", "with --dsn: policy file; without one the built-in policy applies")
-	c.MarkFlagsMutuallyExclusive("command", "file")
 	a.addGateway(c, &o.addr)
 	addFormat(c, &o.format, "text", "json")
 	return c
@@ -55,6 +59,9 @@ func (a *app) explain(c *cobra.Command, args []string, o *explainFlags) error {
 				return usageError{fmt.Errorf("--%s goes with --dsn; at a gateway you are who you logged in as", name)}
 			}
 		}
+	}
+	if c.Flags().Changed("command") && c.Flags().Changed("file") {
+		return usageError{errors.New("give -c or -f, not both")}
 	}
 	sql := o.sql
 	if !c.Flags().Changed("command") {
@@ -73,6 +80,15 @@ func (a *app) explain(c *cobra.Command, args []string, o *explainFlags) error {
 	if err != nil {
 		return err
 	}
+	all := make([]gateway.Explained, len(list))
+	for i, raw := range list {
+		if err := json.Unmarshal(raw, &all[i]); err != nil {
+			return fmt.Errorf("read the explanation: %w", err)
+		}
+	}
+	if len(all) == 0 || len(all) == 1 && all[0].Kind == query.Empty {
+		return tell(exitUsage, "give -c, -f or standard input", "there is no statement in the text")
+	}
 	for i, raw := range list {
 		if o.format.name == "json" {
 			if _, err := fmt.Fprintf(a.out, "%s\n", raw); err != nil {
@@ -80,18 +96,17 @@ func (a *app) explain(c *cobra.Command, args []string, o *explainFlags) error {
 			}
 			continue
 		}
-		var e gateway.Explained
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return fmt.Errorf("read the explanation: %w", err)
-		}
 		if i > 0 {
 			fmt.Fprintln(a.out)
 		}
-		if err := printTree(a.out, e, a.paintOut); err != nil {
+		if err := printTree(a.out, all[i], a.paintOut); err != nil {
 			return err
 		}
 	}
-	return nil
+	if o.format.name == "json" || len(all) == 1 {
+		return nil
+	}
+	return printTogether(a.out, all, a.paintOut)
 }
 
 func (a *app) explained(ctx context.Context, args []string, o *explainFlags, sql string) (list api.ExplainResult, err error) {

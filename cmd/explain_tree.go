@@ -3,8 +3,12 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -34,7 +38,7 @@ type branch struct {
 func printTree(w io.Writer, e gateway.Explained, paint painter) error {
 	var b strings.Builder
 	color := map[policy.Effect]string{policy.Allow: green, policy.Hold: yellow, policy.Deny: red}[e.Effect]
-	fmt.Fprintf(&b, "%s  %s\n", paint(bold+";"+color, e.Effect.String()), paint(bold, string(e.Kind)))
+	fmt.Fprintf(&b, "%s  %s  %s\n", paint(bold+";"+color, e.Effect.String()), paint(bold, string(e.Kind)), paint(dim, short(e.SQL, statementWidth)))
 	grow(&b, "", explained(e, paint), paint)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -49,6 +53,9 @@ func explained(e gateway.Explained, paint painter) []branch {
 		rule.below = append(rule.below, branch{name: "at most", text: fmt.Sprintf("%d rows; if it changes more it is undone", e.MaxRows)})
 	}
 	out := []branch{rule}
+	if e.Problem != "" {
+		out = append(out, misunderstood(e))
+	}
 	if len(e.Signs) > 0 {
 		signs := branch{name: "signs"}
 		for _, s := range e.Signs {
@@ -56,7 +63,7 @@ func explained(e gateway.Explained, paint painter) []branch {
 		}
 		out = append(out, signs)
 	}
-	for _, refs := range []branch{{"reads", list(e.Reads), nil}, {"writes", list(e.Writes), nil}} {
+	for _, refs := range []branch{{"reads", list(e.Reads), nil}, {"writes", list(e.Writes), nil}, {"calls", list(e.Functions), nil}} {
 		if refs.text != "" {
 			out = append(out, refs)
 		}
@@ -73,6 +80,54 @@ func explained(e gateway.Explained, paint painter) []branch {
 	}
 	return out
 }
+
+// printTogether says what becomes of several statements that are sent as one message.
+func printTogether(w io.Writer, all []gateway.Explained, paint painter) error {
+	strictest := policy.Allow
+	for _, e := range all {
+		strictest = min(strictest, e.Effect)
+	}
+	what, color := "each is allowed", green
+	switch strictest {
+	case policy.Deny:
+		what, color = "all are refused, because one of them is", red
+	case policy.Hold:
+		what, color = "all wait until what is held is approved", yellow
+	}
+	_, err := fmt.Fprintf(w, "\n%s  sent as one message, %s\n", paint(bold+";"+color, strictest.String()), what)
+	return err
+}
+
+// position is how the parser says where it stopped: behind the word that it could not
+// make sense of, in bytes.
+var position = regexp.MustCompile(`(?:parse error )?at position (\d+):? ?`)
+
+// misunderstood says what was not understood, and shows the line with a mark under it.
+func misunderstood(e gateway.Explained) branch {
+	b := branch{name: "problem", text: clean(e.Problem)}
+	m := position.FindStringSubmatch(e.Problem)
+	if m == nil {
+		return b
+	}
+	end, err := strconv.Atoi(m[1])
+	if err != nil || end < 0 || end > len(e.SQL) || !utf8.ValidString(e.SQL) {
+		return b
+	}
+	start := len(strings.TrimRightFunc(e.SQL[:end], inWord))
+	if start == end && end > 0 {
+		start-- // a sign, which is a word by itself
+	}
+	line := strings.LastIndexByte(e.SQL[:start], '\n') + 1
+	text, _, _ := strings.Cut(e.SQL[line:], "\n")
+	before := strings.ToValidUTF8(e.SQL[line:start], "")
+	b.text = fmt.Sprintf("%s, line %d, column %d", clean(position.ReplaceAllString(e.Problem, "")), strings.Count(e.SQL[:start], "\n")+1, utf8.RuneCountInString(before)+1)
+	if at := ansi.StringWidth(clean(before)); at < statementWidth {
+		b.below = []branch{{text: short(text, statementWidth)}, {text: strings.Repeat(" ", at) + "^"}}
+	}
+	return b
+}
+
+func inWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // columns are those of the result, or the ones that are written, with what of them
 // would be hidden. The masks stand in the order of the columns.

@@ -153,7 +153,7 @@ func TestPolicyCasesWithMistakes(t *testing.T) {
 		`p_test.yaml:1: there is no column "a.n" under schema`:                     "labels: {a.n: email}\ntests:\n  - {statement: x, expect: {effect: deny}}",
 		`p_test.yaml:3: the name "a" is there twice`:                               "schema:\n  a: {n: int}\n  a: {m: int}\ntests:\n  - {statement: x, expect: {effect: deny}}",
 		`p_test.yaml:1: schema must have names with values`:                        "schema: [a]\ntests:\n  - {statement: x, expect: {effect: deny}}",
-		`: this is not YAML`:                                          "tests: [",
+		`: this is not YAML`: "tests: [",
 	} {
 		if code, out, errs := try(t, triedPolicy, cases); code != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d, %s%s", want, code, out, errs)

@@ -150,6 +150,10 @@ func reply(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, e
 
 func read(r *http.Request, in any) error {
 	if err := json.NewDecoder(r.Body).Decode(in); err != nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			return &api.Error{Sentence: fmt.Sprintf("the request is longer than %d MiB", long.Limit>>20), Hint: "send less at a time", Code: api.CodeUsage}
+		}
 		return &api.Error{Sentence: "the request is not the JSON that was expected", Hint: "update sluice on one of the two sides", Code: api.CodeUsage}
 	}
 	return nil

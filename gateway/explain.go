@@ -22,7 +22,10 @@ type Explained struct {
 	Reason    string        `json:"reason"`
 	Masks     []Masked      `json:"masks"`
 	Approvers []string      `json:"approvers"`
-	MaxRows   int64         `json:"max_rows,omitempty"` // it is undone if it changes more
+	MaxRows   int64         `json:"max_rows,omitempty"`  // it is undone if it changes more
+	Functions []string      `json:"functions,omitempty"` // that it calls
+	Problem   string        `json:"problem,omitempty"`   // what of it was not understood; positions are bytes of SQL
+	SQL       string        `json:"sql,omitempty"`       // its own text
 }
 
 // Masked is a result column that would be hidden. Label is "unknown" if values
@@ -67,6 +70,7 @@ func (s *session) explain(sql string, v view) (*job, []Explained) {
 		e := Explained{
 			Explanation: x.text.Explain(), Effect: x.verdict.Effect, Rule: x.verdict.Rule, Reason: x.verdict.Reason,
 			Masks: s.masks(x), Approvers: []string{}, MaxRows: j.most,
+			Functions: called(x.text), Problem: x.means.Problem, SQL: x.text.SQL,
 		}
 		if x.verdict.Effect == policy.Hold {
 			for _, q := range x.verdict.Approvers.Parts() {
@@ -76,6 +80,15 @@ func (s *session) explain(sql string, v view) (*job, []Explained) {
 		out = append(out, e)
 	}
 	return j, out
+}
+
+// called are the functions of a statement and of the one inside it.
+func called(st *query.Statement) (names []string) {
+	for ; st != nil; st = st.Inner {
+		names = append(names, st.Functions...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // masks are the result columns that would not pass as they are.

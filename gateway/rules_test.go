@@ -243,3 +243,27 @@ func TestPoliciesChangeUnderLoad(t *testing.T) {
 	group.Wait()
 	th.balanced()
 }
+
+// The limit on rows is that of the policy in force when an approved statement runs.
+func TestApprovalUnderANewLimit(t *testing.T) {
+	const held = "builtin: false\nrules:\n- {name: all, when: 'true', effect: allow}\n- {name: look, when: statement.writes, effect: hold, approvers: {groups: [dba]}, max_rows: %d}"
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
+		th := start(t, "prod", people, rules(t, fmt.Sprintf(held, 1000)))
+		conn := connect(t, th.as(person("ada")))
+		done := make(chan error, 1)
+		go func() {
+			_, err := conn.Exec(context.Background(), "update people set age = 200 where id > 0", mode)
+			done <- err
+		}()
+		ask := th.held(t, 1)[0]
+		th.put(fmt.Sprintf(held, 10))
+		th.approve(t, ask.ID)
+		if e := wantCode(t, await(t, done), "42501"); !strings.Contains(e.Message, "changes 500 rows, and no more than 10 rows") {
+			t.Errorf("told %q", e.Message)
+		}
+		if n := count(t, th, "select count(*) from people where age = 200"); n != 0 {
+			t.Errorf("%d rows are changed", n)
+		}
+		th.balanced()
+	}
+}
