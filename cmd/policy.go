@@ -70,7 +70,10 @@ type policyProblem struct {
 func (a *app) policyCheckCommand() *cobra.Command {
 	var f format
 	c := &cobra.Command{
-		Use: "check FILE", Short: "find what is wrong with a policy file", Args: oneArg, Example: "  sluice policy check policy.yaml",
+		Use: "check FILE", Short: "find what is wrong with a policy file", Args: oneArg,
+		Long: `Find what is wrong with a policy file: keys, names, types, time zones, rules that could
+never do what they say. docs/policy.md lists what rules may speak of.`,
+		Example: "  sluice policy check policy.yaml",
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
 			if err != nil {
@@ -88,17 +91,21 @@ func (a *app) policyCheckCommand() *cobra.Command {
 	return c
 }
 
+// positive is a line or column; not every problem has one.
+func positive(n int) string {
+	if n < 1 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func (a *app) printChecked(f format, file string, rules *policy.Rules, bad *policy.LoadError) error {
 	v := policyChecked{OK: bad == nil, Problems: []policyProblem{}}
 	t := table{head: []string{"line", "column", "problem"}}
 	if bad != nil {
 		for _, p := range bad.Problems {
 			v.Problems = append(v.Problems, policyProblem{p.Line, p.Column, p.Text})
-			column := "" // not every problem has one
-			if p.Column > 0 {
-				column = strconv.Itoa(p.Column)
-			}
-			t.rows = append(t.rows, []string{strconv.Itoa(p.Line), column, p.Text})
+			t.rows = append(t.rows, []string{positive(p.Line), positive(p.Column), p.Text})
 		}
 	} else {
 		v.Rules = len(rules.List)

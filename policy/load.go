@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -108,6 +109,9 @@ func (l *loader) file(data []byte) (builtin bool) {
 		l.problem(0, "the file is larger than %d bytes", maxFile)
 		return false
 	}
+	if !l.readable(data) {
+		return false
+	}
 	c, err := newCompiler()
 	if err != nil {
 		l.problem(0, "%v", err)
@@ -141,6 +145,17 @@ func (l *loader) file(data []byte) (builtin bool) {
 	return builtin
 }
 
+// readable refuses what a YAML reader would refuse without saying where.
+func (l *loader) readable(data []byte) bool {
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if !utf8.Valid(line) {
+			l.problem(i+1, "this is not UTF-8 text")
+			return false
+		}
+	}
+	return true
+}
+
 // timeZone is in which time.hour and the like are read.
 func (l *loader) timeZone(f field) {
 	text, ok := l.text(f)
@@ -163,6 +178,13 @@ func (l *loader) syntax(err error) {
 	if m != nil {
 		line, _ = strconv.Atoi(m[1]) // no number: no line
 		text = strings.TrimPrefix(text, m[0])
+	}
+	if line > 0 && line <= len(l.lines) {
+		body := strings.TrimLeft(l.lines[line-1], " \t")
+		if strings.Contains(strings.TrimSuffix(l.lines[line-1], body), "\t") {
+			l.problem(line, "the line is indented with a tab; YAML takes spaces only")
+			return
+		}
 	}
 	l.problem(line, "not valid YAML: %s", strings.Join(strings.Fields(text), " "))
 }

@@ -49,6 +49,12 @@ func TestLoadRefuses(t *testing.T) {
 		{"a limit where all is denied", "rules:\n- {name: a, effect: deny, when: true, max_rows: 5}", `p.yaml: line 2: a rule that denies lets nothing change, so "max_rows" has no effect`},
 		{"more than a file may hold", strings.Repeat("#", maxFile+1), "p.yaml: the file is larger than 1048576 bytes"},
 		{"an expression that goes on for ever", "rules:\n- {name: a, effect: deny, when: '" + strings.Repeat("(", maxWhen) + "1'}", "p.yaml: line 2:34: when is longer than 4096 bytes"},
+		{"an assignment", "rules:\n- {name: a, effect: deny, when: who.email = 'x'}", "p.yaml: 2 problems\n  line 2:43: unexpected '='; write == to compare\n  line 2:45: unexpected ''x''"},
+		{"types that do not go together", "rules:\n- {name: a, effect: deny, when: who.groups == 3}", "p.yaml: line 2:44: == does not take (list(string), int)"},
+		{"a word in something that is no list", "rules:\n- {name: a, effect: deny, when: \"'x' in who.email\"}", "p.yaml: line 2:38: in does not take (string, string)"},
+		{"a function of something else", "rules:\n- {name: a, effect: deny, when: size(statement.writes) > 3}", "p.yaml: line 2:37: size does not take (bool)"},
+		{"a tab", "rules:\n\t- a", "p.yaml: line 2: the line is indented with a tab; YAML takes spaces only"},
+		{"bytes that are no text", "# x\nrules: \xff", "p.yaml: line 2: this is not UTF-8 text"},
 		{"a second document", "rules: []\n---\nrules: []\n", "p.yaml: line 2: a policy is one document; what follows --- would be ignored"},
 	}
 	for _, tt := range tests {

@@ -103,6 +103,16 @@ func plainer(message string) string {
 	text = strings.Replace(text, " (in container '')", "", 1)
 	text, _, _ = strings.Cut(text, " expecting ")
 	text = strings.TrimPrefix(text, "mismatched input ")
+	if m := noOverload.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%s does not take (%s)", operator(m[1]), strings.Trim(m[2], "()"))
+	}
+	if rest, ok := strings.CutPrefix(text, "token recognition error at: "); ok {
+		if strings.HasPrefix(rest, "'=") {
+			return "unexpected '='; write == to compare"
+		}
+		text = rest
+	}
+	text = strings.TrimPrefix(text, "extraneous input ")
 	if text == "'<EOF>'" {
 		return "the expression ends too early"
 	}
@@ -112,7 +122,14 @@ func plainer(message string) string {
 	return text
 }
 
+// operator is what a rule writes for the compiler's name of an operator or function.
+func operator(name string) string {
+	return strings.Trim(strings.TrimPrefix(name, "@"), "_")
+}
+
 var (
+	noOverload = regexp.MustCompile(`^found no matching overload for '(.+)' applied to '(.*)'$`)
+
 	stringLiteral = regexp.MustCompile(`"(\\.|[^"\\])*"|'(\\.|[^'\\])*'`)
 	dottedName    = regexp.MustCompile(`\b(statement|connection|who|time)(\.[A-Za-z_][A-Za-z0-9_]*)*`)
 
