@@ -39,12 +39,11 @@ func (a *app) policyReplayCommand() *cobra.Command {
 have been otherwise than under the policy in force, or the one given with --against:
 by rule, identity and shape of statement. Nothing runs, and nothing changes.
 
-A gateway does it for its auditors, and for others with their own statements. It
-reads the texts again with today's catalogue of each database; relations, columns and
-signs are those that were recorded. With --record a copy of the record is read
-without a gateway, and without a catalogue: then kinds of statements that routines run
-may be lacking. What cannot be told is counted and named, not guessed. The built-in
-policy is called built-in.`,
+A gateway does it for its auditors. It reads the texts again with today's catalogue of
+each database; relations, columns and signs are those that were recorded. With
+--record a copy of the record is read without a gateway, and without a catalogue: then
+kinds of statements that routines run may be lacking. What cannot be told is counted
+and named, not guessed. The built-in policy is called built-in.`,
 		Example: "  sluice policy replay --policy new.yaml --since 30d\n  sluice policy replay --policy new.yaml --since 2026-01-01 -o csv\n" +
 			"  sluice policy replay --policy new.yaml --config gateway.yaml --record /var/lib/sluice/record",
 		RunE: func(c *cobra.Command, _ []string) error { return a.policyReplay(c.Context(), &o) },

@@ -75,7 +75,14 @@ func (p *Replay) Run(ctx context.Context) (api.ReplayResult, error) {
 	}
 	p.out = api.ReplayResult{Policy: replayed(p.Policy), Against: replayed(p.Against)}
 	p.Filter.Kind = audit.Decided
-	if err := audit.Scan(ctx, p.Dir, p.Filter, p.take); err != nil {
+	err := audit.Scan(ctx, p.Dir, p.Filter, func(ev audit.Event) error {
+		if err := ctx.Err(); err != nil { // a policy may take its time over each
+			return err
+		}
+		p.take(ev)
+		return nil
+	})
+	if err != nil {
 		return api.ReplayResult{}, err
 	}
 	return p.result(), nil
@@ -89,11 +96,11 @@ func replayed(p Policy) api.Policy {
 var ownRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleMoved, ruleCancelled}
 
 // take makes one decision again.
-func (p *Replay) take(ev audit.Event) error {
+func (p *Replay) take(ev audit.Event) {
 	p.out.Decisions++
 	if slices.Contains(ownRules, ev.Rule) && ev.Effect == policy.Deny.String() {
 		p.out.Own++
-		return nil
+		return
 	}
 	s := p.shape(&ev)
 	if s.drifted {
@@ -114,7 +121,6 @@ func (p *Replay) take(ev audit.Event) error {
 		p.out.Changed++
 		p.changed(&ev, verdicts)
 	}
-	return nil
 }
 
 // shape finds what is known of decisions like this one.
@@ -296,9 +302,13 @@ func (p *Replay) result() api.ReplayResult {
 }
 
 // PolicyReplay answers what a changed policy would have done to the record, with
-// today's catalogues at hand. Auditors are told of everyone, others of themselves. The
-// question is recorded before it is answered, and one is answered at a time.
+// today's catalogues at hand. It shows texts of everyone, and works out rules of the
+// caller's for each: it is for auditors. The question is recorded before it is answered,
+// and one is answered at a time.
 func (g *Gateway) PolicyReplay(ctx context.Context, who identity.Identity, in api.ReplayRequest) (api.ReplayResult, error) {
+	if !g.auditor(who) {
+		return api.ReplayResult{}, &api.Error{Sentence: "only auditors may have decisions of the record made again", Hint: "give the file to one of them, or try cases of your own: sluice policy test", Code: api.CodeRefused}
+	}
 	if !g.replaying.TryLock() {
 		return api.ReplayResult{}, &api.Error{Sentence: "another replay is running", Hint: "try again when it is over", Code: api.CodeError}
 	}
@@ -314,12 +324,6 @@ func (g *Gateway) PolicyReplay(ctx context.Context, who identity.Identity, in ap
 		}
 	}
 	p.Filter = audit.Filter{Since: in.Since, Until: in.Until, Who: in.Who, Connection: in.Connection}
-	if !g.auditor(who) {
-		if who.Subject == "" { // an empty filter would choose everyone
-			return api.ReplayResult{}, g.known(who)
-		}
-		p.Filter.Who = who.Subject
-	}
 	ev := audit.Event{Kind: audit.Questioned, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups,
 		Detail: fmt.Sprintf("policy replay of sha256:%s against sha256:%s", hashText(p.Policy.Text), hashText(p.Against.Text))}
 	if err := g.note(ev); err != nil {
