@@ -136,8 +136,9 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	}()
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
 	stop()
+	err = errors.Join(err, <-followed)
 	failed := h.record.Err()
-	err = errors.Join(err, <-followed, h.record.Close())
+	err = errors.Join(err, h.record.Close())
 	if failed != nil {
 		return tell(exitError, "make room, or mend the disk, and start it again: what was recorded is still there, and nothing ran unrecorded",
 			"the record in %s can no longer be written, so the gateway has stopped: %s", filepath.Join(h.dir, "record"), reason(failed))

@@ -114,9 +114,6 @@ const (
 	ruleCancelled = "cancelled"
 )
 
-// OwnRules are the names of these and the other rules that no policy file states.
-var OwnRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleMoved, ruleCancelled, ruleRows, "no-rule", "no-identity"}
-
 // statements are the analysed statements of a request. What follows, in the same
 // message, one that may change the meaning of names is read without relying on them.
 func (s *session) statements(req *wire.Request, v view) []query.Statement {

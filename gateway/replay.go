@@ -93,7 +93,10 @@ func replayed(p Policy) api.Policy {
 }
 
 // ownRules refuse whatever a policy says.
-var ownRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleMoved, ruleCancelled}
+var ownRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleMoved, ruleCancelled, ruleEncoding, ruleSize}
+
+// OwnRules are the names of all rules that no policy file states.
+var OwnRules = append([]string{ruleRows, "no-rule", "no-identity"}, ownRules...)
 
 // take makes one decision again.
 func (p *Replay) take(ev audit.Event) {
