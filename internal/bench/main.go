@@ -1,9 +1,10 @@
 //go:build unix
 
 // Command bench measures what a connection through Sluice costs beside the ways
-// people use today: PostgreSQL itself, PgBouncer with TLS, and ssh -L. Everything runs in real processes on this machine, all
-// targets take turns within each round, and what counts is the ratio to the direct
-// connection of the same round and the CPU of the processes in between.
+// people use today: PostgreSQL itself, PgBouncer with TLS, and ssh -L, or beside
+// another build of itself (-before). Everything runs in real processes on this
+// machine, all targets take turns within each round, and what counts is the ratio to
+// the direct connection of the same round and the CPU of the processes in between.
 //
 // Whatever it starts it ends, and its files lie in one temporary directory.
 package main
@@ -37,9 +38,10 @@ type options struct {
 	only    []string // beginnings of workload names; all if empty
 	targets []string // names; all that can be had if empty
 	rounds  int
-	secs    int // per pgbench run
-	scale   int // of pgbench's tables, 100,000 rows each
-	idle    int // connections held open to weigh one
+	secs    int    // per pgbench run
+	scale   int    // of pgbench's tables, 100,000 rows each
+	idle    int    // connections held open to weigh one
+	before  string // another build of sluice, to be measured beside this one; "" is none
 	quick   bool
 	list    bool
 	format  string
@@ -52,11 +54,12 @@ func readOptions(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&only, "only", "", "comma-separated workloads, by how their names begin")
-	f.StringVar(&targets, "targets", "", "comma-separated targets: direct, pgbouncer, ssh, sluice (direct is always measured)")
+	f.StringVar(&targets, "targets", "", "comma-separated targets: direct, pgbouncer, ssh, before, sluice (direct is always measured)")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; all targets take turns within each")
 	f.IntVar(&o.secs, "secs", 4, "seconds of a pgbench run")
 	f.IntVar(&o.scale, "scale", 10, "pgbench scale: 100,000 rows each")
 	f.IntVar(&o.idle, "idle", 500, "connections opened to weigh an idle one")
+	f.StringVar(&o.before, "before", "", "another build of sluice, measured beside this one as the target of that name")
 	f.BoolVar(&o.quick, "quick", false, "fewer workloads, 2 rounds of 2 seconds")
 	f.BoolVar(&o.list, "list", false, "list the workloads")
 	f.StringVar(&o.format, "o", "md", "output: md or json")

@@ -106,8 +106,8 @@ func (w *world) open(ctx context.Context, o options) (err error) {
 	for _, t := range []struct {
 		name, needs string
 		start       func(context.Context) (*target, error)
-	}{{"pgbouncer", "pgbouncer", w.pgbouncer}, {"ssh", "sshd", w.ssh}, {"sluice", "go", w.sluice}} {
-		if len(o.targets) > 0 && !slices.Contains(o.targets, t.name) {
+	}{{"pgbouncer", "pgbouncer", w.pgbouncer}, {"ssh", "sshd", w.ssh}, {"before", o.before, w.built("before", o.before)}, {"sluice", "go", w.sluice}} {
+		if t.needs == "" || len(o.targets) > 0 && !slices.Contains(o.targets, t.name) {
 			continue
 		}
 		if _, err := program(t.needs); err != nil {
@@ -202,8 +202,7 @@ func (w *world) behind(near endpoint) func(context.Context) (endpoint, error) {
 	}
 }
 
-// sluice is a gateway and a client, a process each, with the built-in policy,
-// masking and record on.
+// sluice is what is in the working directory.
 func (w *world) sluice(ctx context.Context) (*target, error) {
 	binary := filepath.Join(w.dir, "sluice")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, ".")
@@ -211,7 +210,17 @@ func (w *world) sluice(ctx context.Context) (*target, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build: %w: %s", err, out)
 	}
-	gateway, err := w.start("sluice dev", nil, binary, "dev", "--dsn", w.cluster.DSN(database), "--no-password", "--data", filepath.Join(w.dir, "data"), "-o", "json")
+	return w.built("sluice", binary)(ctx)
+}
+
+// built makes a target of one build of sluice: a gateway and a client, a process
+// each, with the built-in policy, masking and record on.
+func (w *world) built(name, binary string) func(context.Context) (*target, error) {
+	return func(ctx context.Context) (*target, error) { return w.through(ctx, name, binary) }
+}
+
+func (w *world) through(ctx context.Context, name, binary string) (*target, error) {
+	gateway, err := w.start("sluice dev", nil, binary, "dev", "--dsn", w.cluster.DSN(database), "--no-password", "--data", filepath.Join(w.dir, name+"-data"), "-o", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +245,7 @@ func (w *world) sluice(ctx context.Context) (*target, error) {
 	}
 	near, err := from(ctx, ready.Home)
 	return &target{near: near, far: func(ctx context.Context) (e endpoint, err error) {
-		home, err := w.elsewhere(ready.Home)
+		home, err := w.elsewhere(name, ready.Home)
 		if err != nil {
 			return e, err
 		}
@@ -246,7 +255,7 @@ func (w *world) sluice(ctx context.Context) (*target, error) {
 
 // elsewhere is the home of the same person at a distance from the gateway. A gateway
 // is known by its key, whatever its address is.
-func (w *world) elsewhere(home string) (string, error) {
+func (w *world) elsewhere(name, home string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(home, "gateways", "*.json"))
 	if err != nil || len(files) != 1 {
 		return "", fmt.Errorf("%s has the credentials of %d gateways, not one: %w", home, len(files), err)
@@ -268,7 +277,7 @@ func (w *world) elsewhere(home string) (string, error) {
 	if b, err = json.Marshal(credentials); err != nil {
 		return "", err
 	}
-	far := filepath.Join(w.dir, "far")
+	far := filepath.Join(w.dir, name+"-far")
 	return far, errors.Join(os.MkdirAll(filepath.Join(far, "gateways"), 0o700), os.WriteFile(filepath.Join(far, "gateways", "far.json"), b, 0o600))
 }
 
