@@ -445,7 +445,7 @@ func TestFramesAreJoined(t *testing.T) {
 	conn := tls.Client(under, clientTLS(w.client, "127.0.0.1:1"))
 	got := make(chan int64, 1)
 	go func() {
-		n, _ := io.CopyN(io.Discard, peer, 21*24)
+		n, _ := io.CopyN(io.Discard, peer, 20*24+muxHeader)
 		got <- n
 		io.Copy(io.Discard, peer)
 	}()
@@ -453,20 +453,10 @@ func TestFramesAreJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := join(conn, under)
-	j.writers[1] = &streamConn{want: 12} // it flushes what has this length
 	before := rec.writes
-	head := []byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 12}
 	body := []byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 12} // looks like a header
-	frame := func() {
-		for _, p := range [][]byte{head, body} {
-			if n, err := j.Write(p); err != nil || n != len(p) {
-				t.Fatal(n, err)
-			}
-		}
-	}
 	for range 10 {
-		frame()
-		if err := j.flush(); err != nil {
+		if err := j.data(1, body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -474,18 +464,25 @@ func TestFramesAreJoined(t *testing.T) {
 		t.Errorf("10 frames took %d writes", got)
 	}
 	before = rec.writes
+	j.mu.Lock()
+	j.flushing = true // as if somebody were in the system call
+	j.mu.Unlock()
 	for range 10 {
-		frame()
+		if err := j.data(1, body); err != nil {
+			t.Fatal(err)
+		}
 	}
+	j.mu.Lock()
+	j.flushing = false
+	j.mu.Unlock()
 	if err := j.flush(); err != nil {
 		t.Fatal(err)
 	}
 	if got := rec.writes - before; got != 1 {
 		t.Errorf("10 frames that gathered took %d writes", got)
 	}
-	j.writers[1].want = 13 // its writer waits for the window: nobody will flush
-	frame()
-	if n := <-got; n != 21*24 {
+	j.later(muxFrame(muxWindow, 0, 1, 12, "")) // nobody waits for it
+	if n := <-got; n != 20*24+muxHeader {
 		t.Errorf("%d bytes arrived", n)
 	}
 	j.Close()

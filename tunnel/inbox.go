@@ -89,21 +89,23 @@ type inbox struct {
 	id uint32
 
 	mu          sync.Mutex
-	more        sync.Cond   // on mu: data, an end, or the deadline
-	first, last *chunk      // under mu
-	unread      int         // under mu: bytes in them
-	granted     int         // under mu: bytes that the peer may still send
-	window      int         // under mu
-	fin         bool        // under mu: the peer has sent its last byte
-	closed      bool        // under mu: nobody reads
-	err         error       // under mu: why nothing more comes, after what is unread
-	late        bool        // under mu: the deadline has passed
-	alarm       *time.Timer // under mu
+	more        sync.Cond // on mu: data, an end, or the deadline
+	first, last *chunk    // under mu
+	unread      int       // under mu: bytes in them
+	granted     int       // under mu: bytes that the peer may still send
+	window      int       // under mu
+	fin         bool      // under mu: the peer has sent its last byte
+	closed      bool      // under mu: nobody reads
+	err         error     // under mu: why nothing more comes, after what is unread
+	alarm                 // under mu
+
+	out outbox // of the same stream
 }
 
 func newInbox(in *intake, id uint32) *inbox {
 	b := &inbox{in: in, id: id, granted: firstWindow, window: firstWindow}
 	b.more.L = &b.mu
+	b.out.init()
 	return b
 }
 
@@ -220,6 +222,10 @@ func (b *inbox) fail(err error) {
 		b.err = err
 	}
 	b.more.Broadcast()
+	if err == io.EOF { // of what comes; nothing goes any more
+		err = errLost
+	}
+	b.out.end(err)
 }
 
 // close drops what was not read, and reports whether the box can go.
@@ -233,9 +239,7 @@ func (b *inbox) close() bool {
 		chunks.Put(c)
 	}
 	b.last = nil
-	if b.alarm != nil {
-		b.alarm.Stop()
-	}
+	b.alarm.stop()
 	b.more.Broadcast()
 	b.in.budget.give(b.window - firstWindow) // not before: until now it may have been full
 	b.window = firstWindow
@@ -249,28 +253,6 @@ func (b *inbox) SetReadDeadline(t time.Time) error {
 	if b.closed {
 		return net.ErrClosed
 	}
-	if b.alarm != nil {
-		b.alarm.Stop()
-	}
-	b.alarm, b.late = nil, false
-	if t.IsZero() {
-		return nil
-	}
-	wait := time.Until(t)
-	if wait <= 0 {
-		b.late = true
-		b.more.Broadcast()
-		return nil
-	}
-	var own *time.Timer
-	own = time.AfterFunc(wait, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.alarm == own {
-			b.late = true
-			b.more.Broadcast()
-		}
-	})
-	b.alarm = own
+	b.alarm.set(&b.more, t)
 	return nil
 }

@@ -17,14 +17,18 @@ const (
 	muxRST    = 8
 )
 
-// errLost is what a client's reader gets when the session ended before the stream did.
+// errBody would be a fault of ours: streams send their data themselves.
+var errBody = errors.New("the multiplexer sent more than a header")
+
+// errLost is what a client's reader, and a writer, gets when the session ended before
+// the stream did.
 var errLost = errors.New("the tunnel was lost")
 
 // intake stands between TLS and yamux and keeps the data of streams to itself: yamux
 // gives every stream of a session the same window and cannot take it back, so that
 // the memory that readers who stop can pin would be streams times the largest. Here a
-// window grows while its reader keeps up, out of a budget. yamux sees the frames
-// without their data, and so goes on opening and closing streams.
+// window grows while its reader keeps up, out of a budget. What a stream may send is
+// kept beside it. yamux sees the frames that open and end streams, without data.
 type intake struct {
 	*joined
 	client bool
@@ -43,7 +47,7 @@ func newIntake(conn *joined, client bool, b *budget) *intake {
 	return &intake{joined: conn, client: client, budget: b, in: bufio.NewReader(conn), boxes: map[uint32]*inbox{}}
 }
 
-// Read gives yamux the next frame, without its data.
+// Read gives yamux the next frame that is for it, without data.
 func (i *intake) Read(p []byte) (int, error) {
 	if len(i.left) == 0 {
 		if err := i.next(); err != nil {
@@ -73,11 +77,15 @@ func (i *intake) next() error {
 			}
 			i.open(id)
 		}
-		if n := binary.BigEndian.Uint32(i.head[8:]); kind == muxData {
-			if err := i.body(i.box(id), int64(n)); err != nil {
+		n, b := binary.BigEndian.Uint32(i.head[8:]), i.box(id)
+		clear(i.head[8:])
+		switch {
+		case kind == muxData:
+			if err := i.body(b, int64(n)); err != nil {
 				return err
 			}
-			clear(i.head[8:])
+		case b != nil:
+			b.out.allow(n)
 		}
 		switch {
 		case flags&muxRST != 0:
@@ -85,7 +93,7 @@ func (i *intake) next() error {
 		case flags&muxFIN != 0:
 			i.finish(id)
 		}
-		if kind == muxWindow || flags != 0 {
+		if flags != 0 {
 			return nil
 		}
 	}
@@ -115,7 +123,10 @@ func (i *intake) body(b *inbox, n int64) error {
 
 // Write passes on what yamux sends, and notes streams that it opens and resets.
 func (i *intake) Write(p []byte) (int, error) {
-	if i.due == 0 && len(p) == muxHeader && p[1] == muxWindow {
+	if len(p) != muxHeader {
+		return 0, errBody
+	}
+	if p[1] == muxWindow {
 		id, flags := binary.BigEndian.Uint32(p[4:]), binary.BigEndian.Uint16(p[2:])
 		switch {
 		case flags&muxRST != 0:
@@ -206,23 +217,7 @@ func (i *intake) allow(id, n uint32) {
 	frame := [muxHeader]byte{1: muxWindow}
 	binary.BigEndian.PutUint32(frame[4:], id)
 	binary.BigEndian.PutUint32(frame[8:], n)
-	i.joined.add(frame[:])
-}
-
-// add puts a whole frame among those to be written, between two of yamux's: take
-// appends header and body of one at once.
-func (j *joined) add(frame []byte) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err != nil {
-		return
-	}
-	if j.buf == nil {
-		j.buf = buffers.Get().(*[]byte)
-		*j.buf = (*j.buf)[:0]
-	}
-	*j.buf = append(*j.buf, frame...)
-	j.ring()
+	i.joined.later(frame[:])
 }
 
 // overrun is a peer that sends more than it was allowed.

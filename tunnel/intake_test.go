@@ -345,8 +345,8 @@ func FuzzIntake(f *testing.F) {
 			t.Errorf("%d bytes are no whole frames", len(shown))
 		}
 		for ; len(shown) >= muxHeader; shown = shown[muxHeader:] {
-			if shown[0] == 0 && shown[1] == muxData && binary.BigEndian.Uint32(shown[8:]) != 0 {
-				t.Error("yamux waits for data that it will not get")
+			if shown[0] == 0 && shown[1] <= muxWindow && binary.BigEndian.Uint32(shown[8:]) != 0 {
+				t.Error("yamux waits for data that it will not get, or thinks that it may send")
 			}
 		}
 		kept := 0

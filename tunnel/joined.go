@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,7 @@ const (
 )
 
 const (
-	// gatherMost is how many bytes may wait to be written; then yamux's sender waits.
+	// gatherMost is how many bytes may wait to be written; then who has more waits.
 	gatherMost = 256 << 10
 	// flushRounds bounds how long one stream's writer writes for the others.
 	flushRounds = 4
@@ -25,32 +26,22 @@ const (
 	lastFlush = time.Second
 )
 
-// joined is what yamux writes to. yamux writes a frame's header and its body
-// apart, from one goroutine, which costs a TLS record and a system call each.
-// joined gathers whole frames instead, and whoever wrote a stream's bytes flushes
-// them: the first writes, and what the others gather while it is in the system call
-// goes out in its next one. So many streams share a write, and a lone one has no
-// goroutine between it and the socket. Frames that no writer stands behind (window
-// updates, pings, the part of a write that the window had room for) are flushed by
-// flusher. It counts which of header and body is due, because a body can look like
-// a header.
+// joined is where the frames of a session leave. Whoever has something to send
+// appends it and flushes: the first writes for all who can run at that moment, and what
+// the others append while it is in the system call goes out in its next one. So many streams share a write, and a lone
+// one has no goroutine between it and the socket. What nobody can wait for is flushed
+// by flusher.
 type joined struct {
 	tls   *tls.Conn
 	under *buffered
 
-	head [muxHeader]byte // owned by yamux's sender: the header held until its body comes
-	due  int             // as above: bytes of the body still to come
-	lone bool            // as above: nobody stands behind the frame
-
-	active atomic.Int32 // streams in their Write
-
 	mu       sync.Mutex
-	changed  sync.Cond              // on mu: buf was taken, or the flushing ended
-	buf      *[]byte                // under mu: frames to write; nil if none
-	flushing bool                   // under mu: somebody writes, and goes on until buf is nil
-	closing  bool                   // under mu
-	err      error                  // under mu: why nothing can be written any more
-	writers  map[uint32]*streamConn // under mu, by stream
+	changed  sync.Cond // on mu: buf was taken, or the flushing ended
+	buf      *[]byte   // under mu: frames to write; nil if none
+	flushing bool      // under mu: somebody writes, and goes on until buf is nil
+	latest   uint32    // under mu: whose frame was put last; 0 is the session's own
+	closing  bool      // under mu
+	err      error     // under mu: why nothing can be written any more
 
 	deadline time.Time // owned by whoever is flushing: the last that was set
 
@@ -66,7 +57,7 @@ type joined struct {
 // join starts the flusher, which Close ends.
 func join(t *tls.Conn, under *buffered) *joined {
 	under.grown = true
-	j := &joined{tls: t, under: under, writers: map[uint32]*streamConn{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	j := &joined{tls: t, under: under, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	j.changed.L = &j.mu
 	j.flusher.Go(func() {
 		for {
@@ -81,49 +72,68 @@ func join(t *tls.Conn, under *buffered) *joined {
 	return j
 }
 
+// Write sends what yamux writes.
 func (j *joined) Write(p []byte) (int, error) {
-	n, err := j.take(p)
-	if err == nil && j.due == 0 && !j.lone && j.active.Load() == 1 {
-		err = j.flush() // no other writer: its frame need not wait until it is back
+	if err := j.put(p, nil); err != nil {
+		return 0, err
 	}
-	return n, err
+	return len(p), nil
 }
 
-// take appends what yamux writes.
-func (j *joined) take(p []byte) (int, error) {
-	if j.due == 0 && len(p) == muxHeader && p[1] == muxData {
-		if n := binary.BigEndian.Uint32(p[8:muxHeader]); n > 0 {
-			copy(j.head[:], p)
-			j.due = int(n)
-			return len(p), nil
-		}
-	}
+// data sends body, which the stream's window has room for, as one frame.
+func (j *joined) data(stream uint32, body []byte) error {
+	head := [muxHeader]byte{1: muxData}
+	binary.BigEndian.PutUint32(head[4:], stream)
+	binary.BigEndian.PutUint32(head[8:], uint32(len(body)))
+	return j.put(head[:], body)
+}
+
+// put appends a frame, once there is room, and sees to it that it leaves.
+func (j *joined) put(head, body []byte) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for j.buf != nil && len(*j.buf) >= gatherMost && j.err == nil {
-		j.changed.Wait() // who stands behind what has gathered will flush it
+		j.changed.Wait() // who is flushing makes room
 	}
+	j.append(head, body)
+	if id := binary.BigEndian.Uint32(head[4:]); id != j.latest && !j.flushing {
+		j.latest = id
+		j.others()
+	}
+	return j.flushLocked()
+}
+
+// others lets those run who can, before what has gathered is written: where several
+// streams are at work, some of them have something to send too, and the system call is
+// most of what a small frame costs. If nobody can run, it takes no time. Called with
+// mu, which it lets go meanwhile.
+func (j *joined) others() {
+	j.flushing = true
+	j.mu.Unlock()
+	runtime.Gosched()
+	j.mu.Lock()
+	j.flushing = false
+	j.changed.Broadcast()
+}
+
+// append needs mu.
+func (j *joined) append(head, body []byte) {
 	if j.err != nil {
-		return 0, j.err
+		return
 	}
 	if j.buf == nil {
 		j.buf = buffers.Get().(*[]byte)
 		*j.buf = (*j.buf)[:0]
 	}
-	switch {
-	case j.due == 0:
-		j.lone = true
-	case j.head[0] == 0 && j.head[1] == muxData && j.due == int(binary.BigEndian.Uint32(j.head[8:])):
-		w := j.writers[binary.BigEndian.Uint32(j.head[4:])]
-		j.lone = w == nil || w.want != j.due // guarded by mu
-		*j.buf = append(*j.buf, j.head[:]...)
-	}
-	*j.buf = append(*j.buf, p...)
-	j.due -= min(j.due, len(p))
-	if j.lone {
-		j.ring()
-	}
-	return len(p), nil
+	*j.buf = append(append(*j.buf, head...), body...)
+}
+
+// later appends a frame for the flusher to send.
+func (j *joined) later(frame []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.append(frame, nil)
+	j.ring()
 }
 
 func (j *joined) ring() {
@@ -133,33 +143,15 @@ func (j *joined) ring() {
 	}
 }
 
-// expect notes that the writer of a stream stands behind its next frame if that has
-// n bytes: it will flush. A frame of another length is one that the window cut
-// short, and its writer waits for the peer before it comes back.
-func (j *joined) expect(c *streamConn, n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	c.want = n
-}
-
-func (j *joined) enter(c *streamConn) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.writers[c.StreamID()] = c
-}
-
-func (j *joined) leave(c *streamConn) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.writers[c.StreamID()] == c {
-		delete(j.writers, c.StreamID())
-	}
-}
-
 // flush writes what has gathered, unless somebody is at it already.
 func (j *joined) flush() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.flushLocked()
+}
+
+// flushLocked is flush, called with mu.
+func (j *joined) flushLocked() error {
 	if j.flushing {
 		return j.err
 	}

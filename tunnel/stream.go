@@ -59,73 +59,65 @@ func cut(s string, n int) string {
 	return s
 }
 
-// streamConn gives a yamux stream the manners of a TCP connection: Close ends
-// both directions, CloseWrite one, and after a failed write nothing more is
-// written, because yamux may still send what it reported as failed.
+// streamConn gives a yamux stream the manners of a TCP connection: Close ends both
+// directions, CloseWrite one, and after a failed write nothing more is written,
+// because what was reported as failed may still be sent. Its data passes yamux by, in
+// both directions: yamux opens and closes streams.
 type streamConn struct {
 	*yamux.Stream
 	in     *intake
-	box    *inbox // what it reads
-	out    *joined
-	broken atomic.Bool
+	box    *inbox // what it reads, and what it may write
 	closed atomic.Bool
 
 	writing sync.Mutex // one Write at a time
-	want    int        // under out.mu: bytes of the frame that the writer will flush
 }
 
 // maxChunk bounds a frame, so that a small answer does not wait behind a large one.
 const maxChunk = 64 << 10
 
 func newStreamConn(st *yamux.Stream, in *intake) *streamConn {
-	c := &streamConn{Stream: st, in: in, box: in.take(st.StreamID()), out: in.joined}
-	c.out.enter(c)
-	return c
+	return &streamConn{Stream: st, in: in, box: in.take(st.StreamID())}
 }
 
 func (c *streamConn) Read(p []byte) (int, error) { return c.box.Read(p) }
 
 func (c *streamConn) SetReadDeadline(t time.Time) error { return c.box.SetReadDeadline(t) }
 
+func (c *streamConn) SetWriteDeadline(t time.Time) error { return c.box.out.SetWriteDeadline(t) }
+
 func (c *streamConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.box.SetReadDeadline(t), c.Stream.SetWriteDeadline(t))
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 func (c *streamConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.out.active.Add(1)
-	defer c.out.active.Add(-1)
 	total := 0
 	for len(p) > 0 {
-		if c.broken.Load() || c.closed.Load() {
-			return total, net.ErrClosed
-		}
-		chunk := p[:min(len(p), maxChunk)]
-		c.out.expect(c, len(chunk))
-		n, err := c.Stream.Write(chunk)
-		total += n
-		// Also after an error: what was reported as failed may have gathered.
-		if ferr := c.out.flush(); err == nil {
-			err = ferr
+		n, err := c.box.out.take(min(len(p), maxChunk))
+		if err == nil {
+			err = c.in.data(c.StreamID(), p[:n])
 		}
 		if err != nil {
-			c.broken.Store(true)
+			c.box.out.end(net.ErrClosed)
 			return total, err
 		}
-		p = p[len(chunk):]
+		total += n
+		p = p[n:]
 	}
 	return total, nil
 }
 
-func (c *streamConn) CloseWrite() error { return c.Stream.Close() }
+func (c *streamConn) CloseWrite() error {
+	c.box.out.end(net.ErrClosed) // before the end is sent: nothing may follow it
+	return c.Stream.Close()
+}
 
 func (c *streamConn) Close() error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	c.out.leave(c)
+	c.box.out.end(net.ErrClosed)
 	c.in.forget(c.box)
-	// A write that waits for the window ends with a deadline in the past.
-	return errors.Join(c.Stream.SetWriteDeadline(time.Unix(1, 0)), c.Stream.Close())
+	return c.Stream.Close()
 }
