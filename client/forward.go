@@ -17,9 +17,9 @@ import (
 
 // Limits of a local port.
 const (
-	maxLocal       = 16384                // connections at once: some 40 kB each here, and more than a gateway gives one caller
+	maxLocal       = 16384                // connections at once: some 20 kB each here, and more than a gateway gives one caller
 	maxRefused     = 64                   // beyond those, at once, that are told so; more are just closed
-	idleBuffer     = 4 << 10              // what each direction of an idle connection keeps
+	idleBuffer     = 1 << 10              // what each direction of an idle connection keeps
 	copyBuffer     = 64 << 10             // one read of bulk data
 	smallReads     = 16                   // after so many in a row that idleBuffer would have done for, bulk is over
 	acceptPause    = 5 * time.Millisecond // after an error of accept, then doubling

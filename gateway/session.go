@@ -74,7 +74,10 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 		g.cfg.Log.Error("a session for a connection that is not configured", "connection", c.Connection)
 		return
 	}
-	client, st, err := postgres.Accept(ctx, conn, c.Verifier)
+	var client *postgres.Client
+	var st postgres.Startup
+	var err error
+	apart(func() { client, st, err = postgres.Accept(ctx, conn, c.Verifier) })
 	if err != nil {
 		g.refused(c, st, err)
 		return
@@ -98,6 +101,23 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	}
 	if err := s.serve(ctx, st); err != nil {
 		g.refused(c, st, err)
+	}
+}
+
+// apart runs what needs a deep stack on a goroutine of its own, which takes the stack
+// with it when it ends: the one that waits lasts as long as its session. A panic is
+// passed on.
+func apart(f func()) {
+	var caught any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { caught = recover() }()
+		f()
+	}()
+	<-done
+	if caught != nil {
+		panic(caught)
 	}
 }
 
@@ -131,7 +151,8 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 		return login
 	}
 	defer leave()
-	if err := s.begin(ctx, st); err != nil {
+	apart(func() { err = s.begin(ctx, st) })
+	if err != nil {
 		if s.server != nil {
 			_ = s.server.Close() // it let us in, and we do not want it
 		}

@@ -65,6 +65,7 @@ func Accept(ctx context.Context, conn net.Conn, verifier string) (*Client, Start
 	stop := context.AfterFunc(ctx, func() { interrupt(conn) })
 	defer stop()
 	c := newClient(conn, newReader(conn))
+	c.in.buf = make([]byte, someBuffer) // all that a client of another protocol begins with: what is not read resets the connection
 	st, err := c.startup()
 	if err != nil || st.Cancel != nil {
 		return c, st, c.tell(err)
@@ -77,6 +78,7 @@ func Accept(ctx context.Context, conn net.Conn, verifier string) (*Client, Start
 			return c, st, err
 		}
 	}
+	c.in.shrink()
 	return c, st, conn.SetDeadline(time.Time{})
 }
 

@@ -357,7 +357,7 @@ func (c *Client) send() {
 // reuse empties an output buffer. One that was grown for bulk, and last held little,
 // is let go: most connections are idle most of the time.
 func reuse(out []byte) []byte {
-	if cap(out) > 2*idleBuffer && len(out) < idleBuffer || cap(out) > 4*flushSize {
+	if cap(out) > 2*someBuffer && len(out) < someBuffer || cap(out) > 4*flushSize {
 		return nil
 	}
 	return out[:0]

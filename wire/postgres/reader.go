@@ -10,7 +10,8 @@ import (
 // length was checked against the limit of its kind.
 const (
 	readBuffer     = 64 << 10  // one read call of bulk; large enough that it costs few of them
-	idleBuffer     = 4 << 10   // one read call else: what an idle connection keeps
+	someBuffer     = 4 << 10   // one read call of answers of some rows
+	idleBuffer     = 1 << 10   // one read call of a point query: what an idle connection keeps
 	maxStartup     = 10_000    // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
 	maxAuth        = 64 << 10  // PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH is 65535
 	MaxStatement   = 8 << 20   // Query and Parse: more is no statement but a bulk load, for which there is COPY
@@ -58,7 +59,7 @@ type reader struct {
 	src        io.Reader
 	buf        []byte
 	start, end int // buf[start:end] was read and not consumed
-	small      int // reads in a row that idleBuffer would have done for
+	small      int // reads in a row that the next smaller buffer would have done for
 
 	share   *Share // what messages over readBuffer are taken from; nil bounds nothing
 	copies  int    // how often such a message is in memory until it is dealt with
@@ -121,10 +122,16 @@ func (r *reader) dealt() {
 	if r.claimed == 0 || len(rest) > readBuffer {
 		return // what is there still is the message
 	}
+	r.shrink()
+	r.release()
+}
+
+// shrink goes on with as little memory as what is there takes.
+func (r *reader) shrink() {
+	rest := r.rest()
 	buf := make([]byte, max(idleBuffer, len(rest)))
 	r.start, r.end = 0, copy(buf, rest)
 	r.buf = buf
-	r.release()
 }
 
 // more makes one read call.
@@ -141,7 +148,7 @@ func (r *reader) more(need int) error {
 		r.buf = bigger
 	case r.end == 0 && len(r.buf) > idleBuffer && (len(r.buf) > 4*readBuffer || r.small > smallReads):
 		// Large messages, or bulk, are over: give the memory back.
-		r.buf = make([]byte, idleBuffer)
+		r.buf, r.small = make([]byte, smaller(len(r.buf))), 0
 	}
 	n, err := r.src.Read(r.buf[r.end:])
 	r.end += n
@@ -158,6 +165,14 @@ func (r *reader) more(need int) error {
 	return err
 }
 
+// smaller is the size to go back to from a buffer that is larger than needed.
+func smaller(size int) int {
+	if size > someBuffer {
+		return someBuffer
+	}
+	return idleBuffer
+}
+
 // smallReads is after how many of them in a row bulk is taken to be over.
 const smallReads = 16
 
@@ -165,11 +180,15 @@ const smallReads = 16
 // filled, as more is on the way.
 func (r *reader) adapt(n int) {
 	r.small++
-	if n > idleBuffer {
+	if n > smaller(len(r.buf)) {
 		r.small = 0
 	}
 	if r.end == len(r.buf) && len(r.buf) < readBuffer {
-		bigger := make([]byte, readBuffer)
+		size := someBuffer
+		if len(r.buf) >= someBuffer {
+			size = readBuffer
+		}
+		bigger := make([]byte, size)
 		copy(bigger, r.buf[:r.end])
 		r.buf, r.small = bigger, 0
 	}
