@@ -37,6 +37,9 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return &scratch{body: make([]byte, 0, 4096)} }}
 
+// maxGathered is how many bytes of events may wait for the next one.
+const maxGathered = 64 << 10
+
 // maxPooled keeps the rare huge event from staying in memory for ever.
 const maxPooled = 64 << 10
 
@@ -45,41 +48,83 @@ const maxPooled = 64 << 10
 // ID, and Time when that is zero. Events of concurrent callers go out in one
 // write.
 func (l *Log) Append(ev Event) (Ticket, error) {
-	if ev.Time.IsZero() {
-		ev.Time = l.cfg.Now()
-	}
-	work := scratches.Get().(*scratch)
-	defer work.put()
-	if err := work.encode(&ev); err != nil {
+	seq, b, err := l.accept(&ev, false)
+	if err != nil {
 		return Ticket{}, err
 	}
-
-	l.mu.Lock()
-	if err := l.refusal(); err != nil {
-		l.mu.Unlock()
-		return Ticket{}, err
-	}
-	seq := l.next
-	l.next++
-	b := l.gather
-	b.buf = appendHead(b.buf, seq, l.idPrefix)
-	b.buf = append(append(b.buf, work.body...), '\n')
-	b.ends = append(b.ends, len(b.buf))
-	l.mu.Unlock()
-
 	// Whoever gets here first writes for all who gathered meanwhile; the others
 	// find their batch done.
 	l.wmu.Lock()
 	if !b.done {
 		l.writeGathered()
 	}
-	err := b.err
+	err = b.err
 	l.wmu.Unlock()
 	if err != nil {
 		return Ticket{}, err
 	}
 	t := Ticket{Seq: seq, ID: fmt.Sprint(l.idPrefix, seq), log: l}
 	return t, l.holdBack(t)
+}
+
+// Later adds an event that nobody acts upon: it is handed to the operating system
+// with the next one, and in balanced is on disk within the same 50 ms as any other.
+// Until then a crash of this process loses it. It keeps its place among the others.
+func (l *Log) Later(ev Event) error {
+	if l.Strict() {
+		_, err := l.Append(ev)
+		return err
+	}
+	_, b, err := l.accept(&ev, true)
+	if err != nil || b == nil {
+		return err
+	}
+	return l.writeOut()
+}
+
+// accept puts an event in its place. Of one that may come later it gives the batch
+// only if that has become large.
+func (l *Log) accept(ev *Event, later bool) (seq uint64, b *batch, err error) {
+	if ev.Time.IsZero() {
+		ev.Time = l.cfg.Now()
+	}
+	work := scratches.Get().(*scratch)
+	defer work.put()
+	if err := work.encode(ev); err != nil {
+		return 0, nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refusal(); err != nil {
+		return 0, nil, err
+	}
+	seq, b = l.next, l.gather
+	l.next++
+	b.buf = appendHead(b.buf, seq, l.idPrefix)
+	b.buf = append(append(b.buf, work.body...), '\n')
+	b.ends = append(b.ends, len(b.buf))
+	if later && len(b.buf) < maxGathered {
+		if !l.marked {
+			l.marked = true
+			send(l.dirty)
+		}
+		return seq, nil, nil
+	}
+	return seq, b, nil
+}
+
+// writeOut hands to the operating system what has gathered.
+func (l *Log) writeOut() error {
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	l.mu.Lock()
+	n, err := len(l.gather.ends), l.err
+	l.mu.Unlock()
+	if n == 0 || err != nil {
+		return err
+	}
+	l.writeGathered()
+	return l.Err()
 }
 
 // put gives work back for reuse. It keeps no event alive.
@@ -211,6 +256,14 @@ func (l *Log) nextSegment() error {
 	return nil
 }
 
+// Hurry has the event put on disk now, for a caller who has something else to do
+// before it waits with Durable.
+func (t Ticket) Hurry() {
+	if t.log != nil {
+		send(t.log.urgent)
+	}
+}
+
 // Durable returns nil when the event is on disk. Any number of waiters share
 // one fsync.
 func (t Ticket) Durable(ctx context.Context) error {
@@ -248,7 +301,7 @@ func (l *Log) syncLoop() {
 			return // Close does the last one
 		case <-l.dirty:
 			if due == nil {
-				due = time.After(syncDelay)
+				due = time.After(l.cfg.syncDelay)
 			}
 		case <-l.urgent:
 			due = nil
@@ -260,13 +313,16 @@ func (l *Log) syncLoop() {
 	}
 }
 
-// syncNow fsyncs what has been written by now.
+// syncNow writes what has gathered, and fsyncs what has been written by now.
 func (l *Log) syncNow() {
+	l.mu.Lock()
+	l.marked = false // before the write: what comes after it asks anew
+	l.mu.Unlock()
+	_ = l.writeOut() // kept in err
 	l.smu.Lock()
 	defer l.smu.Unlock()
 	l.mu.Lock()
 	file, written, synced, err := l.file, l.written, l.synced, l.err
-	l.marked = false
 	l.mu.Unlock()
 	if err != nil || written == synced {
 		return

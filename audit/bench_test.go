@@ -68,6 +68,54 @@ func BenchmarkAppendDurable(b *testing.B)      { benchmarkAppend(b, 1, true) }
 func BenchmarkAppendDurableMany(b *testing.B)  { benchmarkAppend(b, 4, true) }
 func BenchmarkAppendDurableCrowd(b *testing.B) { benchmarkAppend(b, 64, true) }
 
+// nowhere is a disk that takes all and keeps nothing of the entries.
+type nowhere struct{ realDisk }
+
+func (nowhere) openAppend(path string) (appendFile, error) {
+	file, err := realDisk{}.openAppend(path)
+	return nothing{file}, err
+}
+
+type nothing struct{ appendFile }
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+func (nothing) Sync() error                 { return nil }
+
+// BenchmarkStatement is what the record adds to a statement, its decision and its
+// ending: all of it, and without what the operating system and the disk take. No
+// build can be without a record, so its share is measured here.
+func BenchmarkStatement(b *testing.B) {
+	for _, way := range []struct {
+		name string
+		disk disk
+	}{{"disk", realDisk{}}, {"nowhere", nowhere{}}} {
+		for _, durability := range []string{Balanced, Strict} {
+			b.Run("to="+way.name+"/durability="+durability, func(b *testing.B) {
+				cfg := testConfig(b)
+				cfg.disk, cfg.Durability = way.disk, durability
+				l := openLog(b, cfg)
+				decided, finished := typical(), typical()
+				finished.Kind, finished.SQL, finished.Reads, finished.Of = Finished, "", nil, "an id of some length"
+				b.ReportAllocs()
+				for b.Loop() {
+					t, err := l.Append(decided)
+					if err == nil && durability == Strict {
+						err = t.Durable(context.Background())
+					}
+					if err == nil {
+						err = l.Later(finished)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				closeLog(b, l)
+			})
+		}
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	const n = 100_000
 	cfg := testConfig(b)

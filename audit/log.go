@@ -1,7 +1,8 @@
 // Package audit is the record of what was asked, decided and done. It promises:
 //
 //   - An event for which Append returned survives a crash of this process; one
-//     for which Ticket.Durable returned survives a power cut.
+//     for which Ticket.Durable returned survives a power cut. Of what came with
+//     Later a crash may lose the last milliseconds.
 //   - After a write or fsync error nothing more is accepted, so that whoever may
 //     not act without a record stops.
 //   - A byte of an entry that is changed, removed, inserted or moved after a
@@ -36,6 +37,7 @@ type Config struct {
 
 	disk      disk          // in tests, one that breaks
 	sealEvery time.Duration // in tests, never
+	syncDelay time.Duration // as above
 }
 
 // The two promises about when an event is on disk that nobody waits for.
@@ -164,6 +166,9 @@ func (c *Config) complete() error {
 	}
 	if c.sealEvery == 0 {
 		c.sealEvery = sealEvery
+	}
+	if c.syncDelay == 0 {
+		c.syncDelay = syncDelay
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ type Result struct {
 
 // Query answers f from the log, up to the last event written.
 func (l *Log) Query(ctx context.Context, f Filter) (Result, error) {
+	if err := l.writeOut(); err != nil && !errors.Is(err, ErrClosed) {
+		return Result{}, err
+	}
 	return Query(ctx, l.cfg.Dir, f)
 }
 

@@ -99,7 +99,9 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 			ev.Error = "" // the database quotes what it stumbled over
 		}
 	}
-	if _, err := s.record(context.Background(), ev, false); err != nil {
+	// Nobody acts upon an ending: it is written with the decision that comes next
+	// (docs/decisions/015).
+	if err := s.g.cfg.Record.Later(ev); err != nil {
 		s.cut(errRecord)
 	}
 }

@@ -200,6 +200,9 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	}
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated
+	if j.gated {
+		j.gate.Hurry() // the disk and the database work at the same time
+	}
 	s.block.sent(j)
 	s.setState("active")
 	s.calls.rename(req, j)
