@@ -20,7 +20,12 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
        coalesce(o.names, '{}'),
        coalesce((select array_remove(array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
                     a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[], 0::oid)
-                 from pg_catalog.pg_aggregate a where a.aggfnoid = p.oid and n.nspname not in ('pg_catalog', 'information_schema')), '{}')
+                 from pg_catalog.pg_aggregate a where a.aggfnoid = p.oid and n.nspname not in ('pg_catalog', 'information_schema')), '{}'),
+       l.lanname = 'c' and exists (
+         select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
+         where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
+           and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+           and e.extname in ('pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube', 'isn', 'seg'))
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
@@ -42,6 +47,7 @@ type routine struct {
 	operators              []string // names of the users' operators that call it
 	pieces                 []uint32 // of an aggregate
 	absent                 string   // expressions of the arguments that have defaults
+	trusted                bool     // in C, and part of an extension that comes with PostgreSQL and only reckons
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
@@ -55,7 +61,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
 		r.operators, r.pieces = slices.Clone(r.operators), slices.Clone(r.pieces)
@@ -114,7 +120,13 @@ func builtInHarmless(r routine) bool {
 // data, and an IMMUTABLE one may call another that writes. Only an IMMUTABLE
 // function in plain SQL passes, without rights or settings of its own, whose body
 // reads no table and calls nothing but built-in functions that are harmless.
+//
+// Functions in C are the superuser's. Those of some extensions that come with
+// PostgreSQL are trusted like its own.
 func (s *Snapshot) userHarmless(r routine, users map[string]bool) bool {
+	if r.trusted {
+		return r.kind == "f" && !r.special && (r.volatility == "i" || r.volatility == "s" || extensionHarmless[r.name])
+	}
 	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && r.absent == "" && s.plainBody(r.body, users)
 }
 
@@ -187,7 +199,7 @@ var dangerous = words(`query_to_xml query_to_xmlschema query_to_xml_and_xmlschem
 	pg_stat_get_backend_client_addr pg_stat_file pg_cursor pg_prepared_statement pg_import_system_collations
 	pg_get_multixact_members pg_switch_wal pg_create_restore_point pg_hba_file_rules pg_ident_file_mappings
 	pg_show_all_file_settings pg_get_backend_memory_contexts pg_log_backend_memory_contexts pg_stat_get_wal_receiver
-	pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup pg_export_snapshot
+	pg_backup_start pg_backup_stop pg_start_backup pg_stop_backup
 	setval loread lowrite lo currtid currtid2 get_raw_page heap_page_items binary_upgrade`)
 
 var dangerousPrefixes = []string{
@@ -199,13 +211,18 @@ var dangerousPrefixes = []string{
 // volatileHarmless are built-in functions marked volatile because their results
 // change, not because they do anything that outlives the statement. nextval moves a
 // sequence, which every default does.
+// extensionHarmless are the volatile functions of trusted extensions that only give a
+// value: random ones.
+var extensionHarmless = words(`gen_random_uuid gen_random_bytes gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt pgp_pub_encrypt_bytea
+	uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4`)
+
 var volatileHarmless = words(`random random_normal setseed clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7
 	pg_sleep pg_sleep_for pg_sleep_until nextval currval lastval pg_relation_size pg_total_relation_size pg_table_size
 	pg_indexes_size pg_database_size pg_tablespace_size pg_is_in_recovery pg_last_wal_receive_lsn
 	pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_current_wal_lsn pg_current_wal_insert_lsn
 	pg_current_wal_flush_lsn pg_is_wal_replay_paused pg_partition_tree pg_partition_ancestors pg_relation_filenode
 	pg_relation_filepath pg_lock_status pg_blocking_pids pg_safe_snapshot_blocking_pids pg_get_sequence_data
-	pg_isolation_test_session_is_blocked pg_my_temp_schema pg_notification_queue_usage pg_sequence_last_value
+	pg_isolation_test_session_is_blocked pg_my_temp_schema pg_notification_queue_usage pg_sequence_last_value pg_export_snapshot
 	pg_get_publication_tables pg_timezone_abbrevs pg_available_extensions pg_available_extension_versions
 	pg_extension_update_paths pg_jit_available pg_current_logfile txid_current pg_current_xact_id
 	pg_collation_actual_version pg_database_collation_actual_version pg_config pg_show_replication_origin_status`)

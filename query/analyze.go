@@ -61,11 +61,13 @@ func analyze(p parsed, s Schema) (st Statement) {
 
 // analysis is the work on one statement. It fills st and is then thrown away.
 type analysis struct {
-	schema Schema
-	st     *Statement
-	along  string   // the search_path of the routine this is in, if it has its own
-	within bool     // in a routine's body: whoever reads that adds what called does
-	called []called // routines whose bodies say what they do
+	schema  Schema
+	st      *Statement
+	along   string   // the search_path of the routine this is in, if it has its own
+	setting listed   // see there
+	later   bool     // run by EXECUTE, which gives the parameters
+	within  bool     // in a routine's body: whoever reads that adds what called does
+	called  []called // routines whose bodies say what they do
 
 	configured bool // it calls set_config
 
@@ -75,7 +77,7 @@ type analysis struct {
 
 // inner analyses the statement inside another (EXPLAIN, PREPARE, DECLARE).
 func (a *analysis) inner(n ast.Node) *Statement {
-	b := &analysis{schema: a.schema, along: a.along, within: a.within, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
+	b := &analysis{schema: a.schema, along: a.along, within: a.within, later: a.later || a.st.Kind == Prepare, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
 	b.statement(n)
 	a.called = append(a.called, b.called...)
 	return b.st

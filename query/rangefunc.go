@@ -101,13 +101,15 @@ var outNames = map[string][]string{
 	"json_each_text": {"key", "value"}, "jsonb_each_text": {"key", "value"},
 	"json_array_elements": {"value"}, "jsonb_array_elements": {"value"},
 	"json_array_elements_text": {"value"}, "jsonb_array_elements_text": {"value"},
+	"ts_token_type": {"tokid", "alias", "description"}, "pg_options_to_table": {"option_name", "option_value"},
+	"aclexplode": {"grantor", "grantee", "privilege_type", "is_grantable"},
 }
 
 // recordFunctions give rows whose columns their name does not tell.
 var recordFunctions = wordSet(`
 json_populate_record jsonb_populate_record json_populate_recordset jsonb_populate_recordset
 json_to_record jsonb_to_record json_to_recordset jsonb_to_recordset
-aclexplode pg_options_to_table ts_debug ts_parse ts_token_type pg_get_keywords pg_partition_tree
+ts_debug ts_parse pg_get_keywords pg_partition_tree
 pg_stat_get_activity pg_sequence_parameters pg_identify_object pg_identify_object_as_address pg_get_object_address
 lag lead first_value last_value nth_value min max any_value mode array_agg
 `)

@@ -73,7 +73,7 @@ var dangerousNames = map[string]Sign{
 	"pg_replication_origin_create": UnknownRoutine, "pg_replication_origin_drop": UnknownRoutine,
 	"pg_stat_reset": UnknownRoutine, "pg_stat_reset_shared": UnknownRoutine, "pg_stat_statements_reset": UnknownRoutine,
 	"pg_import_system_collations": UnknownRoutine, "pg_extension_config_dump": UnknownRoutine,
-	"pg_log_backend_memory_contexts": UnknownRoutine, "pg_export_snapshot": UnknownRoutine,
+	"pg_log_backend_memory_contexts":      UnknownRoutine,
 	"binary_upgrade_set_next_pg_type_oid": UnknownRoutine,
 	"get_raw_page":                        UnknownRoutine, "heap_page_items": UnknownRoutine, "heap_page_item_attrs": UnknownRoutine,
 	"pgrowlocks": UnknownRoutine, "bt_page_items": UnknownRoutine,

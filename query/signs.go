@@ -29,6 +29,9 @@ func (a *analysis) look(n ast.Node) {
 		}
 	}
 	a.named(n)
+	if s, ok := n.(*ast.SelectStmt); ok {
+		a.listed(s)
+	}
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
 		a.visit(c.Node())
 		return true
@@ -162,6 +165,9 @@ func (a *analysis) call(f *ast.FuncCall) {
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]
 	}
+	if a.signals(schema, name, f) {
+		return
+	}
 	if sign, ok := dangerous(name); ok {
 		a.sign(sign)
 		if sign == writesRows {
@@ -185,6 +191,9 @@ func (a *analysis) setConfig(f *ast.FuncCall) {
 		if s, ok := stringConst(args[0]); ok {
 			name = strings.ToLower(s)
 		}
+	}
+	if f == a.setting.call {
+		name = a.setting.name
 	}
 	if a.configured && a.st.SetName != name {
 		name = ""
