@@ -137,7 +137,7 @@ func TestCopyIsMasked(t *testing.T) {
 
 // A refusal must leave the database as it was, in whatever way it is asked.
 func TestRefusedDoesNotRun(t *testing.T) {
-	th := start(t, "dev", shop, nil)
+	th := start(t, "staging", shop, nil)
 	for name, attack := range map[string]string{
 		"no where":                     "delete from cities",
 		"split by comments":            "DROP/**/TABLE/* x */cities",
