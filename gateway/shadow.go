@@ -13,6 +13,7 @@ import (
 type shadow struct {
 	path    bool            // search_path is no longer the one a session begins with
 	opaque  bool            // something ran whose effect is unknown: any bare name may be shadowed
+	renamed bool            // a temporary relation may have got any name: any bare one may be shadowed
 	names   map[string]bool // relations it has made that hide others of the same name
 	misread string          // the setting that makes statements mean something else than we read
 
@@ -43,7 +44,7 @@ func (s *session) doubt(st *query.Statement) {
 		switch {
 		case !temporary(t.Schema):
 		case strings.HasPrefix(st.Tag, "ALTER"): // may give a temporary table any name
-			n.opaque = true
+			n.renamed = true
 		default:
 			if n.names == nil {
 				n.names = map[string]bool{}

@@ -39,8 +39,8 @@ func (s *session) view(ctx context.Context) view {
 	if n.path {
 		v.schema, v.version = k.paths[1], v.version|1
 	}
-	if n.opaque || n.changed || len(n.names) > 0 {
-		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque, all: n.changed, code: n.code || n.opaque}, 0
+	if n.opaque || n.renamed || n.changed || len(n.names) > 0 {
+		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque}, 0
 	}
 	return v
 }
