@@ -94,7 +94,7 @@ func newWorld(t *testing.T, list []family) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, env := range []string{"prod", "dev"} {
+	for _, env := range []string{"prod", "staging"} {
 		w.front[env] = startOn(t, w.direct, gateway.Connection{Name: "orders", Env: env, Database: behind}, policy.Builtin(),
 			func(c *gateway.Config) { c.Hold, c.HoldTransaction = time.Millisecond, time.Millisecond })
 	}

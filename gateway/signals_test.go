@@ -16,7 +16,8 @@ func TestSignalsDoNotCarryWhatIsRead(t *testing.T) {
 	th := start(t, "prod", shop+`
 create function tell(text) returns void language sql as 'select pg_notify(''c'', $1)';
 create function lock_it(bigint) returns void language sql as 'select pg_advisory_lock($1)';
-create schema evil; create function evil.pg_advisory_lock(text) returns void language plpgsql as $$ begin execute 'delete from cities'; end $$;`, nil, func(c *gateway.Config) { c.Hold = time.Millisecond })
+create schema evil; create function evil.pg_advisory_lock(text) returns void language plpgsql as $$ begin execute 'delete from cities'; end $$;
+create operator evil.= (leftarg = text, rightarg = text, function = textne);`, nil, func(c *gateway.Config) { c.Hold = time.Millisecond })
 	who := person("bot")
 	who.Kind = identity.Job
 	port := th.as(who)
@@ -38,7 +39,7 @@ create schema evil; create function evil.pg_advisory_lock(text) returns void lan
 		"the name of another setting":  "select set_config(name, 'x', false) from pg_settings where name like 'r%'",
 		"names that a cte gives":       "with pg_settings as (select 'row_security'::text as name) select set_config(name, 'off', false) from pg_settings where name = 'jit'",
 		"names that a table gives":     "select set_config(name, 'x', false) from people where name = 'jit'",
-		"settings from somewhere else": "select set_config(name, 'off', false) from pg_settings, people where name = 'jit'",
+		"settings from somewhere else": "select set_config(pg_settings.name, 'off', false) from pg_settings, people where pg_settings.name = 'jit'",
 		"a role by its setting":        "select set_config(name, 'postgres', false) from pg_settings where name = 'role'",
 		"an operator of one's own":     "select set_config(name, 'off', false) from pg_settings where name operator(evil.=) 'jit'",
 	} {
