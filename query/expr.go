@@ -204,8 +204,19 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 	if !r.known(n) && !r.a.plain(n) {
 		f.unknown = true
 	}
+	if parts := names(n.Funcname); len(parts) > 0 && manyRows[parts[len(parts)-1]] {
+		r.steers.add(f) // how often the values beside it come
+	}
 	return f.through()
 }
+
+// manyRows are functions that make several rows of one, also in a select list.
+var manyRows = wordSet(`
+unnest generate_series generate_subscripts regexp_matches regexp_split_to_table string_to_table
+json_each jsonb_each json_each_text jsonb_each_text json_array_elements jsonb_array_elements
+json_array_elements_text jsonb_array_elements_text json_object_keys jsonb_object_keys
+json_populate_recordset jsonb_populate_recordset json_to_recordset jsonb_to_recordset jsonb_path_query jsonb_path_query_tz
+`)
 
 // known reports whether the value of a call comes from its arguments alone. A
 // function of the catalogue's own schema is, if it is on the list; a user's

@@ -203,9 +203,11 @@ func (r *resolver) join(n *ast.JoinExpr, sc *scope, beside []*item) []*item {
 	}
 	if n.IsNatural {
 		using = common(lcols, rcols)
-		if j.open {
-			// Which columns are shared cannot be known, so neither can what a star gives.
+		if j.open || j.loose {
+			// Which columns are shared cannot be known, so neither can what a star gives
+			// nor what rows are joined by.
 			j.unstable = true
+			r.steers.unknown = true
 		}
 	}
 	if !r.spend(len(both) + len(lcols) + len(rcols)) {

@@ -190,6 +190,35 @@ func TestIndirectAndReads(t *testing.T) {
 	}
 }
 
+// Whether a row is there follows from all that it is compared by, also where nobody
+// looks at that. Found by changing columns under made statements (internal/differ).
+func TestWhatDecidesHowManyRowsSteers(t *testing.T) {
+	for _, tt := range []struct{ sql, ref string }{
+		{"SELECT count(*) FROM (SELECT DISTINCT name, email FROM users) s", "public.users.email"},
+		{"SELECT count(*) FROM (SELECT DISTINCT email FROM users) s", "public.users.email"},
+		{"SELECT DISTINCT name, email FROM users ORDER BY name LIMIT 2", "public.users.email"},
+		{"SELECT count(*) FROM (SELECT note FROM orders UNION SELECT email FROM users) s", "public.users.email"},
+		{"SELECT name, email FROM users INTERSECT SELECT note, total FROM orders", "public.orders.total"},
+		{"SELECT name, email FROM users EXCEPT ALL SELECT note, total FROM orders", "public.users.email"},
+		{"SELECT 1 FROM (SELECT email FROM users EXCEPT SELECT note FROM orders) s OFFSET 1", "public.users.email"},
+		{"SELECT count(*) FROM orders o, generate_series(1, o.id) g", "public.orders.id"},
+		{"SELECT name, unnest(string_to_array(email, '@')) FROM users", "public.users.email"},
+	} {
+		st := Analyze(tt.sql, people())[0]
+		if !slices.ContainsFunc(st.Indirect, func(r Ref) bool { return r.String() == tt.ref }) {
+			t.Errorf("%s: %s decides which rows there are, but it is said to be steered by %v", tt.sql, tt.ref, st.Indirect)
+		}
+	}
+	// UNION ALL compares nothing.
+	if st := Analyze("SELECT count(*) FROM (SELECT note, id FROM orders UNION ALL SELECT email, id FROM users) s", people())[0]; len(st.Indirect) != 0 {
+		t.Errorf("steered by %v", st.Indirect)
+	}
+	// Columns that nobody could list are joined by too.
+	if st := Analyze("SELECT v.id FROM unknown_set() t NATURAL LEFT JOIN (VALUES (1)) v(id)", people())[0]; !st.Partial {
+		t.Error("what a natural join with unknown columns joins by is said to be known")
+	}
+}
+
 // two has two candidates for every name: the search path is not known.
 type two struct{ *testSchema }
 

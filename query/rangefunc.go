@@ -54,6 +54,7 @@ func functionName(n ast.Node) string {
 // functionColumns adds the columns that one function in FROM gives.
 func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc *scope) {
 	f := r.expr(fn, sc).through()
+	r.steers.add(f) // how many rows there are follows from the arguments
 	if len(items(defs)) > 0 {
 		for _, d := range items(defs) {
 			if def, ok := d.(*ast.ColumnDef); ok {

@@ -43,11 +43,24 @@ func (r *resolver) selects(n *ast.SelectStmt, up *scope) output {
 		sc = &scope{up: with}
 	default:
 		sc, out = r.plain(n, with)
+		if n.DistinctClause != nil {
+			r.compared(out)
+		}
 	}
 	r.sorting(n.SortClause, sc, out)
 	r.steer(n.LimitCount, sc)
 	r.steer(n.LimitOffset, sc)
 	return out
+}
+
+// compared notes that rows are compared with one another as a whole, so that equal
+// ones come once: whether a row is there is then decided by all of its columns, also
+// for whoever looks at one of them only, or counts. The one column of a result needs
+// no such note, because it is there itself.
+func (r *resolver) compared(out output) {
+	if (len(out.cols) > 1 || r.depth > 1) && r.spend(len(out.cols)) {
+		r.steers.add(all(out.cols))
+	}
 }
 
 // plain resolves SELECT … FROM … WHERE ….
@@ -172,8 +185,10 @@ func (r *resolver) setOperation(n *ast.SelectStmt, up *scope) output {
 		}
 	}
 	out := r.query(left, up)
+	compares := false
 	for i := len(spine) - 1; i >= 0; i-- {
 		var right output
+		compares = compares || !spine[i].All || spine[i].Op != ast.SETOP_UNION
 		if spine[i].Rarg == nil {
 			return openOutput
 		}
@@ -184,6 +199,9 @@ func (r *resolver) setOperation(n *ast.SelectStmt, up *scope) output {
 			continue
 		}
 		out = merged(out, right)
+	}
+	if compares {
+		r.compared(out)
 	}
 	return out
 }
