@@ -22,11 +22,14 @@ test: postgres compiler vet
 	$(MAKE) cross
 
 # Every decoder with made-up input, FUZZTIME each; `make test` runs only their seeds.
+# Then made statements on a real server, DIFFER each for what they change and for where
+# their values come from (internal/differ).
 # FUZZ=FuzzReceive runs one. What fails is kept in testdata/fuzz: fix it, commit both.
 FUZZTIME ?= 10s
 FUZZ     ?= .
+DIFFER   ?= 1m
 
-fuzz:
+fuzz: postgres
 	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
 	echo "$$list" | awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
 	{ grep -E -- '$(FUZZ)' || { echo "no fuzz target is named like $(FUZZ)" >&2; echo none; }; } | \
@@ -35,6 +38,7 @@ fuzz:
 		echo "$$name in $$package"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
+	$(GO) test -count=1 -v -timeout 0 ./internal/differ -fuzzfor $(DIFFER)
 
 # Two thousand sessions at once, then half an hour of honest work and trouble on the
 # whole product. SOAK=5m for less.
