@@ -9,7 +9,7 @@ import (
 // from resolves one entry of FROM to the items it brings. sc holds the items
 // before it; beside are those to its left within the same join.
 func (r *resolver) from(n ast.Node, sc *scope, beside []*item) []*item {
-	if !r.enter() {
+	if !r.enter() || !r.spend(len(sc.items)+len(beside)) {
 		r.leave()
 		return []*item{{cols: openOutput.cols, open: true}}
 	}

@@ -26,7 +26,14 @@ func parse(sql string) (list []parsed, problem string) {
 			list, problem = nil, "statement not understood"
 		}
 	}()
-	nodes, err := parser.ParseSQL(sql)
+	part, problem := untilFault(sql)
+	if problem != "" {
+		return nil, problem
+	}
+	nodes, err := parser.ParseSQL(part)
+	if err == nil && len(part) < len(sql) {
+		return nil, "statement not understood"
+	}
 	if err != nil {
 		return nil, "statement not understood: " + firstLine(err.Error())
 	}

@@ -9,20 +9,23 @@ import (
 // write is what INSERT, UPDATE, DELETE or MERGE does to its target, and what it
 // returns.
 type write struct {
-	target    []Ref    // what the target's name may mean
-	set       []column // columns written, with what reaches them
+	target    []Ref          // what the target's name may mean
+	set       []column       // columns written, with what reaches them
+	at        map[string]int // where in set a name is
 	returning output
 	returns   bool
 }
 
 // assign adds what reaches one written column.
 func (w *write) assign(name string, f flow) {
-	for i := range w.set {
-		if w.set[i].name == name {
-			w.set[i].flow = w.set[i].flow.plus(f)
-			return
-		}
+	if i, ok := w.at[name]; ok {
+		w.set[i].flow = w.set[i].flow.plus(f)
+		return
 	}
+	if w.at == nil {
+		w.at = map[string]int{}
+	}
+	w.at[name] = len(w.set)
 	w.set = append(w.set, column{name, f})
 }
 

@@ -79,6 +79,9 @@ func (l *lineage) written(m *maker, seed, n uint64, sql string) {
 			continue
 		}
 		for _, c := range st.Output {
+			if own := (query.Ref{Schema: st.Target.Schema, Table: st.Target.Table, Column: c.Name}); own == ch.ref && strings.Contains(sql, " on conflict ") {
+				continue // a row that was there and is updated keeps what is not set
+			}
 			l.moves(seed, n, sql, &st, "written column "+c.Name, c, ch, before.set[c.Name], after.set[c.Name])
 		}
 		for i, c := range results {
