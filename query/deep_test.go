@@ -67,6 +67,7 @@ var deepForms = []struct{ name, start, open, middle, shut, end string }{
 	{"open comments", "select 1 ", "/*", "", "", ""},
 	{"line comments", "", "--\n", "select 1", "", ""},
 	{"dollar quotes", "select ", "$a$", "", "", ""},
+	{"dollar literals", "select $a$$a$", ",$a$$a$", "", "", ""},
 	{"tags", "select ", "$a", "", "", ""},
 	{"nested dollars", "do $x$ begin ", "execute $a$ ", "", " $a$;", " end $x$"},
 	{"statements", "", "select 1;", "", "", ""},
@@ -196,6 +197,21 @@ func heapDuring(t *testing.T, f func()) uint64 {
 			if time.Since(start) > deepTime {
 				t.Fatal("no answer in time")
 			}
+		}
+	}
+}
+
+// What applications send a lot of is none of it.
+func TestLongButPlain(t *testing.T) {
+	rows := strings.TrimSuffix(strings.Repeat("($1, $2, $3), ", 65535/3), ", ")
+	for name, sql := range map[string]string{
+		"parameters": "insert into scratch values " + rows,
+		"defaults":   "insert into scratch (a) values " + strings.TrimSuffix(strings.Repeat("(default), ", 50_000), ", "),
+		"functions":  strings.Repeat("create function f() returns int language sql as $body$ select 1 $body$; ", 2000),
+		"nulls":      "select 1 where true" + strings.Repeat(" and a is null and b is not null", 5000),
+	} {
+		if st := Analyze(sql, people())[0]; st.Kind == Unknown {
+			t.Errorf("%s: %s", name, st.Problem)
 		}
 	}
 }

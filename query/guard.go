@@ -16,7 +16,10 @@ const (
 	// maxContinued bounds literals continued on the next line, which the lexer
 	// rebuilds from the start each time.
 	maxContinued = 1000
-	// maxNesting bounds parentheses and brackets, so that no walk can exhaust the stack.
+	// maxCopied bounds how many bytes the lexer copies to look at: for each $ all that
+	// follows it.
+	maxCopied = 4 << 30
+	// maxNesting bounds parentheses, brackets and comments, so that no walk can exhaust the stack.
 	maxNesting = 1000
 )
 
@@ -27,7 +30,7 @@ const (
 	ProblemEncoding  = "statement is not valid UTF-8"
 	ProblemOperator  = "operator of 64 or more characters"
 	ProblemContinued = "string literal continued over too many lines"
-	ProblemNesting   = "parentheses nested too deeply"
+	ProblemNesting   = "parentheses or comments nested too deeply"
 	ProblemComplex   = "statement is too complex to analyse"
 )
 
@@ -50,6 +53,7 @@ type prescan struct {
 	i         int
 	depth     int
 	continued int
+	dollars   int
 	closed    bool // a string literal has just ended, only white space since
 }
 
@@ -64,7 +68,9 @@ func (p *prescan) run() string {
 			p.lineComment()
 			continue
 		case p.at("/*"):
-			p.blockComment()
+			if problem := p.blockComment(); problem != "" {
+				return problem
+			}
 			continue
 		case c == '\'':
 			if problem := p.literal(false); problem != "" {
@@ -77,7 +83,9 @@ func (p *prescan) run() string {
 		case c == '"':
 			p.quoted('"', false)
 		case c == '$':
-			p.dollar()
+			if problem := p.dollar(); problem != "" {
+				return problem
+			}
 		case isIdentStart(c):
 			if problem := p.word(); problem != "" {
 				return problem
@@ -115,22 +123,27 @@ func (p *prescan) lineComment() {
 	p.i = len(p.s)
 }
 
-func (p *prescan) blockComment() {
+// blockComment passes a comment. The server reads one of n nested in n² steps, and
+// cannot be interrupted meanwhile, so that they have the limit of parentheses.
+func (p *prescan) blockComment() string {
 	depth := 0
 	for p.i < len(p.s) {
 		switch {
 		case p.at("/*"):
-			depth++
+			if depth++; depth > maxNesting {
+				return ProblemNesting
+			}
 			p.i += 2
 		case p.at("*/"):
 			p.i += 2
 			if depth--; depth == 0 {
-				return
+				return ""
 			}
 		default:
 			p.i++
 		}
 	}
+	return ""
 }
 
 // literal is at an opening quote. A literal that follows another with nothing
@@ -185,21 +198,27 @@ func (p *prescan) word() string {
 }
 
 // dollar is at a $: a parameter, or the start of a dollar-quoted literal.
-func (p *prescan) dollar() {
+func (p *prescan) dollar() string {
+	if p.i+1 == len(p.s) || p.s[p.i+1] < '0' || p.s[p.i+1] > '9' { // parameters are not looked behind
+		if p.dollars++; p.dollars*(len(p.s)-p.i) > maxCopied {
+			return ProblemComplex
+		}
+	}
 	end := p.i + 1
 	for end < len(p.s) && (isIdentStart(p.s[end]) || end > p.i+1 && p.s[end] >= '0' && p.s[end] <= '9') {
 		end++
 	}
 	if end >= len(p.s) || p.s[end] != '$' {
 		p.i++
-		return
+		return ""
 	}
 	tag := p.s[p.i : end+1]
 	if n := strings.Index(p.s[end+1:], tag); n >= 0 {
 		p.i = end + 1 + n + len(tag)
-		return
+		return ""
 	}
 	p.i = len(p.s)
+	return ""
 }
 
 func (p *prescan) operator() int {
