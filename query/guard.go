@@ -18,7 +18,7 @@ const (
 	maxContinued = 1000
 	// maxCopied bounds how many bytes the lexer copies to look at: for each $ all that
 	// follows it.
-	maxCopied = 4 << 30
+	maxCopied = 1 << 30
 	// maxNesting bounds parentheses, brackets and comments, so that no walk can exhaust the stack.
 	maxNesting = 1000
 )
@@ -53,7 +53,7 @@ type prescan struct {
 	i         int
 	depth     int
 	continued int
-	dollars   int
+	copied    int // bytes that the lexer will copy
 	closed    bool // a string literal has just ended, only white space since
 }
 
@@ -200,7 +200,7 @@ func (p *prescan) word() string {
 // dollar is at a $: a parameter, or the start of a dollar-quoted literal.
 func (p *prescan) dollar() string {
 	if p.i+1 == len(p.s) || p.s[p.i+1] < '0' || p.s[p.i+1] > '9' { // parameters are not looked behind
-		if p.dollars++; p.dollars*(len(p.s)-p.i) > maxCopied {
+		if p.copied += len(p.s) - p.i; p.copied > maxCopied {
 			return ProblemComplex
 		}
 	}
