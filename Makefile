@@ -48,12 +48,14 @@ soak: postgres compiler
 	$(GO) test -count=1 -v -timeout $(TIMEOUT) -run '^TestCrowd$$' ./gateway -crowd 2000
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 0 ./internal/soak -for $(SOAK)
 
-# Other people's tests, straight at PostgreSQL and through Sluice; docs/conformance.md.
+# The grammar held against PostgreSQL's own parser, then other people's tests, straight
+# at PostgreSQL and through Sluice; docs/conformance.md.
 # ONLY=pgx runs one suite.
 ONLY ?=
 
 conformance: postgres
 	REGRESS="$$(case regress in $(ONLY)*) sh scripts/ensure-regress.sh ;; esac)" && export REGRESS && \
+	$(GO) test -tags conformance -count=1 -v -timeout 0 -run '^TestOracle$$' ./query && \
 	$(GO) test -tags conformance -count=1 -v -timeout 0 -run 'TestConformance/$(ONLY)' ./internal/conformance
 
 # What a release is built from must compile everywhere, without a C compiler.

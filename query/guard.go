@@ -53,7 +53,7 @@ type prescan struct {
 	i         int
 	depth     int
 	continued int
-	copied    int // bytes that the lexer will copy
+	copied    int  // bytes that the lexer will copy
 	closed    bool // a string literal has just ended, only white space since
 }
 
