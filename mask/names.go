@@ -208,12 +208,12 @@ func isFullName(b []byte) bool {
 		return false
 	}
 	words, given, family, ok := nameShape(b)
-	return ok && words >= 2 && words <= 4 && given+family >= 2 && given >= 1
+	return ok && words >= 2 && words <= 4 && given+family >= 2 && given >= 1 && !namesCompany(string(b))
 }
 
 // companyWords end the names of companies and places, which look like names of people.
 var companyWords = set(`inc ltd llc gmbh ag sa srl spa bv nv ab oy plc corp co group company holding partners and sons
-	street road avenue lane drive st rd ave city town park hotel university college school hospital club bank store shop`)
+	street road avenue lane drive st rd ave city town park bridge hill gate mill square station hotel university college school hospital club bank store shop`)
 
 func namesCompany(s string) bool {
 	for _, w := range strings.Fields(strings.ToLower(s)) {

@@ -80,7 +80,7 @@ func TestNameType(t *testing.T) {
 		"email": "email!", "EmailAddress": "email!", "customer_email": "email!", "e_mail": "email!", "contactEmail": "email!",
 		"email_sent": "", "email_verified": "", "email_count": "", "phone_model": "", "email_template_id": "", "last_login_at": "",
 		"first_name": "person!", "nachname": "person!", "prénom": "person!", "apellidos": "person!", "cognome": "person!", "achternaam": "person!",
-		"name": "person", "city": "address", "product_name": "person",
+		"name": "person", "city": "address", "product_name": "", "file_name": "", "born_on": "dob!", "mac_adress": "mac!", "email_on": "", "mac_adresse": "mac!", "data_de_nascimento": "dob!",
 		"geburtsdatum": "dob!", "dob": "dob!", "date_of_birth": "dob!", "fecha_nacimiento": "dob!", "birth_year": "",
 		"tel": "phone!", "telefonnummer": "phone!", "celular": "phone!", "mobile_phone": "phone!",
 		"iban": "iban!", "credit_card_number": "card!", "pan": "card!", "cc_number": "card!",

@@ -97,12 +97,15 @@ func (m *maker) columns(k kind) []Column {
 	for _, name := range m.set.honest(k.name) {
 		out = append(out, m.column(k, Honest, "en", name))
 	}
-	for _, lang := range m.set.languages {
+	for _, lang := range m.languages(k) {
 		if name := words[lang][k.word()]; name != "" {
 			out = append(out, m.column(k, Foreign, lang, name))
 		}
 	}
 	for _, lang := range m.set.strange {
+		if k.like != "" {
+			break
+		}
 		if name := words[lang][k.word()]; name != "" {
 			out = append(out, m.column(k, Strange, lang, name))
 		}
@@ -120,6 +123,18 @@ func (m *maker) columns(k kind) []Column {
 			out = append(out, m.column(k, Meaningless, "", m.nothing()))
 		}
 		m.set.cultures = all
+	}
+	return out
+}
+
+// languages are all, or three for kinds that go by one name.
+func (m *maker) languages(k kind) []string {
+	if k.like != "natid" && k.like != "notes" {
+		return m.set.languages
+	}
+	var out []string
+	for _, i := range m.r.Perm(len(m.set.languages))[:3] {
+		out = append(out, m.set.languages[i])
 	}
 	return out
 }
@@ -160,29 +175,27 @@ func (m *maker) column(k kind, naming Naming, lang, name string) Column {
 	return c
 }
 
-// harmless makes one kind of data that is nobody's, under each of its names.
+// harmless makes one kind of data that is nobody's: under each of its names, in a few
+// tables, and without a name.
 func (m *maker) harmless(k kind) []Column {
 	var out []Column
-	for i, name := range append(slices.Clone(k.names), m.nothing()) {
-		naming := Honest
-		s := pick(m, m.set.schemas)
-		table := pick(m, s.things)
-		if i%2 == 1 && !k.things {
-			table = pick(m, s.people)
+	for range 3 {
+		for i, name := range append(slices.Clone(k.names), m.nothing()) {
+			s := pick(m, m.set.schemas)
+			c := Column{Schema: s.name, Table: pick(m, s.things), Name: name, Type: k.typ(), OID: k.oid, Naming: Honest, Language: "en", Kind: k.name}
+			switch {
+			case i == len(k.names):
+				c.Naming, c.Table = Meaningless, fmt.Sprintf("t%d", m.n%40)
+			case !k.things && m.r.IntN(2) == 0:
+				c.Table = pick(m, s.people)
+			}
+			m.n++
+			c.Values = make([]string, Rows)
+			for j := range c.Values {
+				c.Values[j] = m.value(k)
+			}
+			out = append(out, c)
 		}
-		if i == len(k.names) {
-			naming, table = Meaningless, fmt.Sprintf("t%d", m.n%40)
-		}
-		if i == 0 {
-			name = k.names[m.r.IntN(len(k.names))]
-		}
-		c := Column{Schema: s.name, Table: table, Name: name, Type: k.typ(), OID: k.oid, Naming: naming, Language: "en", Kind: k.name}
-		m.n++
-		c.Values = make([]string, Rows)
-		for j := range c.Values {
-			c.Values[j] = m.value(k)
-		}
-		out = append(out, c)
 	}
 	return out
 }
