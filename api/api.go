@@ -24,6 +24,7 @@ const (
 	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
 	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns
+	LabelPath       = "/v1/label"              // POST LabelRequest: the column as ScanPath shows it
 	PolicyPath      = "/v1/policy"             // GET: Policy
 	ReplayPath      = "/v1/policy/replay"      // POST ReplayRequest: ReplayResult
 )

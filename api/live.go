@@ -70,6 +70,14 @@ type ExplainRequest struct {
 // form that `sluice explain -o json` prints.
 type ExplainResult []json.RawMessage
 
+// LabelRequest says once and for all what a column holds. Only administrators may.
+type LabelRequest struct {
+	Connection string `json:"connection"`
+	Column     string `json:"column"` // schema.table.column
+	As         string `json:"as"`     // a type such as "email", "none", or "auto" to take back what was said
+	Reason     string `json:"reason"`
+}
+
 // ScanRequest asks what is known of every column of a connection.
 type ScanRequest struct {
 	Connection string `json:"connection"`

@@ -241,6 +241,86 @@ func (s *Snapshot) WithLabels(labels map[query.Ref]Label) *Snapshot {
 	return next
 }
 
+// Overruled is the snapshot with labels that a person gave: they hold whatever was
+// found, also for the same column of the relations below, which hold its rows.
+func (s *Snapshot) Overruled(labels map[query.Ref]Label) *Snapshot {
+	next := s.copy()
+	byOID := map[uint32]*entry{}
+	for _, e := range next.entries() {
+		byOID[e.oid] = e
+	}
+	for _, e := range byOID {
+		if e.system {
+			continue
+		}
+		for i := range e.columns {
+			if l, ok := inherited(byOID, e, e.columns[i].Name, labels, maxHeirs); ok {
+				e.columns[i].Label = l
+			}
+		}
+	}
+	if !next.sameLabels(s) {
+		next.Version++
+	}
+	return next
+}
+
+// maxHeirs is how far inheritance is followed: deeper than any that people make.
+const maxHeirs = 32
+
+func inherited(byOID map[uint32]*entry, e *entry, column string, labels map[query.Ref]Label, left int) (Label, bool) {
+	if l, ok := labels[query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: column}]; ok || left == 0 {
+		return l, ok
+	}
+	for _, oid := range e.parents {
+		if p := byOID[oid]; p != nil {
+			if l, ok := inherited(byOID, p, column, labels, left-1); ok {
+				return l, true
+			}
+		}
+	}
+	return Label{}, false
+}
+
+// Attribute is what PostgreSQL knows a column by: it outlives renames.
+type Attribute struct {
+	Relation uint32 // OID
+	Number   int16
+}
+
+// Attribute finds what a column is known by. Those of the system have none.
+func (s *Snapshot) Attribute(ref query.Ref) (Attribute, bool) {
+	if s == nil {
+		return Attribute{}, false
+	}
+	for _, e := range s.relations[ref.Table] {
+		if e.rel.Schema != ref.Schema || e.system {
+			continue
+		}
+		for _, c := range e.columns {
+			if c.Name == ref.Column {
+				return Attribute{e.oid, c.num}, true
+			}
+		}
+	}
+	return Attribute{}, false
+}
+
+// Attributes are the columns by what PostgreSQL knows them by, those of the system
+// left out.
+func (s *Snapshot) Attributes() map[Attribute]query.Ref {
+	out := map[Attribute]query.Ref{}
+	for _, e := range s.entries() {
+		if e.system {
+			continue
+		}
+		for _, c := range e.columns {
+			out[Attribute{e.oid, c.num}] = query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}
+		}
+	}
+	return out
+}
+
 // copy has columns of its own; everything else is shared, since nothing changes it.
 func (s *Snapshot) copy() *Snapshot {
 	next := *s

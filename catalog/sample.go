@@ -17,6 +17,10 @@ type Budget struct {
 	Tables int // tables read beyond what the statistics hold; default 500
 	Rows   int // rows read of each; default 200
 	Values int // values kept of each column; default 200
+
+	// Only, if set, are the relations whose columns are sampled, from their rows and not
+	// from what ANALYZE collected: their content has changed.
+	Only map[query.Ref]bool
 }
 
 // A value longer than this says no more about its column.
@@ -52,13 +56,18 @@ func Sample(ctx context.Context, conn *pgx.Conn, snap *Snapshot, budget Budget) 
 	budget = budget.orDefault()
 	samples := map[query.Ref][]string{}
 	var problems []error
-	if err := sampleStatistics(ctx, conn, snap, budget, samples); err != nil {
-		problems = append(problems, err)
+	if budget.Only == nil {
+		if err := sampleStatistics(ctx, conn, snap, budget, samples); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	left := budget.Tables
 	for _, e := range snap.entries() {
 		if err := ctx.Err(); err != nil {
 			return samples, errors.Join(append(problems, err)...)
+		}
+		if budget.Only != nil && !budget.Only[query.Ref{Schema: e.rel.Schema, Table: e.rel.Name}] {
+			continue
 		}
 		columns := e.unsampled(samples, min(enoughValues, budget.Values))
 		if len(columns) == 0 {

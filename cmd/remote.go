@@ -100,9 +100,13 @@ func connectionNamed(ctx context.Context, gw *client.Gateway, name string) (api.
 // commands that take --dsn. Nothing listens, and its state is removed at the end.
 type own struct {
 	dsn, env, policy string
+	labels           string // file of labels that people gave; "" for none
 }
 
-const ownName = "dev"
+const (
+	ownName  = "dev"
+	ownGroup = "sluice-own" // of whoever asks about a database of their own
+)
 
 // flags are those that every command with --dsn has.
 func (o *own) flags(c *cobra.Command) {
@@ -119,7 +123,8 @@ func (a *app) withOwn(ctx context.Context, o own, do func(*gateway.Gateway) erro
 		return err
 	}
 	defer remove()
-	h, err := a.openHouse(ctx, houseConfig{dir: dir, connections: []gateway.Connection{conn}, policy: o.policy, log: io.Discard})
+	h, err := a.openHouse(ctx, houseConfig{dir: dir, connections: []gateway.Connection{conn}, policy: o.policy, log: io.Discard,
+		base: gateway.Config{Labels: o.labels, Admins: []string{ownGroup}}})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ import (
 //	authority/  signs client certificates
 //	server/     signs the gateway's own certificate
 //	record/     the record, its signing key beside it
+//	labels.json what people said that columns hold
 type house struct {
 	dir         string
 	id          string
@@ -92,6 +93,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 			return nil, tell(exitError, "stop the other gateway, or give this one its own data directory", "another gateway uses the data directory %s", cfg.dir)
 		}
 		return nil, err
+	}
+	if gc.Labels == "" {
+		gc.Labels = filepath.Join(cfg.dir, "labels.json")
 	}
 	gc.ID, gc.Version, gc.Connections, gc.Record, gc.Authority, gc.Now, gc.Log = h.id, buildVersion(), cfg.connections, h.record, h.authority, a.now, h.log
 	if h.gateway, err = gateway.New(gc); err != nil {

@@ -16,6 +16,7 @@ type about struct {
 	result   []query.Column       // columns of its result
 	known    bool                 // result is complete and in order
 	labels   [][]mask.SourceLabel // of the sources of each
+	watch    []watched            // columns of the result to look at while they pass unread
 	personal bool                 // it touches personal data, or may
 	redacted string               // its text for the record, of this or one that differs in constants
 	reads    []string             // for the record, as the next two
@@ -73,6 +74,9 @@ func newAbout(k *known, x *run) *about {
 	a.result, a.known = x.means.Results()
 	for _, c := range a.result {
 		a.labels = append(a.labels, k.labels(c))
+	}
+	if a.known {
+		a.watch = k.watch(a.result)
 	}
 	a.touch(x.means)
 	return a

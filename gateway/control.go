@@ -90,6 +90,13 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 		}
 		return g.Scan(r.Context(), who, in.Connection)
 	})
+	g.closed(mux, who, "POST "+api.LabelPath, func(r *http.Request) (any, error) {
+		var in api.LabelRequest
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.Label(r.Context(), who, in)
+	})
 	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
 		return g.PolicyStatus(), nil
 	})

@@ -164,6 +164,7 @@ var guarded = map[string]struct {
 	api.AskPath: {"POST", api.AskDecision{Grant: true}}, api.SessionsPath: {"GET", nil}, api.KillPath: {"POST", nil},
 	api.AuditQueryPath: {"POST", api.AuditQuery{}}, api.AuditVerifyPath: {"POST", nil}, api.ExplainPath: {"POST", api.ExplainRequest{Connection: "orders", SQL: "select 1"}},
 	api.ScanPath: {"POST", api.ScanRequest{Connection: "orders"}}, api.PolicyPath: {"GET", nil},
+	api.LabelPath: {"POST", api.LabelRequest{Connection: "orders", Column: "public.people.email", As: "none", Reason: "x"}},
 }
 
 // pathsOfAPI reads the paths from the source, so that a new one cannot be forgotten here.

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluicehq/sluice/catalog"
-	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire/postgres"
 )
@@ -40,6 +39,8 @@ type database struct {
 	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
 
 	looked time.Time // guarded by mu: when it was last found to be up to date
+
+	labeller // see label.go
 }
 
 // known is a catalogue that is in use.
@@ -169,12 +170,17 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 		d.drop(ctx)
 		return fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
 	}
-	if err := d.label(ctx, k); err != nil {
+	if err := d.label(ctx, k, unlabelled, catalog.Budget{}); err != nil {
 		d.log.Warn("some columns could not be sampled; they stay unknown", "connection", d.Name, "error", err)
 	}
+	d.publish(k)
+	return nil
+}
+
+// publish puts a catalogue with its labels to use; d.mu is held.
+func (d *database) publish(k *known) {
 	k.settle()
 	d.current.Store(k)
-	return nil
 }
 
 // settle works out what follows from the snapshot, once its labels are there.
@@ -186,32 +192,6 @@ func (k *known) settle() {
 		}
 	}
 	k.paths = [2]query.Schema{k.InPath(k.path), k.InPath(nil)}
-}
-
-// label finds out what the columns without a label hold. A column without evidence
-// stays unknown, and its values are read one by one.
-func (d *database) label(ctx context.Context, k *known) error {
-	var missing bool
-	for _, c := range k.Columns() {
-		if c.Label == (catalog.Label{}) {
-			missing = true
-			break
-		}
-	}
-	if !missing {
-		return nil
-	}
-	samples, err := catalog.Sample(ctx, d.conn, k.Snapshot, catalog.Budget{})
-	labels := map[query.Ref]catalog.Label{}
-	for ref, c := range k.Columns() {
-		if c.Label != (catalog.Label{}) {
-			continue
-		}
-		f := mask.Classify(mask.ColumnInfo{Schema: ref.Schema, Table: ref.Table, Column: ref.Column, Type: c.Type, TypeOID: c.TypeOID, Comment: c.Comment, Samples: samples[ref]})
-		labels[ref] = catalog.Label{PII: f.PII, Type: string(f.Type), Where: f.Where, Clean: f.Clean, Confidence: f.Confidence, Evidence: f.Evidence}
-	}
-	k.Snapshot = k.WithLabels(labels)
-	return err
 }
 
 // connect opens the gateway's own connection; d.mu is held.
@@ -241,10 +221,13 @@ func (d *database) drop(ctx context.Context) {
 	}
 }
 
-// watch looks for changes made elsewhere until ctx is done.
+// watch looks for changes made elsewhere, judges all columns again now and then, and
+// looks at what passes, until ctx is done.
 func (d *database) watch(ctx context.Context) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	again := time.NewTicker(d.relabelEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -254,6 +237,10 @@ func (d *database) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			d.poll(ctx)
+		case <-again.C:
+			d.relabel(ctx, nil)
+		case p := <-d.passed:
+			d.inspect(ctx, p)
 		}
 	}
 }

@@ -128,7 +128,11 @@ func (s *session) row(r *wire.Reply) {
 		for i := range r.Row {
 			r.Row[i] = nil
 		}
+		s.base.stale() // its table may have changed elsewhere
 		return
+	}
+	if x.rows++; len(x.about.watch) > 0 && wire.Peeks(x.rows) {
+		s.base.peek(x.about.watch, r.Row)
 	}
 	if asks(x.text) {
 		s.calls.correct(r.Row)

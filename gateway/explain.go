@@ -117,35 +117,6 @@ func (s *session) masks(x *run) []Masked {
 	return out
 }
 
-// Scanned is what is known of one column.
-type Scanned struct {
-	PII      bool   `json:"pii"`
-	Type     string `json:"type"`
-	Where    string `json:"where"`
-	Evidence string `json:"evidence"`
-}
-
-// Scan lists every column of a connection's own relations, by schema.table.column,
-// and what it holds.
-func (g *Gateway) Scan(ctx context.Context, who identity.Identity, connection string) (map[string]Scanned, error) {
-	base := g.open(who, connection)
-	if base == nil {
-		return nil, noConnection(connection)
-	}
-	if err := base.ready(ctx); err != nil {
-		return nil, err
-	}
-	out := map[string]Scanned{}
-	k := base.current.Load()
-	for ref, c := range k.Columns() {
-		if rel, ok := k.Relation(ref.Schema, ref.Table); ok && rel.System {
-			continue
-		}
-		out[ref.String()] = Scanned{PII: c.Label.PII, Type: c.Label.Type, Where: c.Label.Where, Evidence: c.Label.Evidence}
-	}
-	return out, nil
-}
-
 func noConnection(name string) error {
 	return &api.Error{Sentence: fmt.Sprintf("there is no connection %q for you", name), Hint: "run: sluice ls", Code: api.CodeError}
 }

@@ -66,6 +66,8 @@ type Config struct {
 	Memory          int64         // bytes for large messages of all sessions, default DefaultMemory
 	Hold            time.Duration // default DefaultHold
 	HoldTransaction time.Duration // default DefaultHoldTransaction
+	Relabel         time.Duration // how often all columns are judged again, default DefaultRelabel
+	Labels          string        // file of the labels that people gave; "" keeps them in memory
 	Now             func() time.Time
 	Log             *slog.Logger
 }
@@ -78,6 +80,7 @@ type Gateway struct {
 	keys     postgres.Keys
 	bases    map[string]*database
 	memory   *postgres.Memory
+	rulings  *rulings
 	sessions registry
 	policies policies
 
@@ -107,20 +110,28 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = DefaultMemory
 	}
+	if cfg.Relabel == 0 {
+		cfg.Relabel = DefaultRelabel
+	}
+	said, err := openRulings(cfg.Labels)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
 		cfg:   cfg,
 		desk:  approval.NewDesk(approval.Config{Now: cfg.Now}),
 		cache: query.NewCache(query.Config{}),
 		bases: map[string]*database{},
 
-		memory: postgres.NewMemory(cfg.Memory),
+		memory:  postgres.NewMemory(cfg.Memory),
+		rulings: said,
 	}
 	g.policies.now.Store(newInForce(Policy{Rules: cfg.Rules, Source: cfg.PolicySource, Text: cfg.PolicyText}, cfg.Now()))
 	for i, c := range cfg.Connections {
 		if g.bases[c.Name] != nil {
 			return nil, fmt.Errorf("connection %q is configured twice", c.Name)
 		}
-		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log}
+		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g)}
 	}
 	return g, nil
 }

@@ -27,6 +27,7 @@ type run struct {
 	// Owned by down.
 	plan   *mask.Plan
 	copy   *mask.Copy
+	rows   int64 // seen one by one
 	masked int64
 	hidden []string
 	done   bool

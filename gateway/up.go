@@ -203,6 +203,7 @@ func (s *session) forward(req *wire.Request, j *job) error {
 	if j.gated {
 		j.gate.Hurry() // the disk and the database work at the same time
 	}
+	s.unseenRows(req, j)
 	s.block.sent(j)
 	s.setState("active")
 	s.calls.rename(req, j)
@@ -212,6 +213,26 @@ func (s *session) forward(req *wire.Request, j *job) error {
 		s.skip(j)
 	}
 	return err
+}
+
+// unseenRows says what rows must be like to pass unseen, and has some of them peeked at.
+func (s *session) unseenRows(req *wire.Request, j *job) {
+	req.Widths, req.Peek = make([]int, len(j.runs)), nil
+	peek := false
+	for i, x := range j.runs {
+		req.Widths[i] = -1
+		if !x.look && !x.bare() && x.about.known && len(x.about.result) > 0 {
+			req.Widths[i] = len(x.about.result)
+			peek = peek || len(x.about.watch) > 0
+		}
+	}
+	if peek {
+		req.Peek = func(i int, row [][]byte) {
+			if i < len(j.runs) {
+				s.base.peek(j.runs[i].about.watch, row)
+			}
+		}
+	}
 }
 
 func (s *session) send(req *wire.Request, j *job) (skipped bool, err error) {

@@ -140,7 +140,7 @@ func resolveUnread(c Column, known bool) Column {
 	return c
 }
 
-func contains(list []string, s string) bool {
+func contains[S ~string](list []S, s S) bool {
 	for _, x := range list {
 		if x == s {
 			return true

@@ -54,10 +54,24 @@ type Request struct {
 	Oversize *Oversize // it cannot be sent, only refused: of a text that is too large, SQL is the beginning
 	Data     any       // the decider's own: comes back in each Reply
 	Look     bool      // set by the decider: rows must be seen one by one
+	Widths   []int     // set by the decider: how many columns rows may have to pass unseen, by statement; below 0 is any
 	Gate     bool      // set by the decider: tell before anything of the answer is handed back
 	Renames  bool      // set by the decider: may change what statement names mean
 	Frame    any       // the adapter's own
+
+	// Peek, if the decider sets it, is shown some of the rows of statement i that pass
+	// unseen: those whose number Peeks says. They are valid until it returns.
+	Peek func(i int, row [][]byte)
 }
+
+// Rows that are peeked at: the first of a result, and one in PeekEvery after them.
+const (
+	PeekFirst = 4
+	PeekEvery = 256
+)
+
+// Peeks says whether row n of a result, counted from 1, is peeked at.
+func Peeks(n int64) bool { return n <= PeekFirst || n%PeekEvery == 0 }
 
 // Column describes one result column.
 type Column struct {

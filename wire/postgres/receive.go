@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"encoding/binary"
+
 	"github.com/sluicehq/sluice/wire"
 )
 
@@ -56,8 +58,12 @@ func (s *Server) raw(b []byte) *wire.Reply {
 // scan walks over the messages at hand. It returns those that pass as one reply,
 // and stops before the first that does not.
 func (s *Server) scan() (*wire.Reply, error) {
-	if _, _, err := s.in.peek(); err != nil {
+	if first, total, err := s.in.peek(); err != nil {
 		return nil, err
+	} else if first == 'D' {
+		if err := s.in.fill(min(total, rowHead)); err != nil {
+			return nil, err
+		}
 	}
 	b := s.in.rest()
 	pos := 0
@@ -67,7 +73,10 @@ func (s *Server) scan() (*wire.Reply, error) {
 			return nil, err
 		}
 		if kind == 'D' || kind == 'd' {
-			pass, err := s.data(kind, total)
+			if len(b)-pos < min(total, rowHead) && kind == 'D' {
+				break // how many columns it has is not at hand yet
+			}
+			pass, err := s.data(kind, total, b[pos:])
 			if err != nil {
 				return nil, err
 			}
@@ -112,7 +121,7 @@ func (s *Server) scan() (*wire.Reply, error) {
 // data counts a row or a piece of COPY data; it returns false if it must be looked
 // at, or if the decider must be told first that the answer begins. Data that nothing
 // asked for must not pass: nobody has decided what may be seen of it.
-func (s *Server) data(kind byte, total int) (pass bool, err error) {
+func (s *Server) data(kind byte, total int, b []byte) (pass bool, err error) {
 	x := s.current()
 	switch {
 	case x == nil || x.kind != 'Q' && x.kind != 'E',
@@ -121,12 +130,44 @@ func (s *Server) data(kind byte, total int) (pass bool, err error) {
 	case x.req.Look || x.req.Gate && !x.begun:
 		return false, nil
 	}
-	x.begun = true
 	if kind == 'D' {
+		if !x.fits(b) {
+			x.req.Look = true // its table has changed: nobody has decided on these columns
+			return false, nil
+		}
 		x.rows++
+		if x.req.Peek != nil && wire.Peeks(x.rows) && len(b) >= total {
+			if err := s.peek(x, b[header:total]); err != nil {
+				return false, err
+			}
+		}
 	}
+	x.begun = true
 	x.bytes += int64(total)
 	return true, nil
+}
+
+// rowHead is a row's header and the number of its columns.
+const rowHead = header + 2
+
+// fits says whether a row has as many columns as were decided on. b begins with the
+// row, and holds at least rowHead bytes of it.
+func (x *exchange) fits(b []byte) bool {
+	if len(x.req.Widths) == 0 {
+		return true
+	}
+	w := x.req.Widths[min(x.index, len(x.req.Widths)-1)]
+	return w < 0 || int(binary.BigEndian.Uint16(b[header:])) == w
+}
+
+func (s *Server) peek(x *exchange, msg []byte) error {
+	row, err := decodeRow(s.row, msg)
+	if err != nil {
+		return err
+	}
+	s.row = row
+	x.req.Peek(x.index, row)
+	return nil
 }
 
 // whole reads the message at the start to its end and deals with it.

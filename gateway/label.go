@@ -1,0 +1,175 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/catalog"
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/query"
+)
+
+// DefaultRelabel is how often all columns are judged again. What a column holds
+// changes slowly, new columns are judged when they are seen, and what passes is
+// watched all the time; this finds the rest. At one sample of a few hundred tables
+// it is less than a thousandth of a server's time.
+const DefaultRelabel = 10 * time.Minute
+
+// labeller is the part of a database that says what its columns hold.
+type labeller struct {
+	relabelEvery time.Duration
+	rulings      *rulings
+	note         func(audit.Event) error
+	now          func() time.Time
+
+	passed  chan passed          // samples of what passed unread; watch reads them
+	tallies map[query.Ref]*tally // owned by watch
+}
+
+func newLabeller(g *Gateway) labeller {
+	return labeller{
+		relabelEvery: g.cfg.Relabel, rulings: g.rulings, note: g.note, now: g.cfg.Now,
+		passed:  make(chan passed, maxPassed),
+		tallies: map[query.Ref]*tally{},
+	}
+}
+
+func unlabelled(_ query.Ref, c catalog.Column) bool { return c.Label == catalog.Label{} }
+
+// label judges the columns that which picks. A column without evidence stays unknown,
+// and its values are read one by one. What people said goes over all that was found.
+// d.mu is held.
+func (d *database) label(ctx context.Context, k *known, which func(query.Ref, catalog.Column) bool, budget catalog.Budget) error {
+	said, err := d.rulings.in(d.Name, k.Snapshot)
+	if err != nil {
+		return err
+	}
+	tables := map[query.Ref][]string{}
+	var missing bool
+	for ref, c := range k.Columns() {
+		missing = missing || which(ref, c)
+		table := query.Ref{Schema: ref.Schema, Table: ref.Table}
+		tables[table] = append(tables[table], ref.Column)
+	}
+	if missing {
+		var samples map[query.Ref][]string
+		samples, err = catalog.Sample(ctx, d.conn, k.Snapshot, budget)
+		labels := map[query.Ref]catalog.Label{}
+		for ref, c := range k.Columns() {
+			if !which(ref, c) {
+				continue
+			}
+			f := classify(k.Snapshot, ref, c, samples[ref], tables[query.Ref{Schema: ref.Schema, Table: ref.Table}])
+			labels[ref] = judged(c.Label, f, said[ref].As == asDoubt)
+		}
+		k.Snapshot = k.WithLabels(labels)
+	}
+	k.Snapshot = overrule(k.Snapshot, said)
+	return err
+}
+
+func classify(s *catalog.Snapshot, ref query.Ref, c catalog.Column, samples, columns []string) mask.Finding {
+	rel, _ := s.Relation(ref.Schema, ref.Table)
+	return mask.Classify(mask.ColumnInfo{
+		Schema: ref.Schema, Table: ref.Table, Column: ref.Column, Type: c.Type, TypeOID: c.TypeOID, Comment: c.Comment, Samples: samples, Rows: rel.Rows,
+		Siblings: slices.DeleteFunc(slices.Clone(columns), func(name string) bool { return name == ref.Column }),
+	})
+}
+
+// judged is a label after another look. What was found to be personal stays so,
+// whatever a later sample looks like, and what passed and was not clean does not
+// become clean by a sample in which it does not occur. Only people take that back.
+func judged(old catalog.Label, f mask.Finding, doubted bool) catalog.Label {
+	if old.PII && !f.PII {
+		return old
+	}
+	l := catalog.Label{PII: f.PII, Type: string(f.Type), Where: f.Where, Clean: f.Clean, Confidence: f.Confidence, Evidence: f.Evidence}
+	if doubted && l.Clean {
+		return catalog.Label{Evidence: "what passed was not clean, though a later sample was"}
+	}
+	return l
+}
+
+// overrule puts what people said over what was found. What they say is personal
+// is so in the relations above and below too; what they say is not, in those below.
+func overrule(s *catalog.Snapshot, said map[query.Ref]ruling) *catalog.Snapshot {
+	if len(said) == 0 {
+		return s
+	}
+	labels, personal := map[query.Ref]catalog.Label{}, map[query.Ref]catalog.Label{}
+	for ref, r := range said {
+		switch l, _ := s.Label(ref); {
+		case r.As != asDoubt:
+			labels[ref] = r.label()
+			if labels[ref].PII {
+				personal[ref] = labels[ref]
+			}
+		case l.Clean:
+			labels[ref] = r.label()
+		}
+	}
+	return s.WithLabels(personal).Overruled(labels)
+}
+
+// relabel judges columns again: all, or those of some relations whose content is known
+// to have changed.
+func (d *database) relabel(ctx context.Context, only map[query.Ref]bool) {
+	if d.current.Load() == nil {
+		return // nobody has used it yet
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.current.Load()
+	if err := d.connect(ctx); err != nil {
+		d.log.Warn("judge columns again", "connection", d.Name, "error", err)
+		return
+	}
+	next := *old
+	which := func(ref query.Ref, _ catalog.Column) bool {
+		if only != nil {
+			return only[query.Ref{Schema: ref.Schema, Table: ref.Table}]
+		}
+		rel, _ := old.Relation(ref.Schema, ref.Table)
+		return !rel.System
+	}
+	if err := d.label(ctx, &next, which, catalog.Budget{Only: only}); err != nil {
+		d.log.Warn("some columns could not be sampled; they stay as they were", "connection", d.Name, "error", err)
+		if d.conn != nil && d.conn.IsClosed() {
+			d.drop(ctx)
+		}
+	}
+	d.replace(old, &next)
+}
+
+// replace puts a catalogue to use that differs from old in labels only, and records
+// which columns turned out not to be clean; d.mu is held.
+func (d *database) replace(old, next *known) {
+	if next.Version == old.Version {
+		return
+	}
+	next.number, next.abouts = old.number+1, &abouts{}
+	d.publish(next)
+	var lines []string
+	for ref, c := range next.Columns() {
+		if was, ok := old.Label(ref); ok && was.Clean && !c.Label.Clean {
+			lines = append(lines, fmt.Sprintf("%s: %s", ref, c.Label.Evidence))
+		}
+	}
+	if len(lines) > 0 {
+		d.tell("no longer clean: " + strings.Join(lines, "; "))
+	}
+}
+
+// tell records something about the labels of this database.
+func (d *database) tell(detail string) {
+	ev := audit.Event{Kind: audit.Admin, Connection: d.Name, Who: "sluice", Outcome: "ok", Detail: detail}
+	if err := d.note(ev); err != nil {
+		d.log.Error("record a change of labels", "connection", d.Name, "error", err)
+	}
+}
