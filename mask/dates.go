@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -102,3 +103,39 @@ var otherDays = set(`hire hired start started end ended ship shipped order order
 	recorded acquired established visit visited changed deleted cancelled scheduled available warranty
 	eintritt austritt beginn ende lieferdatum bestelldatum rechnungsdatum gueltig embauche livraison commande facture debut fin
 	entrega pedido factura inicio contratacion consegna ordine fattura inizio fine`)
+
+// birthWords stand in front of a day on which someone was born, in many languages and
+// often cut short.
+var birthWords = [][]byte{
+	[]byte("born"), []byte("birth"), []byte("dob"), []byte("d.o.b"), []byte("geb"), []byte("n\u00e9 "), []byte("n\u00e9e "), []byte("naiss"), []byte("nacid"), []byte("nacim"),
+	[]byte("nascid"), []byte("nascim"), []byte("nascita"), []byte("nato "), []byte("nata "), []byte("urodz"), []byte("ur."), []byte("f\u00f6dd"), []byte("f\u00f8dt"), []byte("f\u00f8ds"),
+	[]byte("f\u00f6delse"), []byte("syntym"), []byte("naroz"), []byte("narod"), []byte("do\u011fum"), []byte("sz\u00fclet"), []byte("n\u0103scut"), []byte("na\u0219ter"), []byte("\u0440\u043e\u0434\u0438\u043b"),
+}
+
+// birthWordBytes is how far from a day its word may stand.
+const birthWordBytes = 32
+
+// matchBirth finds a day that the words in front of it tie to a birth.
+func matchBirth(b []byte, i int) (int, bool) {
+	const n = 10
+	if i+n > len(b) || !ended(b, i+n) {
+		return 0, false
+	}
+	if _, _, _, ok := civil(b[i : i+n]); !ok {
+		return 0, false
+	}
+	var room [birthWordBytes]byte
+	low := room[:0]
+	for _, c := range b[max(0, i-birthWordBytes):i] {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		low = append(low, c)
+	}
+	for _, w := range birthWords {
+		if bytes.Contains(low, w) {
+			return i + n, true
+		}
+	}
+	return 0, false
+}

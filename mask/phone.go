@@ -25,7 +25,9 @@ func matchPhone(b []byte, i int) (int, bool) {
 		return end, true
 	case g.n == 3 && g.len[0] == 3 && g.len[1] == 2: // an American number that was never issued
 		return 0, false
-	case g.first == '0' && g.len[0] >= 2 && g.len[0] <= 5 && g.n >= 2 && g.dots == 0 && (end == len(b) || b[end] != ':'):
+	case g.n == 2 && g.first == '0' && g.slashes == 1 && g.dots == 0 && g.len[0] >= 3 && g.len[1] >= 5: // 030/901820
+		return end, g.digits >= 9 && g.digits <= 13
+	case g.first == '0' && g.len[0] >= 2 && g.len[0] <= 5 && g.n >= 2 && g.dots+g.slashes == 0 && (end == len(b) || b[end] != ':'):
 		return end, g.digits >= 9 && g.digits <= 12
 	}
 	return 0, false
@@ -33,11 +35,12 @@ func matchPhone(b []byte, i int) (int, bool) {
 
 // groups are runs of digits with one separator, or two such as ") ", between them.
 type groups struct {
-	len    [8]int
-	n      int
-	digits int
-	dots   int
-	first  byte
+	len     [8]int
+	n       int
+	digits  int
+	dots    int // between groups, as dates have
+	slashes int
+	first   byte
 }
 
 func (g *groups) read(b []byte, i int) (end int) {
@@ -45,7 +48,7 @@ func (g *groups) read(b []byte, i int) (end int) {
 	if at < len(b) && b[at] == '+' {
 		at++
 	}
-	gap := 0
+	gap, dots, slashes := 0, 0, 0
 	for ; at < len(b); at++ {
 		c := b[at]
 		if isDigit(c) {
@@ -58,7 +61,8 @@ func (g *groups) read(b []byte, i int) (end int) {
 			if g.digits == 0 {
 				g.first = c
 			}
-			gap = 0
+			g.dots, g.slashes = g.dots+dots, g.slashes+slashes
+			gap, dots, slashes = 0, 0, 0
 			g.len[g.n-1]++
 			g.digits++
 			end = at + 1
@@ -70,8 +74,11 @@ func (g *groups) read(b []byte, i int) (end int) {
 		if (c != ' ' && c != '-' && c != '.' && c != '(' && c != ')' && c != '/') || gap == 2 {
 			break
 		}
-		if c == '.' || c == '/' { // as dates have
-			g.dots++
+		switch c {
+		case '.':
+			dots++
+		case '/':
+			slashes++
 		}
 		if g.digits > 0 {
 			gap++

@@ -213,6 +213,9 @@ func matchDigits(b []byte, i int) (end int, t Type) {
 		if end, ok := matchCPF(b, i); ok {
 			return end, NationalID
 		}
+		if end, ok := matchBirth(b, i); ok {
+			return end, BirthDate
+		}
 	}
 	if end, ok := matchPhone(b, i); ok {
 		return end, Phone

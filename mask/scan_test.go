@@ -36,6 +36,12 @@ func TestScanText(t *testing.T) {
 		{"$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW", "secret:$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW"},
 		{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "jwt:eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"},
 		{"Maria Schmidt", "person:Maria Schmidt"},
+		{"DOB: 1961-08-19.", "dob:1961-08-19"},
+		{"geboren am 02.01.1985 in Ulm", "dob:02.01.1985"},
+		{"call 0135 267617.", "phone:0135 267617"},
+		{"Tel. 030/901820", "phone:030/901820"},
+		{"glpat-iedXknIBXN2tYatpNcVs", "secret:glpat-iedXknIBXN2tYatpNcVs"},
+		{"pbkdf2_sha256$600000$Rudjt1K6SGSILUezFlIDOf$1qvFfdVWXiCQMlkDskghi8sAkYHB=", "secret:pbkdf2_sha256$600000$Rudjt1K6SGSILUezFlIDOf$1qvFfdVWXiCQMlkDskghi8sAkYHB="},
 		{"José García López", "person:José García López"},
 
 		{"", ""},
@@ -53,6 +59,9 @@ func TestScanText(t *testing.T) {
 		{"version 1.2.3.4", ""},                          // a version
 		{"127.0.0.1", ""},                                // no one
 		{"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", ""}, // a hash
+		{"due on 1961-08-19", ""},
+		{"sk-learning-is-fun-for-all", ""},
+		{"npm_config_registry_url", ""},
 		{"pending", ""},
 		{"New York", ""},
 		{"Order Shipped", ""},
