@@ -42,15 +42,17 @@ func leaks(conn *pgx.Conn, mode pgx.QueryExecMode, sql, secret string) (n, rows 
 // noLongerClean waits for the event that says so of a column.
 func (th *through) noLongerClean(t *testing.T, column string) audit.Event {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	var found audit.Event
+	eventually(t, column+" is no longer clean", func() bool {
 		for _, ev := range th.events(audit.Admin) {
 			if strings.Contains(ev.Detail, "no longer clean: ") && strings.Contains(ev.Detail, column) {
-				return ev
+				found = ev
+				return true
 			}
 		}
-	}
-	t.Fatalf("%s is still clean", column)
-	return audit.Event{}
+		return false
+	})
+	return found
 }
 
 // Personal data is loaded, past the gateway, into a column that was clean. One result

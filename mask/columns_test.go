@@ -242,7 +242,7 @@ func TestFiguresAreFresh(t *testing.T) {
 	if !ok || !ended {
 		t.Fatalf("%s has no place for the figures", path)
 	}
-	fresh := slices.Concat(head, []byte(tableStart+"\n\n"+figures()+"\n"+tableEnd), tail)
+	fresh := slices.Concat(head, []byte(tableStart+"\n\n"+figures()+"\n"+valueFigures(t)+"\n"+tableEnd), tail)
 	if *update {
 		if err := os.WriteFile(path, fresh, 0o644); err != nil {
 			t.Fatal(err)

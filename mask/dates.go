@@ -109,7 +109,7 @@ var otherDays = set(`hire hired start started end ended ship shipped order order
 var birthWords = [][]byte{
 	[]byte("born"), []byte("birth"), []byte("dob"), []byte("d.o.b"), []byte("geb"), []byte("n\u00e9 "), []byte("n\u00e9e "), []byte("naiss"), []byte("nacid"), []byte("nacim"),
 	[]byte("nascid"), []byte("nascim"), []byte("nascita"), []byte("nato "), []byte("nata "), []byte("urodz"), []byte("ur."), []byte("f\u00f6dd"), []byte("f\u00f8dt"), []byte("f\u00f8ds"),
-	[]byte("f\u00f6delse"), []byte("syntym"), []byte("naroz"), []byte("narod"), []byte("do\u011fum"), []byte("sz\u00fclet"), []byte("n\u0103scut"), []byte("na\u0219ter"), []byte("\u0440\u043e\u0434\u0438\u043b"),
+	[]byte("f\u00f6delse"), []byte("syntym"), []byte("naroz"), []byte("narod"), []byte("do\u011fum"), []byte("sz\u00fclet"), []byte("n\u0103scut"), []byte("na\u0219ter"), []byte("\u0440\u043e\u0434\u0438\u043b"), []byte("rojen"),
 }
 
 // birthWordBytes is how far from a day its word may stand.
@@ -124,18 +124,29 @@ func matchBirth(b []byte, i int) (int, bool) {
 	if _, _, _, ok := civil(b[i : i+n]); !ok {
 		return 0, false
 	}
-	var room [birthWordBytes]byte
-	low := room[:0]
-	for _, c := range b[max(0, i-birthWordBytes):i] {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
+	inWord := false
+	for at := max(0, i-birthWordBytes); at < i; at++ {
+		c := b[at]
+		letter := isLetter(c) || c >= 0x80
+		if letter && !inWord {
+			if isLetter(c) {
+				c |= 0x20
+			}
+			for _, w := range birthWordsBy[c] {
+				if at+len(w) <= i && bytes.EqualFold(b[at:at+len(w)], w) {
+					return i + n, true
+				}
+			}
 		}
-		low = append(low, c)
-	}
-	for _, w := range birthWords {
-		if bytes.Contains(low, w) {
-			return i + n, true
-		}
+		inWord = letter
 	}
 	return 0, false
 }
+
+// birthWordsBy are the words by their first byte.
+var birthWordsBy = func() (by [256][][]byte) {
+	for _, w := range birthWords {
+		by[w[0]] = append(by[w[0]], w)
+	}
+	return by
+}()
