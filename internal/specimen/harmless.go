@@ -15,6 +15,15 @@ func oneOf(words string) func(*maker) string {
 
 func some(names string) []string { return strings.Fields(names) }
 
+var (
+	firmFirst  = list("Northwind|Bluefin|Apex|Granite|Solstice|Harbour|Meridian|Copper Hill|Redwood|Falcon")
+	firmSecond = list("Traders|Logistics|Systems|Foods|Energy|Textiles|Partners")
+	firmEnds   = list("Ltd|Inc|GmbH|SA|BV|AB")
+	goodFirst  = list("Steel|Wooden|Folding|Compact|Heavy|Classic|Slim|Cotton|Solar|Ceramic|Rapid|Silent")
+	goodSecond = list("Bottle|Lamp|Chair|Kettle|Backpack|Mat|Table|Drill|Blanket|Clock|Mug|Shelf|Fan")
+	goodEnds   = list("| XL| Pro| 2| Mini")
+)
+
 // harmless are kinds of data that are nobody's, some of which look as if they were.
 var harmless = append(append(labels, numbers...), texts...)
 
@@ -33,12 +42,12 @@ var labels = []kind{
 	{name: "colour", oid: oidText, names: some("color colour_name"), make: oneOf("red|Dark Blue|olive|Light Grey|teal")},
 	{name: "hexcolour", oid: oidText, names: some("hex_color theme_color"), things: true, make: func(m *maker) string { return "#" + m.hex(6) }},
 	{name: "company", oid: oidText, names: some("company_name supplier_name manufacturer"), things: true, make: func(m *maker) string {
-		return pick(m, list("Northwind|Bluefin|Apex|Granite|Solstice|Harbour|Meridian|Copper Hill|Redwood|Falcon")) + " " +
-			pick(m, list("Traders|Logistics|Systems|Foods|Energy|Textiles|Partners")) + " " + pick(m, list("Ltd|Inc|GmbH|SA|BV|AB"))
+		return pick(m, firmFirst) + " " +
+			pick(m, firmSecond) + " " + pick(m, firmEnds)
 	}},
 	{name: "product", oid: oidText, names: some("name title product_name item_name"), things: true, make: func(m *maker) string {
-		return pick(m, list("Steel|Wooden|Folding|Compact|Heavy|Classic|Slim|Cotton|Solar|Ceramic|Rapid|Silent")) + " " +
-			pick(m, list("Bottle|Lamp|Chair|Kettle|Backpack|Mat|Table|Drill|Blanket|Clock|Mug|Shelf|Fan")) + pick(m, list("| XL| Pro| 2| Mini"))
+		return pick(m, goodFirst) + " " +
+			pick(m, goodSecond) + pick(m, goodEnds)
 	}},
 	{name: "plan", oid: oidText, names: some("plan_name tier"), make: oneOf("Free|Team|Business|Enterprise Plus")},
 	{name: "event", oid: oidText, names: some("event_name action"), make: oneOf("user.login|order.created|invoice.paid|cart.updated|page_view")},
