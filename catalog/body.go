@@ -10,8 +10,9 @@ import (
 )
 
 // keepBodies remembers the users' routines with what their bodies say, and which
-// names routines of the system have that are not harmless.
-func (s *Snapshot) keepBodies(all []routine) {
+// names routines of the system have that are not harmless. It answers with the users'
+// routines by their OID.
+func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 	s.routines, s.doubtful, s.bodies = map[string][]*query.Routine{}, map[string]bool{}, &query.Bodies{}
 	s.operators = map[string][]*query.Routine{}
 	byOID := map[uint32]*query.Routine{}
@@ -49,11 +50,12 @@ func (s *Snapshot) keepBodies(all []routine) {
 			}
 		}
 	}
+	return byOID
 }
 
 func (r routine) public() *query.Routine {
 	q := &query.Routine{Schema: r.schema, Name: r.name, Procedure: r.kind == "p", Volatile: r.volatility == "v",
-		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args)}
+		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args), Extension: r.extension}
 	if r.def != "" {
 		q.Body, q.Parsed = r.def, true
 	}

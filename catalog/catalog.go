@@ -45,6 +45,9 @@ type Snapshot struct {
 	operators map[string][]*query.Routine // the users' functions that operators of a name call, but those in C
 	doubtful  map[string]bool             // names that a routine of the system has which is not harmless
 	bodies    *query.Bodies               // what routines do where the path is not known
+	attached  map[query.Ref]*query.Attached
+	events    []eventTrigger
+	casts     map[string][]*query.Routine // the users' functions that casts to a type of a name call
 	path      []string                    // search_path of a fresh session; nil means unknown
 	base      map[uint32]uint32
 	sum       uint64 // of the structure, to tell whether a refresh found a difference
@@ -66,13 +69,14 @@ func (s *Snapshot) Function(oid uint32) (Function, bool) {
 }
 
 type entry struct {
-	rel     query.Relation
-	columns []Column
-	oid     uint32
-	rows    float64  // the planner's estimate; below 0 if never counted
-	parents []uint32 // what it inherits from or is a partition of
-	system  bool     // labels are built in
-	stored  bool     // has rows of its own that may be sampled
+	rel         query.Relation
+	columns     []Column
+	oid         uint32
+	rows        float64  // the planner's estimate; below 0 if never counted
+	parents     []uint32 // what it inherits from or is a partition of
+	system      bool     // labels are built in
+	stored      bool     // has rows of its own that may be sampled
+	partitioned bool     //
 }
 
 // Lookup implements query.Schema. The search path being unknown, a name without a

@@ -40,10 +40,14 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 		return nil, err
 	}
 	s.base = types.bases()
-	if err := s.loadRelations(ctx, tx, types); err != nil {
+	at := &attachments{rels: map[uint32]*entry{}, columns: map[uint32][]uint32{}}
+	if err := s.loadRelations(ctx, tx, types, at); err != nil {
 		return nil, err
 	}
-	if err := s.loadRoutines(ctx, tx); err != nil {
+	if at.routines, err = s.loadRoutines(ctx, tx); err != nil {
+		return nil, err
+	}
+	if err := s.attach(ctx, tx, at); err != nil {
 		return nil, err
 	}
 	s.sum = s.digest()
@@ -103,6 +107,14 @@ func (t pgTypes) resolve(oid uint32) uint32 {
 	return oid
 }
 
+// under is the type that a domain is over; 0 if it is none.
+func (t pgTypes) under(oid uint32) uint32 {
+	if x, ok := t[oid]; ok && x.kind == 'd' {
+		return x.base
+	}
+	return 0
+}
+
 func (t pgTypes) bases() map[uint32]uint32 {
 	m := map[uint32]uint32{}
 	for oid, x := range t {
@@ -131,40 +143,40 @@ left join pg_catalog.pg_description d
 where a.attnum > 0 and not a.attisdropped
 order by a.attrelid, a.attnum`
 
-func (s *Snapshot) loadRelations(ctx context.Context, tx pgx.Tx, types pgTypes) error {
+func (s *Snapshot) loadRelations(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments) error {
 	rows, err := tx.Query(ctx, relationsSQL)
 	if err != nil {
 		return fmt.Errorf("read relations: %w", err)
 	}
-	byOID := map[uint32]*entry{}
 	var oid uint32
 	var schema, name, kind, definition string
 	var tuples float64
 	var parents []uint32
 	_, err = pgx.ForEachRow(rows, []any{&oid, &schema, &name, &kind, &tuples, &parents, &definition}, func() error {
 		e := &entry{
-			rel:     query.Relation{Schema: schema, Name: name, Kind: relationKind(kind), Definition: strings.TrimSuffix(definition, ";")},
-			oid:     oid,
-			rows:    tuples,
-			parents: slices.Clone(parents),
-			system:  isSystem(schema) || kind == "S",
-			stored:  kind == "r" || kind == "m",
+			rel:         query.Relation{Schema: schema, Name: name, Kind: relationKind(kind), Definition: strings.TrimSuffix(definition, ";")},
+			oid:         oid,
+			rows:        tuples,
+			parents:     slices.Clone(parents),
+			system:      isSystem(schema) || kind == "S",
+			stored:      kind == "r" || kind == "m",
+			partitioned: kind == "p",
 		}
 		if e.system && kind == "v" {
 			// What a system view shows is said by its own labels: it counts as a table.
 			e.rel.Kind = query.Table
 		}
-		byOID[oid] = e
+		at.rels[oid] = e
 		s.relations[name] = append(s.relations[name], e)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read relations: %w", err)
 	}
-	return loadColumns(ctx, tx, types, byOID)
+	return loadColumns(ctx, tx, types, at)
 }
 
-func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, byOID map[uint32]*entry) error {
+func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments) error {
 	rows, err := tx.Query(ctx, columnsSQL)
 	if err != nil {
 		return fmt.Errorf("read columns: %w", err)
@@ -174,9 +186,14 @@ func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, byOID map[uint32
 	var name, typeName, comment string
 	var required bool
 	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &required, &comment}, func() error {
-		e := byOID[rel]
+		e := at.rels[rel]
 		if e == nil {
 			return nil
+		}
+		if !e.system {
+			for t, depth := typ, 0; t != 0 && depth < 32; t, depth = types.under(t), depth+1 {
+				at.columns[t] = append(at.columns[t], rel)
+			}
 		}
 		c := Column{Name: name, Type: typeName, TypeOID: types.resolve(typ), Comment: comment, num: num}
 		if c.TypeOID != typ && c.TypeOID != 25 {
@@ -254,7 +271,7 @@ func (s *Snapshot) digest() uint64 {
 		}
 	}
 	for _, e := range s.entries() {
-		put(e.rel.Schema, e.rel.Name, string(e.rel.Kind), e.rel.Definition, strconv.Itoa(int(e.oid)), fmt.Sprint(e.parents))
+		put(e.rel.Schema, e.rel.Name, string(e.rel.Kind), e.rel.Definition, strconv.Itoa(int(e.oid)), fmt.Sprint(e.parents, e.partitioned))
 		for _, c := range e.columns {
 			put(c.Name, c.Type, c.Comment, strconv.Itoa(int(c.TypeOID)), strconv.Itoa(int(c.num)))
 		}
@@ -266,6 +283,7 @@ func (s *Snapshot) digest() uint64 {
 	slices.Sort(names)
 	put(names...)
 	s.digestBodies(put)
+	s.digestAttached(put)
 	return h.Sum64()
 }
 
@@ -288,6 +306,17 @@ parts(part, n, x) as (
   union all select 'type', count(*), sum(xmin::text::bigint) from pg_catalog.pg_type where typtype in ('d', 'e', 'b') and typelem = 0
   union all select 'inherits', count(*), sum(i.xmin::text::bigint)
     from pg_catalog.pg_inherits i join rels on rels.oid = i.inhrelid
+  union all select 'trigger', count(*), sum(t.xmin::text::bigint)
+    from pg_catalog.pg_trigger t join rels on rels.oid = t.tgrelid where not t.tgisinternal
+  union all select 'constraint', count(*), sum(k.xmin::text::bigint)
+    from pg_catalog.pg_constraint k left join rels on rels.oid = k.conrelid where k.contype in ('f', 'c') and (rels.oid is not null or k.contypid <> 0)
+  union all select 'default', count(*), sum(f.xmin::text::bigint) from pg_catalog.pg_attrdef f join rels on rels.oid = f.adrelid
+  union all select 'index', count(*), sum(i.xmin::text::bigint)
+    from pg_catalog.pg_index i join rels on rels.oid = i.indrelid where i.indexprs is not null or i.indpred is not null
+  union all select 'policy', count(*), sum(xmin::text::bigint) from pg_catalog.pg_policy
+  union all select 'event', count(*), sum(xmin::text::bigint) from pg_catalog.pg_event_trigger
+  union all select 'cast', count(*), sum(xmin::text::bigint) from pg_catalog.pg_cast
+  union all select 'operator', count(*), sum(xmin::text::bigint) from pg_catalog.pg_operator
   union all select 'description', count(*), sum(xmin::text::bigint) from pg_catalog.pg_description
     where classoid = 'pg_catalog.pg_class'::pg_catalog.regclass)
 select pg_catalog.string_agg(part || ':' || n || ':' || coalesce(x, 0), ' ' order by part) from parts`

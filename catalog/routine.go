@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sluicehq/sluice/query"
 )
 
 const routinesSQL = `
@@ -25,7 +27,9 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
          select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
          where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
            and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-           and e.extname in ('pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube', 'isn', 'seg'))
+           and e.extname in ('pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube', 'isn', 'seg')),
+       exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid
+               and d.deptype = 'e' and n.nspname not in ('pg_catalog', 'information_schema'))
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
@@ -48,20 +52,21 @@ type routine struct {
 	pieces                 []uint32 // of an aggregate
 	absent                 string   // expressions of the arguments that have defaults
 	trusted                bool     // in C, and part of an extension that comes with PostgreSQL and only reckons
+	extension              bool     // came with one
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
 // routines that it can mean are: which of them is called depends on argument types
 // and on the search path.
-func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
+func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) (map[uint32]*query.Routine, error) {
 	rows, err := tx.Query(ctx, routinesSQL)
 	if err != nil {
-		return fmt.Errorf("read routines: %w", err)
+		return nil, fmt.Errorf("read routines: %w", err)
 	}
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
 		r.operators, r.pieces = slices.Clone(r.operators), slices.Clone(r.pieces)
@@ -69,7 +74,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read routines: %w", err)
+		return nil, fmt.Errorf("read routines: %w", err)
 	}
 	s.harmless = make(map[string]bool, 2*len(all))
 	s.functions = make(map[uint32]Function, len(all))
@@ -97,8 +102,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) error {
 			note(r, s.userHarmless(r, users))
 		}
 	}
-	s.keepBodies(all)
-	return nil
+	return s.keepBodies(all), nil
 }
 
 // builtInHarmless trusts PostgreSQL's own marks for its own functions, but for those

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -68,6 +69,9 @@ func explained(e gateway.Explained, paint painter) []branch {
 			out = append(out, refs)
 		}
 	}
+	if len(e.Consequences) > 0 {
+		out = append(out, branch{name: "sets off", below: consequences(e.Consequences)})
+	}
 	if len(e.Columns) > 0 {
 		name := "gives"
 		if e.Target != nil {
@@ -128,6 +132,25 @@ func misunderstood(e gateway.Explained) branch {
 }
 
 func inWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// consequences names each relation once for each reason; of many with the same reason,
+// as partitions are, their number.
+func consequences(list []query.ExplainedConsequence) (out []branch) {
+	const most = 5
+	count := map[string]int{}
+	for _, c := range list {
+		text := clean(c.Why)
+		if count[text]++; count[text] <= most {
+			out = append(out, branch{name: string(c.Kind) + " " + clean(c.Relation), text: text})
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(count)) {
+		if n := count[text]; n > most {
+			out = append(out, branch{name: fmt.Sprintf("and %d more", n-most), text: text})
+		}
+	}
+	return out
+}
 
 // columns are those of the result, or the ones that are written, with what of them
 // would be hidden. The masks stand in the order of the columns.

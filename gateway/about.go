@@ -87,11 +87,31 @@ func newAbout(k *known, x *run) *about {
 func (a *about) touch(st *query.Statement) {
 	for ; st != nil; st = st.Inner {
 		a.reads = addRefs(a.reads, st.Reads)
-		a.writes = addRefs(a.writes, st.Targets)
+		a.writes = addRefs(a.writes, written(st))
 		for _, sign := range st.Signs {
 			a.signs = append(a.signs, string(sign))
 		}
 	}
+}
+
+// written are the relations for the record: of a table that is written by its own name,
+// the partitions are left out, of which there may be thousands.
+func written(st *query.Statement) []query.Ref {
+	parts := map[query.Ref]bool{}
+	for _, c := range st.Consequences {
+		if c.Part() {
+			parts[c.Ref] = true
+		}
+	}
+	for _, c := range st.Consequences {
+		if !c.Part() {
+			delete(parts, c.Ref) // written for a reason of its own
+		}
+	}
+	if len(parts) == 0 {
+		return st.Targets
+	}
+	return slices.DeleteFunc(slices.Clone(st.Targets), func(r query.Ref) bool { return parts[r] })
 }
 
 func addRefs(dst []string, refs []query.Ref) []string {
@@ -120,6 +140,10 @@ func (k *known) touches(st *query.Statement) bool {
 		if slices.ContainsFunc(refs, k.personal) {
 			return true
 		}
+	}
+	// What a trigger reads comes back in its messages, if at all.
+	if slices.ContainsFunc(st.Consequences, func(c query.Consequence) bool { return k.personal(c.Ref) }) {
+		return true
 	}
 	return st.Inner != nil && k.touches(st.Inner)
 }

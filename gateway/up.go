@@ -175,7 +175,7 @@ func (s *session) instead(ctx context.Context, req *wire.Request, j *job, say po
 
 // sayWhy is what the client is told of a statement that does not run.
 func (s *session) sayWhy(req *wire.Request, j *job, v policy.Verdict) postgres.Say {
-	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason, Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
+	say := postgres.Say{Severity: "ERROR", Code: "42501", Message: "refused by policy: " + v.Reason + j.part(false), Detail: "rule: " + v.Rule, Hint: "see what applies to you: sluice explain " + s.Connection}
 	switch {
 	case req.Oversize != nil:
 		return sayOversize(req.Oversize, v)

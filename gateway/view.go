@@ -40,7 +40,7 @@ func (s *session) view(ctx context.Context) view {
 		v.schema, v.version = k.paths[1], v.version|1
 	}
 	if n.opaque || n.renamed || n.changed || len(n.names) > 0 {
-		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque}, 0
+		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque, wide: k.paths[1]}, 0
 	}
 	return v
 }
@@ -49,7 +49,7 @@ func (s *session) view(ctx context.Context) view {
 // change what names mean. code tells that functions may be new too.
 func (v view) blind(code bool) view {
 	if v.schema != nil {
-		v.schema, v.version = own{Schema: v.schema, bare: true, all: true, code: code}, 0
+		v.schema, v.version = own{Schema: v.schema, bare: true, all: true, code: code, wide: v.known.paths[1]}, 0
 	}
 	return v
 }
@@ -100,6 +100,7 @@ type own struct {
 	bare   bool            // all bare names
 	all    bool            // all names but those of the system
 	code   bool            // functions too
+	wide   query.Schema    // with every relation that a bare name may mean
 }
 
 // Lookup implements query.Schema.
@@ -137,6 +138,38 @@ func (o own) Routines(schema, name string) ([]*query.Routine, bool) {
 func (o own) Operators(name string) []*query.Routine {
 	if rs, ok := o.Schema.(query.Routiner); ok {
 		return rs.Operators(name)
+	}
+	return nil
+}
+
+// Casts implements query.Routiner.
+func (o own) Casts(to string) []*query.Routine {
+	if rs, ok := o.Schema.(query.Routiner); ok {
+		return rs.Casts(to)
+	}
+	return nil
+}
+
+// Attached implements query.Attacher. A name that the session may have given another
+// meaning may have kept its old one too.
+func (o own) Attached(schema, name string) []*query.Attached {
+	at, ok := o.Schema.(query.Attacher)
+	switch {
+	case !ok || schema != "" && temporary(schema):
+		return nil
+	case schema == "" && o.wide != nil:
+		at, ok = o.wide.(query.Attacher)
+		if !ok {
+			return nil
+		}
+	}
+	return at.Attached(schema, name)
+}
+
+// EventTriggers implements query.Attacher.
+func (o own) EventTriggers(tag string) []query.Trigger {
+	if at, ok := o.Schema.(query.Attacher); ok {
+		return at.EventTriggers(tag)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func names() map[string]*cel.Type {
 		"statement.reads_data": cel.BoolType,   // reads a relation, or may
 		"statement.unknown":    cel.BoolType,   // its effect could not be worked out
 		"statement.signs":      list,           // "no_where", "program", …
-		"statement.tables":     list,           // "schema.table" read, written or changed
+		"statement.tables":     list,           // "schema.table" read, written or changed, by what it sets off too
 		"statement.reads":      list,           // "schema.table.column" read
 		"statement.functions":  list,           // called, lower case
 		"statement.sets":       cel.StringType, // parameter that SET changes
@@ -99,7 +99,7 @@ func (f *facts) ResolveName(name string) (any, bool) {
 	case "statement.signs":
 		return f.list(0, f.signNames), true
 	case "statement.tables":
-		return f.list(1, func() []string { return tables(s, nil) }), true
+		return f.list(1, func() []string { return tables(s) }), true
 	case "statement.reads":
 		return f.list(2, func() []string { return columns(s, nil) }), true
 	case "statement.functions":
@@ -170,7 +170,7 @@ func (f *facts) signNames() []string {
 // unknown is true if anything about the statement's effect is in doubt. EXECUTE of
 // a prepared statement that nobody could name is as unknown as its text.
 func (f *facts) unknown() bool {
-	if f.has(query.Unparsable) || f.has(query.DynamicSQL) || f.has(query.UnknownRoutine) {
+	if f.has(query.Unparsable) || f.has(query.DynamicSQL) || f.has(query.UnknownRoutine) || f.has(query.Signals) {
 		return true
 	}
 	for s := f.req.Statement; s != nil; s = s.Inner {
@@ -234,14 +234,25 @@ func readsData(s *query.Statement) bool {
 	return len(s.Reads) > 0 || len(s.Relations) > 0 || (s.Inner != nil && readsData(s.Inner))
 }
 
-func tables(s *query.Statement, list []string) []string {
-	for _, refs := range [][]query.Ref{s.Relations, s.Targets, s.Reads} {
-		for _, r := range refs {
-			list = add(list, query.Ref{Schema: r.Schema, Table: r.Table})
+// tables are few, or as many as a table has partitions.
+func tables(s *query.Statement) []string {
+	list, seen := []string{}, map[query.Ref]bool{}
+	put := func(r query.Ref) {
+		r.Column = ""
+		if r.Table != "" && !seen[r] {
+			seen[r] = true
+			list = append(list, strings.TrimPrefix(r.String(), "."))
 		}
 	}
-	if s.Inner != nil {
-		return tables(s.Inner, list)
+	for ; s != nil; s = s.Inner {
+		for _, refs := range [][]query.Ref{s.Relations, s.Targets, s.Reads} {
+			for _, r := range refs {
+				put(r)
+			}
+		}
+		for _, c := range s.Consequences {
+			put(c.Ref)
+		}
 	}
 	return list
 }

@@ -63,11 +63,12 @@ func analyze(p parsed, s Schema) (st Statement) {
 type analysis struct {
 	schema  Schema
 	st      *Statement
-	along   string   // the search_path of the routine this is in, if it has its own
-	setting listed   // see there
-	later   bool     // run by EXECUTE, which gives the parameters
-	within  bool     // in a routine's body: whoever reads that adds what called does
-	called  []called // routines whose bodies say what they do
+	along   string    // the search_path of the routine this is in, if it has its own
+	setting listed    // see there
+	later   bool      // run by EXECUTE, which gives the parameters
+	within  bool      // in a routine's body: whoever reads that adds what called does
+	called  []called  // routines whose bodies say what they do
+	written []written // relations that the text writes, and what comes of that
 
 	configured bool // it calls set_config
 
@@ -80,6 +81,7 @@ func (a *analysis) inner(n ast.Node) *Statement {
 	b := &analysis{schema: a.schema, along: a.along, within: a.within, later: a.later || a.st.Kind == Prepare, st: &Statement{SQL: a.st.SQL, Fingerprint: a.st.Fingerprint}}
 	b.statement(n)
 	a.called = append(a.called, b.called...)
+	a.written = append(a.written, b.written...)
 	return b.st
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/multigres/multigres/go/common/parser"
 	"github.com/multigres/multigres/go/common/parser/ast"
 )
 
@@ -24,6 +25,7 @@ type Routine struct {
 	Path         []string   //
 	Pieces       []*Routine // what an aggregate is made of, of the users' routines
 	Strange      bool       // it has settings that change who acts, or how text is read
+	Extension    bool       // came with an extension
 }
 
 // Aggregate is the Language of an aggregate whose pieces are all known.
@@ -73,6 +75,8 @@ type Routiner interface {
 	Operators(name string) []*Routine
 	// Along is the same catalogue seen with another search_path.
 	Along(path []string) Schema
+	// Casts are the users' routines that a cast to a type of that name may call.
+	Casts(to string) []*Routine
 	// Bodies remembers what this catalogue's bodies do; nil if nothing does.
 	Bodies() *Bodies
 }
@@ -88,6 +92,8 @@ type called struct {
 	r      *Routine
 	schema Schema
 	along  string // the search_path in force, if it is not the session's
+	from   string // what makes the server run it; "" if a statement or routine calls it
+	trust  bool   // a routine of an extension calls it, which the server runs by itself
 }
 
 type bodyKey struct {
@@ -105,6 +111,7 @@ type effect struct {
 	functions                 []string
 	kinds                     []Kind
 	calls                     []called
+	written                   []written
 	outside                   bool   // takes values from somewhere beside its arguments
 	problem                   string // why it is not known, "" if it is
 }
@@ -139,14 +146,24 @@ func (c called) effect() *effect {
 
 // unknown is the effect of a routine that nobody could follow.
 func (r *Routine) unknown(why string) *effect {
-	name := r.Name
+	return &effect{writes: true, partial: true, signs: []Sign{UnknownRoutine}, outside: true, problem: r.title() + " " + why}
+}
+
+// title names a routine for people.
+func (r *Routine) title() string {
+	kind := "function "
+	switch {
+	case r.Name == "":
+		return "the DO block"
+	case r.Language == RuleActions:
+		kind = "rule "
+	case r.Procedure:
+		kind = "procedure "
+	}
 	if r.Schema != "" {
-		name = r.Schema + "." + name
+		return kind + r.Schema + "." + r.Name
 	}
-	if name == "" {
-		name = "the DO block"
-	}
-	return &effect{writes: true, partial: true, signs: []Sign{UnknownRoutine}, outside: true, problem: "what " + name + " does is not known: it " + why}
+	return kind + r.Name
 }
 
 // maxBody is the longest body that is read.
@@ -179,6 +196,8 @@ func (c called) read() (e *effect) {
 		}
 	case r.Parsed:
 		b.parsedBody()
+	case r.Language == RuleActions:
+		b.rule()
 	case r.Language == "sql":
 		b.text(r.Body)
 	case r.Language == "plpgsql":
@@ -193,15 +212,24 @@ func (c called) read() (e *effect) {
 		e.writes, e.partial, e.problem = true, true, u.problem
 		e.signs = append(e.signs, UnknownRoutine)
 	}
+	switch {
+	case e.problem != "":
+	case b.computed != "":
+		e.problem = r.title() + " " + b.computed
+	case b.unclear != "":
+		e.problem = "in " + r.title() + ": " + b.unclear
+	}
 	return e
 }
 
 // body is one body while it is read.
 type body struct {
 	called
-	vars    map[string]bool // names that may be variables
-	out     *effect
-	problem string // the first thing that was not understood
+	vars     map[string]bool // names that may be variables
+	out      *effect
+	problem  string // the first thing that was not understood
+	unclear  string // what a statement in it calls that is not known
+	computed string // where it runs SQL that is computed, "" if nowhere
 }
 
 func (b *body) fail(why string) {
@@ -244,7 +272,7 @@ func (b *body) nodes(n ast.Node) {
 func (b *body) text(sql string) {
 	list, problem := parse(sql)
 	if problem != "" {
-		b.fail("holds SQL that is not understood")
+		b.fail("holds SQL that " + strings.TrimPrefix(problem, "it "))
 		return
 	}
 	var twice bool
@@ -329,11 +357,51 @@ func (b *body) substitute(n ast.Node) ast.Node {
 	}, nil)
 }
 
+// rule reads the actions of a rule, and its condition.
+func (b *body) rule() {
+	toks, ok := lex(b.r.Body)
+	do, where, depth := -1, -1, 0
+	for i, t := range toks {
+		switch {
+		case t.kind == '(':
+			depth++
+		case t.kind == ')':
+			depth--
+		case depth > 0:
+		case t.kind == parser.WHERE && where < 0:
+			where = i
+		case t.kind == parser.DO && do < 0:
+			do = i
+		}
+	}
+	if !ok || do < 0 || do+1 >= len(toks) {
+		b.fail("is not understood")
+		return
+	}
+	b.vars["new"], b.vars["old"] = true, true
+	if where >= 0 && where < do {
+		b.text("SELECT " + b.r.Body[toks[where+1].at:toks[do].at])
+	}
+	first := do + 1
+	if k := toks[first].kind; k == parser.INSTEAD || k == parser.ALSO {
+		first++
+	}
+	if first >= len(toks) || toks[first].kind == parser.NOTHING {
+		return
+	}
+	text := strings.TrimRight(b.r.Body[toks[first].at:], "; \n\t")
+	if toks[first].kind == '(' {
+		text = strings.TrimSuffix(text[1:], ")")
+	}
+	b.text(text)
+}
+
 // node adds what one statement of the body does.
 func (b *body) node(n ast.Node) {
 	a := &analysis{schema: b.schema, along: b.along, within: true, st: &Statement{}}
 	a.statement(n)
 	b.out.calls = append(b.out.calls, a.called...)
+	b.out.written = append(b.out.written, a.written...)
 	for st := a.st; st != nil; st = st.Inner {
 		b.add(st)
 	}
@@ -341,6 +409,9 @@ func (b *body) node(n ast.Node) {
 
 func (b *body) add(st *Statement) {
 	e := b.out
+	if b.unclear == "" {
+		b.unclear = st.Problem
+	}
 	e.outside = e.outside || st.Kind != Select || st.Partial || st.Writes || len(st.Relations) > 0 || len(st.Reads) > 0 || len(st.Signs) > 0
 	e.writes = e.writes || st.Writes
 	e.partial = e.partial || st.Partial

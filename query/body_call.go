@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 func (a *analysis) routine(schema, name string, args arity) {
 	rs, ok := a.schema.(Routiner)
 	if !ok {
-		a.sign(UnknownRoutine)
+		a.unclear("function " + dotted(schema, name) + " is not known: there is no catalogue to look in")
 		return
 	}
 	list, all := rs.Routines(schema, name)
@@ -23,9 +24,21 @@ func (a *analysis) routine(schema, name string, args arity) {
 			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
 		}
 	}
-	if !all || !found {
-		a.sign(UnknownRoutine)
+	switch {
+	case !all:
+		a.unclear("function " + dotted(schema, name) + " is one of the server's of which it is not known what it does")
+	case len(list) == 0:
+		a.unclear("function " + dotted(schema, name) + " is not in the catalogue")
+	case !found:
+		a.unclear(fmt.Sprintf("no function %s that is known takes %d arguments", dotted(schema, name), args))
 	}
+}
+
+func dotted(schema, name string) string {
+	if schema == "" {
+		return name
+	}
+	return schema + "." + name
 }
 
 // operator notes the users' functions that an operator of this name calls. Which of
@@ -35,6 +48,22 @@ func (a *analysis) operator(n *ast.A_Expr) {
 	if parts := names(n.Name); ok && len(parts) > 0 {
 		for _, r := range rs.Operators(parts[len(parts)-1]) {
 			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+		}
+	}
+}
+
+// cast notes the users' functions that a cast to a type of this name may call, but
+// those in C, which are how types are made.
+func (a *analysis) cast(n *ast.TypeCast) {
+	rs, ok := a.schema.(Routiner)
+	if !ok || n.TypeName == nil {
+		return
+	}
+	if parts := names(n.TypeName.Names); len(parts) > 0 {
+		for _, r := range rs.Casts(parts[len(parts)-1]) {
+			if !r.byServer() {
+				a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+			}
 		}
 	}
 }
@@ -49,6 +78,9 @@ func (a *analysis) viewCalls(n ast.Node) {
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
 		if op, ok := c.Node().(*ast.A_Expr); ok && op != nil {
 			a.operator(op)
+		}
+		if to, ok := c.Node().(*ast.TypeCast); ok && to != nil {
+			a.cast(to)
 		}
 		f, ok := c.Node().(*ast.FuncCall)
 		if !ok || f == nil {
@@ -94,17 +126,23 @@ func (a *analysis) mayCall(list []*Routine, args arity) {
 // settle adds what the called routines do to what the statement does, and what the
 // routines do that these call.
 func (a *analysis) settle() {
-	seen := map[bodyKey]bool{}
-	for n := 0; len(a.called) > 0; n++ {
+	type key struct {
+		bodyKey
+		caused, trust bool
+	}
+	seen := map[key]bool{}
+	ch := a.chain()
+	for n := 0; a.more(ch); {
 		c := a.called[len(a.called)-1]
 		a.called = a.called[:len(a.called)-1]
-		if seen[bodyKey{c.r, c.along}] {
+		k := key{bodyKey{c.r, c.along}, c.from != "", c.trust}
+		if seen[k] {
 			continue
 		}
-		seen[bodyKey{c.r, c.along}] = true
-		if n > maxRoutines {
-			a.sign(UnknownRoutine)
-			return
+		seen[k] = true
+		if n++; n > maxRoutines {
+			a.doubt(UnknownRoutine, "it calls more routines than are followed")
+			break
 		}
 		e := c.effect()
 		// Planning runs what is not marked volatile, and puts SQL bodies in place of
@@ -115,8 +153,21 @@ func (a *analysis) settle() {
 			}
 			continue
 		}
-		a.join(e)
-		a.called = append(a.called, e.calls...)
+		from := c.from
+		if from == "" {
+			a.join(e)
+			from = c.r.title()
+		} else {
+			ch.caused(c, e)
+		}
+		for _, next := range e.calls {
+			next.from, next.trust = c.from, c.from != "" && c.trusted()
+			a.called = append(a.called, next)
+		}
+		for _, w := range e.written {
+			w.why = from
+			a.written = append(a.written, w)
+		}
 	}
 	if st := a.st; (st.Kind == Call || st.Kind == Do) && (slices.Contains(st.Signs, UnknownRoutine) || slices.Contains(st.Signs, DynamicSQL)) {
 		if st.Problem == "" {
@@ -126,6 +177,24 @@ func (a *analysis) settle() {
 			a.sign(DynamicSQL)
 		}
 		st.Kind, st.Writes = Unknown, true
+	}
+}
+
+// more follows the writes found so far, and reports whether routines are left to read.
+func (a *analysis) more(ch *chain) bool {
+	for {
+		for len(a.written) > 0 {
+			w := a.written[len(a.written)-1]
+			a.written = a.written[:len(a.written)-1]
+			ch.write(w)
+		}
+		if a.st.Kind != Explain {
+			ch.reads()
+			ch.events()
+		}
+		if len(a.written) == 0 {
+			return len(a.called) > 0
+		}
 	}
 }
 
@@ -145,9 +214,7 @@ func (a *analysis) join(e *effect) {
 		}
 	}
 	slices.Sort(st.Inside)
-	if st.Problem == "" {
-		st.Problem = e.problem
-	}
+	a.problem(e.problem)
 }
 
 // do notes the body of a DO block as a routine without a name.

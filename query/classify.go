@@ -67,6 +67,11 @@ func (a *analysis) classify(n ast.Node) {
 		st.Kind, st.Tag, st.Writes = Truncate, "TRUNCATE", true
 		a.sign(Destructive)
 		a.targets(n.Relations)
+		for _, x := range items(n.Relations) {
+			if rv, ok := x.(*ast.RangeVar); ok {
+				a.removes(rv, Truncate, n.Behavior)
+			}
+		}
 	default:
 		if a.session(n) || a.drop(n) || a.privilege(n) || a.maintain(n) || a.define(n) {
 			return
@@ -106,6 +111,7 @@ func (a *analysis) copy(n *ast.CopyStmt) {
 	if n.IsFrom {
 		st.Kind, st.Tag, st.Writes = CopyFrom, "COPY FROM", true
 		a.changes(n.Relation)
+		a.writes(n.Relation, Insert, nil)
 	} else {
 		st.Kind, st.Tag = CopyTo, "COPY TO"
 	}
@@ -134,8 +140,10 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 			runs = !isOff(d.Arg)
 		}
 	}
+	before := len(a.written)
 	in := a.inner(n.Query)
 	if !runs {
+		a.written = a.written[:before]
 		// Planning reads nothing and folds immutable calls only: of the signs
 		// inside, those of called functions remain.
 		st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
@@ -299,6 +307,8 @@ func (a *analysis) dropped(n *ast.DropStmt) {
 					rv.SchemaName = parts[len(parts)-2]
 				}
 				a.target(rv)
+				rv.Inh = true
+				a.removes(rv, Drop, n.Behavior)
 			}
 		}
 	}

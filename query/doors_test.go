@@ -171,7 +171,6 @@ func TestDoorFunctions(t *testing.T) {
 func TestRoleHiddenBehindAnotherSetting(t *testing.T) {
 	for sql, want := range map[string]string{
 		"select set_config('Role', 'boss', false)":                                                               "role",
-		"select set_config('application_name', 'x', false), set_config('application_name', 'y', false)":          "application_name",
 		"select set_config('application_name', 'x', false), set_config('role', 'boss', false)":                   "",
 		"select set_config('role', 'boss', false), set_config('application_name', 'x', false)":                   "",
 		"select set_config('ro' || 'le', 'boss', false), set_config('application_name', 'x', false)":             "",
@@ -180,9 +179,18 @@ func TestRoleHiddenBehindAnotherSetting(t *testing.T) {
 		"select set_config('application_name', (select set_config('role', 'boss', false)), false)":               "",
 		"select set_config(setting_name := 'application_name', new_value := 'x', is_local := false)":             "",
 		"select set_config(is_local := false, new_value := 'application_name', setting_name := 'role')":          "",
-		"select set_config('a', 'x', false), set_config('b', 'x', false), set_config('b', 'x', false)":           "",
 	} {
 		if st := one(t, sql); st.SetName != want || !st.Has(SessionState) {
+			t.Errorf("%s: sets %q, signs %v", sql, st.SetName, st.Signs)
+		}
+	}
+	// Settings on which nothing depends are no state.
+	for sql, want := range map[string]string{
+		"select set_config('application_name', 'x', false), set_config('application_name', 'y', false)": "application_name",
+		"select set_config('a', 'x', false), set_config('b', 'x', false), set_config('b', 'x', false)":  "",
+		"select set_config('app.user', current_user, true)":                                             "app.user",
+	} {
+		if st := one(t, sql); st.SetName != want || st.Has(SessionState) {
 			t.Errorf("%s: sets %q, signs %v", sql, st.SetName, st.Signs)
 		}
 	}
@@ -254,7 +262,7 @@ func TestDoorDeepWithoutParentheses(t *testing.T) {
 
 func TestDoorLongCommentThenDrop(t *testing.T) {
 	st := wantSigns(t, "/*"+strings.Repeat("x", 15<<20)+"*/ DROP TABLE users", Unknown, Unparsable)
-	if st.Problem != ProblemTooLong {
+	if !strings.HasPrefix(st.Problem, ProblemTooLong) {
 		t.Errorf("problem %q", st.Problem)
 	}
 	wantSigns(t, "/*"+strings.Repeat("x", 900_000)+"*/ DROP TABLE users", Drop, Destructive)

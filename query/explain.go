@@ -1,9 +1,13 @@
 package query
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Explanation is what explain prints of a statement, for people and scripts.
-// Its field names are a contract; no list is ever null.
+// Its field names are a contract; no list is ever null, and what was added to the
+// contract later is left out where there is nothing to say.
 type Explanation struct {
 	Kind     Kind              `json:"kind"`
 	Reads    []string          `json:"reads"`
@@ -12,6 +16,8 @@ type Explanation struct {
 	Columns  []ExplainedColumn `json:"columns"`
 	Indirect []string          `json:"indirect"`
 	Signs    []Sign            `json:"signs"`
+
+	Consequences []ExplainedConsequence `json:"consequences,omitempty"`
 }
 
 // ExplainedColumn is one output or written column.
@@ -20,6 +26,14 @@ type ExplainedColumn struct {
 	Sources []string `json:"sources"`
 	How     How      `json:"how"` // direct if every source is
 	Known   bool     `json:"known"`
+}
+
+// ExplainedConsequence is a relation that is read or written because of what the
+// statement sets off.
+type ExplainedConsequence struct {
+	Relation string `json:"relation"`
+	Kind     Kind   `json:"kind"`
+	Why      string `json:"why"`
 }
 
 // Explain puts what is known of the statement, and of the one inside it, into the
@@ -54,7 +68,13 @@ func (s *Statement) Explain() Explanation {
 	}
 	for in := s; in != nil; in = in.Inner {
 		e.Signs = append(e.Signs, in.Signs...)
+		for _, c := range in.Consequences {
+			e.Consequences = append(e.Consequences, ExplainedConsequence{c.Ref.String(), c.Kind, c.Why})
+		}
 	}
+	slices.SortFunc(e.Consequences, func(a, b ExplainedConsequence) int {
+		return cmp.Or(cmp.Compare(a.Relation, b.Relation), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why))
+	})
 	slices.Sort(e.Signs)
 	e.Signs = slices.Compact(e.Signs)
 	return e

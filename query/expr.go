@@ -230,7 +230,7 @@ func (r *resolver) known(n *ast.FuncCall) bool {
 		return false
 	}
 	name := parts[len(parts)-1]
-	if r.a.signals(strings.Join(parts[:len(parts)-1], "."), name, n) {
+	if r.a.harmlessSignal(strings.Join(parts[:len(parts)-1], "."), name, n) {
 		return true
 	}
 	if !pure(name) || elsewhere[name] {

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -23,8 +24,8 @@ const (
 	maxNesting = 1000
 )
 
-// Problems of texts that are refused unparsed; Statement.Problem holds one of
-// these or what the grammar said.
+// Problems of texts that are refused unparsed; Statement.Problem begins with one of
+// these, or says what the grammar stumbled over.
 const (
 	ProblemTooLong   = "statement is longer than 1 MiB"
 	ProblemEncoding  = "statement is not valid UTF-8"
@@ -37,7 +38,7 @@ const (
 // refuse says why sql must not be given to the parser, or "".
 func refuse(sql string) string {
 	if len(sql) > MaxSQL {
-		return ProblemTooLong
+		return fmt.Sprintf("%s: it has %d bytes", ProblemTooLong, len(sql))
 	}
 	if !utf8.ValidString(sql) || strings.IndexByte(sql, 0) >= 0 {
 		return ProblemEncoding

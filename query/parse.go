@@ -1,8 +1,12 @@
 package query
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/multigres/multigres/go/common/parser"
 	"github.com/multigres/multigres/go/common/parser/ast"
@@ -35,7 +39,7 @@ func parse(sql string) (list []parsed, problem string) {
 		return nil, "statement not understood"
 	}
 	if err != nil {
-		return nil, "statement not understood: " + firstLine(err.Error())
+		return nil, stumbled(sql, err)
 	}
 	pieces := cut(sql)
 	if len(pieces) != len(nodes) {
@@ -49,6 +53,56 @@ func parse(sql string) (list []parsed, problem string) {
 		list = append(list, parsed{pieces[i].text, pieces[i].fingerprint, n})
 	}
 	return list, ""
+}
+
+// place is where the grammar's own message says it stopped reading.
+var place = regexp.MustCompile(`at position (\d+)`)
+
+// stumbled says which part of a text the grammar refuses. Constants are not quoted:
+// one of them may be a password.
+func stumbled(sql string, err error) string {
+	tokens, _ := lex(sql)
+	at, what := len(sql), ""
+	if m := place.FindStringSubmatch(err.Error()); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		at = n - 1 // the word before it is the one
+	} else {
+		// A token that does not end, or is none: the lexer says which.
+		why, _, _ := strings.Cut(firstLine(err.Error()), `"`)
+		what = "cannot be parsed: " + strings.TrimSuffix(why, " at or near ")
+	}
+	near := -1
+	for i, t := range tokens {
+		if t.at <= at {
+			near = i
+		}
+	}
+	switch {
+	case near < 0:
+		what = cmp.Or(what, "cannot be parsed")
+	case what == "":
+		what = fmt.Sprintf("cannot be parsed near %s at position %d", shownToken(tokens[near]), utf8.RuneCountInString(sql[:tokens[near].at])+1)
+	default:
+		what += fmt.Sprintf(", near %s at position %d", shownToken(tokens[near]), utf8.RuneCountInString(sql[:tokens[near].at])+1)
+	}
+	pieces, which := cut(sql), 0
+	for i, p := range pieces {
+		if p.at <= at {
+			which = i + 1
+		}
+	}
+	if len(pieces) > 1 && which > 0 {
+		return fmt.Sprintf("statement %d of %d %s", which, len(pieces), what)
+	}
+	return "it " + what
+}
+
+// shownToken is a token for people.
+func shownToken(t token) string {
+	if t.word == "?" {
+		return "a constant"
+	}
+	return strconv.Quote(firstLine(strings.Trim(t.word, `"`)))
 }
 
 // parseQuery reads text that must be exactly one query, as a view's definition is.
@@ -66,6 +120,7 @@ func parseQuery(sql string) (ast.Node, error) {
 // piece is the text of one statement of a message.
 type piece struct {
 	text, fingerprint string
+	at                int // where its first token is
 }
 
 // cut splits a message at the semicolons between statements. Those inside
@@ -76,7 +131,7 @@ func cut(sql string) []piece {
 	depth, atomic := 0, 0
 	flush := func(end int) {
 		if len(open) > 0 {
-			pieces = append(pieces, piece{strings.TrimSpace(sql[open[0].at:end]), digest(open)})
+			pieces = append(pieces, piece{strings.TrimSpace(sql[open[0].at:end]), digest(open), open[0].at})
 		}
 		open = nil
 	}
@@ -153,7 +208,7 @@ func firstLine(s string) string {
 		s = s[:i]
 	}
 	// The grammar's messages quote the text; a message for people stays short.
-	const longest = 200
+	const longest = 60
 	if len(s) > longest {
 		s = strings.ToValidUTF8(s[:longest], "") + "…"
 	}

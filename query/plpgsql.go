@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/multigres/multigres/go/common/parser"
@@ -108,9 +109,18 @@ func (p *procedural) need(words ...string) {
 	}
 }
 
+// line is that of token i, counted as the server does in its messages.
+func (p *procedural) line(i int) int {
+	end := len(p.text)
+	if i < len(p.toks) {
+		end = p.toks[i].at
+	}
+	return 1 + strings.Count(p.text[:end], "\n")
+}
+
 // broken ends the walk.
 func (p *procedural) broken() {
-	p.fail("is not understood")
+	p.fail(fmt.Sprintf("is not understood at line %d", p.line(p.i)))
 	p.i = len(p.toks)
 }
 

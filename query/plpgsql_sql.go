@@ -1,6 +1,7 @@
 package query
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/multigres/multigres/go/common/parser"
@@ -27,6 +28,9 @@ func (p *procedural) dynamic(stop string) {
 		p.vars = names
 	} else {
 		p.out.signs = append(p.out.signs, DynamicSQL)
+		if p.computed == "" {
+			p.computed = fmt.Sprintf("runs dynamic SQL at line %d", p.line(p.i))
+		}
 		p.out.writes, p.out.partial, p.out.outside = true, true, true
 	}
 	p.sql("SELECT " + p.span(p.i, first))

@@ -62,6 +62,7 @@ const (
 	UnknownRoutine Sign = "unknown_routine" // calls a function whose effect is not known to be none
 	Unparsable     Sign = "unparsable"      // the grammar refuses it
 	SystemCatalog  Sign = "system_catalog"  // writes to PostgreSQL's own tables by hand
+	Signals        Sign = "signals"         // pg_notify, pg_advisory_lock with values that the client did not send: other sessions see them
 	ServerCode     Sign = "server_code"     // CREATE FUNCTION, TRIGGER, RULE, EXTENSION, …: code that runs later
 )
 
@@ -109,30 +110,31 @@ type Column struct {
 // Statement is what one statement of a message would do. Nothing in it is
 // changed after Analyze returns, so it may be cached and shared.
 type Statement struct {
-	SQL         string   // its own text, cut out of the message
-	Fingerprint string   // equal for statements that differ in constants, spacing and case only
-	Kind        Kind     //
-	Tag         string   // leading words for people: "DROP TABLE", "UPDATE"
-	Changes     int      // INSERT, UPDATE, DELETE and MERGE in it, at any depth; the server counts the rows of the outermost only
-	Inside      []Kind   // kinds of the statements, but SELECT, that routines it calls would run
-	Writes      bool     // changes data, in any part of it (CTE, EXPLAIN ANALYZE, …)
-	Reads       []Ref    // columns read anywhere; a relation of which no column is read appears as Ref{Column: ""}
-	Relations   []Ref    // relations read
-	Targets     []Ref    // relations written, created, altered, dropped, truncated
-	Target      *Ref     // the one written relation whose columns Output describes; nil for reads
-	Output      []Column // value sources of each result column, or of each written column if Target is set; a star that could not be expanded is one column Star with Known false
-	Returning   []Column // result columns of INSERT, UPDATE, DELETE, MERGE … RETURNING
-	Indirect    []Ref    // columns that steer: filter, join, group, sort
-	Functions   []string // functions called, as written, lower case, schema-qualified where the text is
-	Signs       []Sign   //
-	Name        string   // prepared statement or cursor named by PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; "" means ALL for DEALLOCATE
-	Inner       *Statement
-	SetName     string            // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
-	SetTo       string            // value of SET, lower case, if it is one constant; "" for DEFAULT and RESET
-	Options     map[string]string // options of COPY, lower-case names
-	Problem     string            // why it is Unknown, for people
-	Like        *Statement        // another that differs in constants only, shared by all of its shape; nil if there is none
-	Partial     bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
+	SQL          string        // its own text, cut out of the message
+	Fingerprint  string        // equal for statements that differ in constants, spacing and case only
+	Kind         Kind          //
+	Tag          string        // leading words for people: "DROP TABLE", "UPDATE"
+	Changes      int           // INSERT, UPDATE, DELETE and MERGE in it, at any depth; the server counts the rows of the outermost only
+	Inside       []Kind        // kinds of the statements, but SELECT, that routines it calls would run
+	Writes       bool          // changes data, in any part of it (CTE, EXPLAIN ANALYZE, …)
+	Reads        []Ref         // columns read anywhere; a relation of which no column is read appears as Ref{Column: ""}
+	Relations    []Ref         // relations read
+	Targets      []Ref         // relations written, created, altered, dropped, truncated, those that only its consequences write included
+	Target       *Ref          // the one written relation whose columns Output describes; nil for reads
+	Output       []Column      // value sources of each result column, or of each written column if Target is set; a star that could not be expanded is one column Star with Known false
+	Returning    []Column      // result columns of INSERT, UPDATE, DELETE, MERGE … RETURNING
+	Indirect     []Ref         // columns that steer: filter, join, group, sort
+	Functions    []string      // functions called, as written, lower case, schema-qualified where the text is
+	Signs        []Sign        //
+	Consequences []Consequence // what it sets off: triggers, rules, cascades, routines, partitions; what of it is written is in Targets too
+	Name         string        // prepared statement or cursor named by PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; "" means ALL for DEALLOCATE
+	Inner        *Statement
+	SetName      string            // parameter of SET, lower case: "search_path", "role"; "all" for RESET ALL, DISCARD ALL
+	SetTo        string            // value of SET, lower case, if it is one constant; "" for DEFAULT and RESET
+	Options      map[string]string // options of COPY, lower-case names
+	Problem      string            // why it is Unknown, for people
+	Like         *Statement        // another that differs in constants only, shared by all of its shape; nil if there is none
+	Partial      bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
 }
 
 // Star names the output column that stands for a star nobody could expand: from

@@ -69,7 +69,7 @@ var dangerousNames = map[string]Sign{
 	"pg_drop_replication_slot": UnknownRoutine, "pg_replication_slot_advance": UnknownRoutine,
 	"pg_logical_slot_get_changes": UnknownRoutine, "pg_logical_slot_peek_changes": UnknownRoutine,
 	"pg_logical_slot_get_binary_changes": UnknownRoutine, "pg_logical_slot_peek_binary_changes": UnknownRoutine,
-	"pg_logical_emit_message": UnknownRoutine, "pg_notify": UnknownRoutine,
+	"pg_logical_emit_message":      UnknownRoutine,
 	"pg_replication_origin_create": UnknownRoutine, "pg_replication_origin_drop": UnknownRoutine,
 	"pg_stat_reset": UnknownRoutine, "pg_stat_reset_shared": UnknownRoutine, "pg_stat_statements_reset": UnknownRoutine,
 	"pg_import_system_collations": UnknownRoutine, "pg_extension_config_dump": UnknownRoutine,

@@ -57,6 +57,7 @@ func (a *analysis) named(n ast.Node) {
 
 func (a *analysis) visit(n ast.Node) {
 	st := a.st
+	a.writeNode(n)
 	switch n := n.(type) {
 	case *ast.FuncCall:
 		if n != nil {
@@ -65,6 +66,10 @@ func (a *analysis) visit(n ast.Node) {
 	case *ast.A_Expr:
 		if n != nil {
 			a.operator(n)
+		}
+	case *ast.TypeCast:
+		if n != nil {
+			a.cast(n)
 		}
 	case *ast.InsertStmt:
 		if n != nil {
@@ -148,6 +153,10 @@ func (a *analysis) calls(n ast.Node) {
 			if n != nil {
 				a.operator(n)
 			}
+		case *ast.TypeCast:
+			if n != nil {
+				a.cast(n)
+			}
 		}
 		return true
 	}, nil)
@@ -157,7 +166,7 @@ func (a *analysis) calls(n ast.Node) {
 func (a *analysis) call(f *ast.FuncCall) {
 	parts := names(f.Funcname)
 	if len(parts) == 0 {
-		a.sign(UnknownRoutine)
+		a.unclear("it calls a function by a name that is not one")
 		return
 	}
 	a.st.Functions = append(a.st.Functions, strings.ToLower(strings.Join(parts, ".")))
@@ -165,18 +174,12 @@ func (a *analysis) call(f *ast.FuncCall) {
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]
 	}
-	if a.signals(schema, name, f) {
+	if signalling[name] {
+		a.signals(schema, name, f)
 		return
 	}
 	if sign, ok := dangerous(name); ok {
-		a.sign(sign)
-		if sign == writesRows {
-			a.st.Signs = a.st.Signs[:len(a.st.Signs)-1]
-			a.st.Writes = true
-		}
-		if sign == SessionState {
-			a.setConfig(f)
-		}
+		a.special(name, sign, f)
 		return
 	}
 	if !a.harmless(schema, name) {
@@ -184,7 +187,38 @@ func (a *analysis) call(f *ast.FuncCall) {
 	}
 }
 
-// setConfig names the parameter that set_config sets, "" if it is computed.
+// special notes a call of a function that dangerous knows.
+func (a *analysis) special(name string, sign Sign, f *ast.FuncCall) {
+	switch sign {
+	case writesRows:
+		a.st.Writes = true
+	case SessionState:
+		a.setConfig(f)
+	case UnknownRoutine:
+		a.unclear("function " + name + " does more than compute, and what that comes to is not known")
+	case DynamicSQL:
+		a.sign(sign)
+		a.problem("function " + name + " runs SQL that is a text to it")
+	default:
+		a.sign(sign)
+	}
+}
+
+// unclear notes a call of which nobody knows what it does.
+func (a *analysis) unclear(why string) {
+	a.sign(UnknownRoutine)
+	a.problem(why)
+}
+
+// problem says what was not understood; the first counts.
+func (a *analysis) problem(why string) {
+	if a.st.Problem == "" {
+		a.st.Problem = why
+	}
+}
+
+// setConfig names the parameter that set_config sets, "" if it is computed. Settings
+// of an application, and those that only tune, are no state that anything depends on.
 func (a *analysis) setConfig(f *ast.FuncCall) {
 	name := ""
 	if args := items(f.Args); len(args) > 0 {
@@ -195,10 +229,14 @@ func (a *analysis) setConfig(f *ast.FuncCall) {
 	if f == a.setting.call {
 		name = a.setting.name
 	}
+	state := name == "" || changesSession(name)
 	if a.configured && a.st.SetName != name {
 		name = ""
 	}
 	a.st.SetName, a.configured = name, true
+	if state {
+		a.sign(SessionState)
+	}
 }
 
 func (a *analysis) harmless(schema, name string) bool {

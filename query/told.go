@@ -19,18 +19,32 @@ pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all
 // reckoning are functions that give nothing but what their arguments say.
 var reckoning = wordSet(`hashtext hashtextextended md5 lower upper abs concat format json_build_object jsonb_build_object`)
 
-// signals reports whether a call is one of a signalling function that tells others only
-// what the client itself has sent: locks of migration tools, NOTIFY with parameters.
-func (a *analysis) signals(schema, name string, f *ast.FuncCall) bool {
-	if !signalling[name] || a.within || !a.systems(schema, name) {
-		return false
+// signals notes a call of a signalling function.
+func (a *analysis) signals(schema, name string, f *ast.FuncCall) {
+	switch {
+	case !a.systems(schema, name):
+		a.unclear("function " + name + " may be another than PostgreSQL's own")
+	case !a.ownWords(f):
+		a.sign(Signals)
+		a.problem("function " + name + " would tell other sessions something that is not in the text")
 	}
+}
+
+// harmlessSignal reports whether a call is of a signalling function, and tells others
+// only what the client itself has sent.
+func (a *analysis) harmlessSignal(schema, name string, f *ast.FuncCall) bool {
+	return signalling[name] && a.systems(schema, name) && a.ownWords(f)
+}
+
+// ownWords reports whether all arguments are the client's own: locks of migration
+// tools, NOTIFY with parameters.
+func (a *analysis) ownWords(f *ast.FuncCall) bool {
 	for _, arg := range items(f.Args) {
 		if !a.sent(arg, 0) {
 			return false
 		}
 	}
-	return true
+	return !a.within
 }
 
 // systems reports whether a name means a function of PostgreSQL and nothing else. While
