@@ -229,5 +229,8 @@ var meanings = map[query.Sign]string{
 	query.UnknownRoutine: "calls a function of which it is not known what it does",
 	query.Unparsable:     "is not SQL that can be understood",
 	query.SystemCatalog:  "writes by hand what PostgreSQL keeps of itself",
+	query.TableLock:      "keeps others out of a table while it runs or until its transaction ends",
+	query.AdvisoryLock:   "takes a lock whose meaning only programs know",
+	query.LongRunning:    "may run for long",
 	query.ServerCode:     "makes code that runs in the database later",
 }

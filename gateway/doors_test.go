@@ -87,6 +87,7 @@ func TestNoDoorLeadsAroundTheMask(t *testing.T) {
 		"renamed in a transaction":    {"begin", "alter table cities rename to towns", "alter table people rename to cities", "alter table cities rename column name to real_name", "alter table cities rename column email to name", "select name from public.cities", "rollback"},
 		"savepoint does not settle":   {"begin", "alter table cities rename to towns", "alter table people rename to cities", "alter table cities rename column name to real_name", "alter table cities rename column email to name", "savepoint s", "release s", "select name from public.cities", "rollback"},
 		"search_path":                 {"create schema other; create table other.cities as select id, email as name from people", "set search_path = other, public", "select name from cities"},
+		"search_path by a function":   {"create schema other; create table other.cities as select id, email as name from people", "select set_config('search_path', 'other, public', false)", "select name from cities"},
 		"copy of a table, as a query": {"set search_path = public", "select string_agg(email, ',') from people"},
 	} {
 		t.Run(name, func(t *testing.T) {

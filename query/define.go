@@ -1,6 +1,10 @@
 package query
 
-import "github.com/multigres/multigres/go/common/parser/ast"
+import (
+	"strings"
+
+	"github.com/multigres/multigres/go/common/parser/ast"
+)
 
 // define classifies CREATE and ALTER of anything but roles.
 func (a *analysis) define(n ast.Node) bool {
@@ -26,6 +30,7 @@ func (a *analysis) defineRelation(n ast.Node) (tag string, ok bool) {
 		if n.Base != nil {
 			a.creates(n.Base.Relation, "")
 		}
+		a.files(n.Options)
 		return "CREATE FOREIGN TABLE", true
 	case *ast.CreateTableAsStmt:
 		if n.Into != nil {
@@ -115,6 +120,24 @@ func (a *analysis) alterTable(n *ast.AlterTableStmt) {
 			ast.AT_EnableTrigAll, ast.AT_DisableTrigAll, ast.AT_EnableTrigUser, ast.AT_DisableTrigUser,
 			ast.AT_EnableRule, ast.AT_EnableAlwaysRule, ast.AT_EnableReplicaRule, ast.AT_DisableRule:
 			a.sign(ServerCode)
+		case ast.AT_GenericOptions, ast.AT_AlterColumnGenericOptions:
+			if list, ok := cmd.Def.(*ast.NodeList); ok {
+				a.files(list)
+			}
+		}
+	}
+}
+
+// files knows the options by which a foreign table reads files or runs programs.
+func (a *analysis) files(options *ast.NodeList) {
+	for _, o := range items(options) {
+		if d, ok := o.(*ast.DefElem); ok {
+			switch strings.ToLower(d.Defname) {
+			case "program":
+				a.sign(Program)
+			case "filename":
+				a.sign(ServerFile)
+			}
 		}
 	}
 }

@@ -63,6 +63,9 @@ const (
 	Unparsable     Sign = "unparsable"      // the grammar refuses it
 	SystemCatalog  Sign = "system_catalog"  // writes to PostgreSQL's own tables by hand
 	Signals        Sign = "signals"         // pg_notify, pg_advisory_lock with values that the client did not send: other sessions see them
+	TableLock      Sign = "table_lock"      // keeps others out of a table while it runs, or until the transaction ends
+	AdvisoryLock   Sign = "advisory_lock"   // takes a lock that only programs know the meaning of
+	LongRunning    Sign = "long_running"    // waits, or makes rows, for long
 	ServerCode     Sign = "server_code"     // CREATE FUNCTION, TRIGGER, RULE, EXTENSION, …: code that runs later
 )
 
@@ -212,6 +215,7 @@ type Relation struct {
 	Types        []string // of each column, as the catalogue writes them; may be empty
 	Required     []string // columns that are never NULL
 	Definition   string   // the SELECT of a view, as pg_get_viewdef prints it
+	Rows         float64  // the planner's count when the catalogue was read; 0 or less if there is none
 }
 
 // Schema is the catalogue as Analyze needs it. Implementations are immutable

@@ -58,6 +58,7 @@ func (a *analysis) named(n ast.Node) {
 func (a *analysis) visit(n ast.Node) {
 	st := a.st
 	a.writeNode(n)
+	a.heavy(n)
 	switch n := n.(type) {
 	case *ast.FuncCall:
 		if n != nil {
@@ -174,6 +175,7 @@ func (a *analysis) call(f *ast.FuncCall) {
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]
 	}
+	a.slow(name, items(f.Args))
 	if signalling[name] {
 		a.signals(schema, name, f)
 		return

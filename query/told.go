@@ -21,6 +21,9 @@ var reckoning = wordSet(`hashtext hashtextextended md5 lower upper abs concat fo
 
 // signals notes a call of a signalling function.
 func (a *analysis) signals(schema, name string, f *ast.FuncCall) {
+	if strings.Contains(name, "advisory_") && !strings.Contains(name, "unlock") {
+		a.sign(AdvisoryLock)
+	}
 	switch {
 	case !a.systems(schema, name):
 		a.unclear("function " + name + " may be another than PostgreSQL's own")
