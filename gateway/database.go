@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,39 @@ func (d *database) snapshot() *catalog.Snapshot {
 
 // stale notes that a statement may have changed the catalogue.
 func (d *database) stale() { d.changes.Add(1) }
+
+// forText is the catalogue for a request: after all changes that were noted, unless what
+// it asks for depends on nothing in it. Nobody waits for a refresh that he does not
+// need: not BEGIN, not COMMIT, and not what drivers send to see whether we are there.
+func (d *database) forText(ctx context.Context, sql string) *known {
+	if k := d.current.Load(); k != nil && k.seen != d.changes.Load() && needsNone(sql) {
+		return k
+	}
+	return d.fresh(ctx)
+}
+
+// probe is a query that names nothing.
+var probe = regexp.MustCompile(`(?i)^\s*select\s+(\d{1,9}|'[^'\\]{0,20}')\s*;?\s*$`)
+
+// needsNone reports whether a text means the same under every catalogue.
+func needsNone(sql string) bool {
+	const longest = 200 // what is meant here is short
+	if len(sql) > longest {
+		return false
+	}
+	for _, st := range query.Analyze(sql, nil) {
+		switch st.Kind {
+		case query.Transaction, query.Set, query.Show, query.Deallocate, query.Close, query.Listen, query.Empty:
+		case query.Select:
+			if !probe.MatchString(st.SQL) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 // fresh is the catalogue after all changes that were noted. If it cannot be read,
 // nothing is known: every statement then has columns of unknown origin.

@@ -40,7 +40,7 @@ func (x *run) secret() bool { return x.kept != x.text.SQL }
 // fails: what it cannot work out is Unknown.
 func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	s.follow()
-	v := s.view(ctx)
+	v := s.view(ctx, req.SQL)
 	s.block.see(s.server.Quiet(), s.server.InTransaction())
 	j := &job{}
 	if x := s.textless(req, v); x != nil {
@@ -51,7 +51,7 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	}
 	statements := s.statements(req, v)
 	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known) {
-		v = s.view(ctx)
+		v = s.view(ctx, req.SQL)
 		statements = s.statements(req, v)
 	}
 	names := naming{s: s, v: v}

@@ -25,9 +25,9 @@ func fresh(d *database, k *known) view {
 	return view{known: k, schema: k.paths[0], version: d.number<<40 | k.number<<1 | 1<<63}
 }
 
-func (s *session) view(ctx context.Context) view {
+func (s *session) view(ctx context.Context, sql string) view {
 	s.caughtUp()
-	k := s.base.fresh(ctx)
+	k := s.base.forText(ctx, sql)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := &s.names
