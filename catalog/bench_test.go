@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluicehq/sluice/internal/pgtest"
+	"github.com/sluicehq/sluice/query"
 )
 
 // large makes a database of ten thousand tables with eight columns each, a hundred
@@ -64,4 +65,36 @@ func BenchmarkLarge(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkFollow is a statement that was never seen, without and with what it sets
+// off: nine tables by foreign keys, triggers and rules.
+func BenchmarkFollow(b *testing.B) {
+	conn, err := pgx.Connect(b.Context(), pgtest.Database(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(b.Context(), `create table plain (id int primary key, name text); create table customers (id int primary key, name text);
+create table audit_log (at timestamptz, what text);
+create function audited() returns trigger language plpgsql as $$ begin insert into audit_log values (now(), row_to_json(old)::text); return old; end $$;
+do $$ begin for i in 1..8 loop
+  execute format('create table t%s (id int primary key, c int references customers on delete cascade)', i);
+  execute format('create trigger a before delete on t%s for each row execute function audited()', i);
+end loop; end $$;`); err != nil {
+		b.Fatal(err)
+	}
+	snap, err := Load(b.Context(), conn, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := snap.InPath([]string{"public"})
+	for _, table := range []string{"plain", "customers"} {
+		b.Run(table, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				query.Analyze("delete from "+table+" where id = 1", s)
+			}
+		})
+	}
 }

@@ -22,12 +22,12 @@ func marked(_, text string) string { return "<" + text + ">" }
 
 func TestExplainShowsWhereItIsNotUnderstood(t *testing.T) {
 	for _, tt := range []struct{ sql, want string }{
-		{"select * fom customers", "statement not understood: syntax error, line 1, column 10\n│  ├─ select * fom customers\n│  └─          ^"},
-		{"select 1;\n\tselect 'ä', * frm x y z", "syntax error, line 2, column 16\n│  ├─  select 'ä', * frm x y z\n│  └─                ^"},
-		{"select 1 where (", "syntax error, line 1, column 16\n│  ├─ select 1 where (\n│  └─                ^"},
+		{"select * fom customers", "it cannot be parsed near \"fom\", line 1, column 10\n│  ├─ select * fom customers\n│  └─          ^"},
+		{"select 1;\n\tselect 'ä', * frm x y z", "statement 2 of 2 cannot be parsed near \"frm\", line 2, column 16\n│  ├─  select 'ä', * frm x y z\n│  └─                ^"},
+		{"select 1 where (", "it cannot be parsed near \"(\", line 1, column 16\n│  ├─ select 1 where (\n│  └─                ^"},
 		{"select \xff", "problem  statement is not valid UTF-8"},
-		{"select 'abc", "problem  statement not understood: unterminated quoted string"},
-		{"select 1 from \x1b[31m(", "problem  statement not understood"},
+		{"select 'abc", "problem  it cannot be parsed: unterminated quoted string, near a constant, line 1, column 8"},
+		{"select 1 from \x1b[31m(", "problem  it cannot be parsed near \"\\x1b\", line 1, column 15"},
 	} {
 		st := query.Analyze(tt.sql, nil)[0]
 		var out bytes.Buffer
@@ -92,8 +92,8 @@ func TestExplainOfStrangeTexts(t *testing.T) {
 			{in: "", code: exitUsage, errs: "there is no statement in the text"},
 			{in: "-- nothing\n;", code: exitUsage, errs: "there is no statement"},
 			{in: "select 1; drop table people", out: "deny  sent as one message"},
-			{in: "select * fom people", out: "syntax error, line 1, column 10"},
-			{in: "select purge(1)", out: "calls  purge"},
+			{in: "select * fom people", out: "near \"fom\", line 1, column 10"},
+			{in: "select purge(1)", out: "calls    purge"},
 			{args: []string{"-f", big}, code: exitUsage, errs: "longer than 8 MiB"},
 			{args: []string{"-f", "no-such-file"}, code: exitUsage, errs: "the file cannot be read"},
 			{args: []string{"-c", "x", "-f", "y"}, code: exitUsage, errs: "give -c or -f, not both"},

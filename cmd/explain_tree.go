@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
@@ -64,7 +63,7 @@ func explained(e gateway.Explained, paint painter) []branch {
 		}
 		out = append(out, signs)
 	}
-	for _, refs := range []branch{{"reads", list(e.Reads), nil}, {"writes", list(e.Writes), nil}, {"calls", list(e.Functions), nil}} {
+	for _, refs := range []branch{{"reads", list(e.Reads), nil}, {"writes", list(itself(e)), nil}, {"calls", list(e.Functions), nil}} {
 		if refs.text != "" {
 			out = append(out, refs)
 		}
@@ -102,24 +101,24 @@ func printTogether(w io.Writer, all []gateway.Explained, paint painter) error {
 	return err
 }
 
-// position is how the parser says where it stopped: behind the word that it could not
-// make sense of, in bytes.
-var position = regexp.MustCompile(`(?:parse error )?at position (\d+):? ?`)
+// position is where the word begins that could not be made sense of, in characters from 1.
+var position = regexp.MustCompile(` at position (\d+)`)
 
 // misunderstood says what was not understood, and shows the line with a mark under it.
 func misunderstood(e gateway.Explained) branch {
 	b := branch{name: "problem", text: clean(e.Problem)}
 	m := position.FindStringSubmatch(e.Problem)
-	if m == nil {
+	if m == nil || !utf8.ValidString(e.SQL) {
 		return b
 	}
-	end, err := strconv.Atoi(m[1])
-	if err != nil || end < 0 || end > len(e.SQL) || !utf8.ValidString(e.SQL) {
+	at, err := strconv.Atoi(m[1])
+	if err != nil || at < 1 || at > utf8.RuneCountInString(e.SQL) {
 		return b
 	}
-	start := len(strings.TrimRightFunc(e.SQL[:end], inWord))
-	if start == end && end > 0 {
-		start-- // a sign, which is a word by itself
+	start := 0
+	for ; at > 1; at-- {
+		_, size := utf8.DecodeRuneInString(e.SQL[start:])
+		start += size
 	}
 	line := strings.LastIndexByte(e.SQL[:start], '\n') + 1
 	text, _, _ := strings.Cut(e.SQL[line:], "\n")
@@ -131,7 +130,15 @@ func misunderstood(e gateway.Explained) branch {
 	return b
 }
 
-func inWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+// itself are the relations that the statement writes by what it says; the others stand
+// with their reasons among what it sets off.
+func itself(e gateway.Explained) []string {
+	return slices.DeleteFunc(slices.Clone(e.Writes), func(name string) bool {
+		return slices.ContainsFunc(e.Consequences, func(c query.ExplainedConsequence) bool {
+			return c.Relation == name && c.Kind != query.Select && (e.Target == nil || *e.Target != name)
+		})
+	})
+}
 
 // consequences names each relation once for each reason; of many with the same reason,
 // as partitions are, their number.

@@ -24,7 +24,7 @@ type Explained struct {
 	Approvers []string      `json:"approvers"`
 	MaxRows   int64         `json:"max_rows,omitempty"`  // it is undone if it changes more
 	Functions []string      `json:"functions,omitempty"` // that it calls
-	Problem   string        `json:"problem,omitempty"`   // what of it was not understood; positions are bytes of SQL
+	Problem   string        `json:"problem,omitempty"`   // what of it was not understood; positions are characters of SQL, from 1
 	SQL       string        `json:"sql,omitempty"`       // its own text
 }
 
