@@ -154,7 +154,7 @@ func (s *Snapshot) loadRelations(ctx context.Context, tx pgx.Tx, types pgTypes, 
 	var parents []uint32
 	_, err = pgx.ForEachRow(rows, []any{&oid, &schema, &name, &kind, &tuples, &parents, &definition}, func() error {
 		e := &entry{
-			rel:         query.Relation{Schema: schema, Name: name, Kind: relationKind(kind), Definition: strings.TrimSuffix(definition, ";"), Rows: tuples},
+			rel:         query.Relation{Schema: schema, Name: name, Kind: relationKind(kind), Definition: strings.TrimSuffix(definition, ";"), Rows: max(tuples, 0)},
 			oid:         oid,
 			rows:        tuples,
 			parents:     slices.Clone(parents),

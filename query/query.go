@@ -215,7 +215,7 @@ type Relation struct {
 	Types        []string // of each column, as the catalogue writes them; may be empty
 	Required     []string // columns that are never NULL
 	Definition   string   // the SELECT of a view, as pg_get_viewdef prints it
-	Rows         float64  // the planner's count when the catalogue was read; 0 or less if there is none
+	Rows         float64  // the planner's count when the catalogue was read; 0 if there is none
 }
 
 // Schema is the catalogue as Analyze needs it. Implementations are immutable
