@@ -235,7 +235,7 @@ func (f *foretold) aims(name string) bool {
 
 // sets reports whether a setting is one that is said to be set.
 func (f *foretold) sets(name string) bool {
-	if f.sign(query.SessionState) || f.runs(query.Set) {
+	if f.sign(query.SessionState) || f.runs(query.Set) || f.calls("set_config") && !steering[strings.ToLower(name)] {
 		return true
 	}
 	for _, st := range f.list {
@@ -245,6 +245,10 @@ func (f *foretold) sets(name string) bool {
 	}
 	return false
 }
+
+// steering are settings of which set_config is said to change the state of the session;
+// others only tune (decision 024).
+var steering = map[string]bool{"role": true, "search_path": true, "row_security": true, "session_replication_role": true, "standard_conforming_strings": true}
 
 // aliases are parameters that SET knows by another name.
 var aliases = map[string]string{"time zone": "TimeZone", "names": "client_encoding"}
