@@ -61,7 +61,7 @@ var place = regexp.MustCompile(`at position (\d+)`)
 // stumbled says which part of a text the grammar refuses. Constants are not quoted:
 // one of them may be a password.
 func stumbled(sql string, err error) string {
-	tokens, _ := lex(sql)
+	tokens, whole := lex(sql)
 	at, what := len(sql), ""
 	if m := place.FindStringSubmatch(err.Error()); m != nil {
 		n, _ := strconv.Atoi(m[1])
@@ -91,7 +91,10 @@ func stumbled(sql string, err error) string {
 			which = i + 1
 		}
 	}
-	if len(pieces) > 1 && which > 0 {
+	switch {
+	case which > 1 && !whole:
+		return fmt.Sprintf("statement %d %s", which, what) // how many follow was not read
+	case which > 0 && len(pieces) > 1:
 		return fmt.Sprintf("statement %d of %d %s", which, len(pieces), what)
 	}
 	return "it " + what
@@ -168,7 +171,8 @@ type token struct {
 }
 
 // lex reads all tokens of a text that refuse let pass. ok is false if the text
-// ends in something that is no token.
+// holds something that is no token: reading on past it would cost the lexer a walk from
+// the beginning of the text for each such thing.
 func lex(sql string) (tokens []token, ok bool) {
 	l := parser.NewLexer(sql)
 	// Every token takes at least one byte, so the loop ends even if the lexer does not.
@@ -181,6 +185,9 @@ func lex(sql string) (tokens []token, ok bool) {
 			return tokens, false
 		}
 		tokens = append(tokens, token{t.Type, t.Position, word(t)})
+		if l.HasErrors() {
+			return tokens, false
+		}
 	}
 	return tokens, false
 }

@@ -15,7 +15,7 @@ func TestProblems(t *testing.T) {
 		"alter role a password 'hunter2' 'hunter3'": "it cannot be parsed near a constant at position 33",
 		"select (1":                                          "it cannot be parsed near a constant at position 9",
 		"select 'open":                                       `it cannot be parsed: unterminated quoted string, near a constant at position 8`,
-		"select 1; select 'open":                             `statement 2 of 2 cannot be parsed: unterminated quoted string, near a constant at position 18`,
+		"select 1; select 'open":                             `statement 2 cannot be parsed: unterminated quoted string, near a constant at position 18`,
 		"select nobody.knows(1)":                             "function nobody.knows is not known: there is no catalogue to look in",
 		"select query_to_xml('x', true, true, '')":           "function query_to_xml runs SQL that is a text to it",
 		"select pg_terminate_backend(1)":                     "function pg_terminate_backend does more than compute, and what that comes to is not known",
