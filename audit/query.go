@@ -7,28 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 )
-
-// Filter chooses events. Empty fields choose all; those that are set must all
-// hold.
-type Filter struct {
-	Since      time.Time // at or after
-	Until      time.Time // before
-	Who        string    // name, stable identity or owner, exactly
-	Connection string
-	Session    string
-	Kind       Kind
-	Touches    string // relation or column read or written: "orders", "public.orders", "orders.email", "public.orders.email"
-	Text       string // part of the SQL, a parameter, the error, the reason or the detail, in any case
-	Effect     string
-	Outcome    string
-	ID         string // of the event
-	Of         string // ID of the event it belongs to
-	Before     uint64 // only events with a smaller Seq; 0 begins at the newest. Result.Next goes here for the next page
-	Limit      int    // at most so many, default 100, at most 10,000
-}
 
 const (
 	defaultLimit = 100
@@ -68,7 +48,7 @@ func Query(ctx context.Context, dir string, f Filter) (Result, error) {
 		f.Limit = defaultLimit
 	}
 	f.Limit = min(f.Limit, maxLimit)
-	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text)}
+	q := newQuery(f)
 	if err := q.read(ctx, dir); err != nil {
 		return Result{}, err
 	}
@@ -79,7 +59,8 @@ func Query(ctx context.Context, dir string, f Filter) (Result, error) {
 // an error, which it then returns. It keeps none, and f.Limit does not count. As with
 // Query, the log may be open elsewhere, and the tree is not checked.
 func Scan(ctx context.Context, dir string, f Filter, give func(Event) error) error {
-	q := query{Filter: f, must: f.literals(), text: strings.ToLower(f.Text), give: give}
+	q := newQuery(f)
+	q.give = give
 	return q.read(ctx, dir)
 }
 
@@ -93,7 +74,7 @@ func (q *query) read(ctx context.Context, dir string) error {
 		return err
 	}
 	for i := len(bases) - 1; i >= 0 && !q.done; i-- {
-		if q.Before > 0 && bases[i] >= q.Before {
+		if q.Before > 0 && bases[i] >= q.Before && !q.Whole {
 			continue
 		}
 		if err := q.segment(ctx, segmentPath(dir, bases[i])); err != nil {
@@ -107,25 +88,36 @@ func (q *query) read(ctx context.Context, dir string) error {
 type query struct {
 	Filter
 	must   [][]byte // every matching line has all of these in it
-	text   string   // Text in lower case
 	bytes  int
 	done   bool
-	give   func(Event) error // takes the events; if nil they are collected
+	ends   map[string]Event    // endings whose decision is still to come, by its ID
+	yes    map[string][]string // who approved, as above
+	give   func(Event) error   // takes the events; if nil they are collected
 	result Result
+}
+
+func newQuery(f Filter) query {
+	return query{Filter: f, must: f.literals(), ends: map[string]Event{}, yes: map[string][]string{}}
 }
 
 // literals gives what the line of any matching event must have in it, as
 // encoded. Looking for bytes is far cheaper than decoding each line.
 func (f Filter) literals() [][]byte {
 	var must [][]byte
-	for _, s := range []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.Outcome, f.ID, f.Of} {
+	all := []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.ID, f.Of, f.Group, f.Statement, f.Rule, f.Fingerprint}
+	if !f.Whole { // else it stands in another line
+		all = append(all, f.Outcome, f.Approver)
+	}
+	for _, s := range all {
 		if s != "" {
 			must = append(must, appendString(nil, s))
 		}
 	}
-	if f.Touches != "" {
-		quoted := appendString(nil, f.Touches)
-		must = append(must, quoted[1:len(quoted)-1])
+	for _, s := range []string{f.Touches, f.Table, f.Column} {
+		if s != "" {
+			quoted := appendString(nil, s)
+			must = append(must, quoted[1:len(quoted)-1])
+		}
 	}
 	return must
 }
@@ -170,10 +162,15 @@ func (q *query) line(line []byte) error {
 	if err != nil {
 		return err
 	}
+	q.result.Read++
+	if q.Whole {
+		if took, err := q.keep(line); took || err != nil {
+			return err
+		}
+	}
 	if q.Before > 0 && seq >= q.Before {
 		return nil
 	}
-	q.result.Read++
 	if !q.Since.IsZero() {
 		if at, ok := lineTime(line); ok && at.Before(q.Since.Add(-timeSlack)) {
 			q.done = true
@@ -189,7 +186,10 @@ func (q *query) line(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if !q.matches(ev) {
+	if q.Whole && ev.Kind == Decided {
+		q.join(&ev)
+	}
+	if !q.Matches(&ev) {
 		return nil
 	}
 	if q.give != nil {
@@ -217,36 +217,36 @@ func lineTime(line []byte) (time.Time, bool) {
 	return at, err == nil
 }
 
-func (q *query) matches(ev Event) bool {
-	is := func(want, have string) bool { return want == "" || want == have }
-	return (q.Since.IsZero() || !ev.Time.Before(q.Since)) &&
-		(q.Until.IsZero() || ev.Time.Before(q.Until)) &&
-		(q.Who == "" || q.Who == ev.Who || q.Who == ev.Subject || q.Who == ev.Owner) &&
-		is(q.Connection, ev.Connection) && is(q.Session, ev.Session) && is(string(q.Kind), string(ev.Kind)) &&
-		is(q.Effect, ev.Effect) && is(q.Outcome, ev.Outcome) && is(q.ID, ev.ID) && is(q.Of, ev.Of) &&
-		(q.Touches == "" || anyTouches(ev.Reads, q.Touches) || anyTouches(ev.Writes, q.Touches)) &&
-		(q.text == "" || q.hasText(ev))
+// keep takes what belongs to a decision that comes later, because the newest comes
+// first. It says whether that is all the line is for.
+func (q *query) keep(line []byte) (bool, error) {
+	head := line[:min(len(line), headRoom+128)]
+	finished, answered := bytes.Contains(head, []byte(`"kind":"finished"`)), bytes.Contains(head, []byte(`"kind":"answered"`))
+	if !finished && !answered {
+		return false, nil
+	}
+	ev, err := decodeLine(line)
+	if err != nil {
+		return false, err
+	}
+	switch ev.Kind {
+	case Finished:
+		q.ends[ev.Of] = ev
+		return true, nil
+	case Answered:
+		q.yes[ev.Of] = ev.Approvers
+	}
+	return false, nil
 }
 
-func (q *query) hasText(ev Event) bool {
-	for _, s := range append([]string{ev.SQL, ev.Error, ev.Reason, ev.Detail}, ev.Params...) {
-		if strings.Contains(strings.ToLower(s), q.text) {
-			return true
-		}
+// join makes one event of a decision and what was kept of it.
+func (q *query) join(ev *Event) {
+	if end, ok := q.ends[ev.ID]; ok {
+		ev.End(&end)
+		delete(q.ends, ev.ID)
 	}
-	return false
-}
-
-// anyTouches says whether name stands in one of the dotted names: as whole
-// parts, so that "users" is in "public.users.email" but not in "public.users2".
-func anyTouches(list []string, name string) bool {
-	name = "." + name + "."
-	for _, s := range list {
-		if strings.Contains("."+s+".", name) {
-			return true
-		}
-	}
-	return false
+	ev.Approvers = append(ev.Approvers, q.yes[ev.ID]...)
+	delete(q.yes, ev.ID)
 }
 
 // backReader reads the whole lines of a file from the last to the first.
