@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak conformance cross bench lint fmt vet check vuln postgres compiler clean
+.PHONY: build demo test fuzz soak audit-scale conformance cross bench lint fmt vet check vuln postgres compiler clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -47,6 +47,14 @@ SOAK ?= 30m
 soak: postgres compiler
 	$(GO) test -count=1 -v -timeout $(TIMEOUT) -run '^TestCrowd$$' ./gateway -crowd 2000
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -timeout 0 ./internal/soak -for $(SOAK)
+
+# A record of EVENTS entries, and how long each question of an auditor takes over it
+# (docs/record.md). Takes EVENTS kilobytes of disk, and a few minutes.
+EVENTS ?= 10000000
+ROUNDS ?= 7
+
+audit-scale:
+	$(GO) test -count=1 -v -timeout 0 -run '^TestScale$$' ./audit/index -events $(EVENTS) -rounds $(ROUNDS)
 
 # The grammar held against PostgreSQL's own parser, then other people's tests, straight
 # at PostgreSQL and through Sluice; docs/conformance.md.

@@ -18,7 +18,7 @@ const module = "github.com/sluicehq/sluice"
 // a new word here.
 var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel"},
-	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api"},
+	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index"},
 	{"policy", "tui", "client", "store"},
 	{"gateway"},
 	{"cmd"},

@@ -101,4 +101,3 @@ func (ev *Event) End(end *Event) {
 	ev.Outcome, ev.ErrorCode, ev.Error = end.Outcome, end.ErrorCode, end.Error
 	ev.Rows, ev.Bytes, ev.Masked, ev.MaskedCols, ev.DurationUS = end.Rows, end.Bytes, end.Masked, end.MaskedCols, end.DurationUS
 }
-

@@ -262,3 +262,7 @@ func (l *Log) release() error {
 	}
 	return errors.Join(append(errs, l.lock.Close())...)
 }
+
+// Flush hands to the operating system what has gathered, so that whoever reads the files
+// finds all that was added before.
+func (l *Log) Flush() error { return l.writeOut() }

@@ -1,0 +1,293 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sluicehq/sluice/audit"
+)
+
+const (
+	// batchEntries is how many entries one transaction takes in.
+	batchEntries = 4 * blockEntries
+	// placeEntries is how many entries there are between two whose place is kept.
+	placeEntries = 32
+)
+
+// batch is one transaction under way.
+type batch struct {
+	*statements
+	dict  *dictionary
+	place audit.Place // after the last entry
+	last  string      // about.last
+	fresh []uint64    // of the events in rows, in order
+	rows  map[uint64]*[columns]int64
+	words map[uint64]map[string]bool // of wordEntries entries
+	late  map[int64]bool             // full blocks with statements that ended now
+	n     uint64
+}
+
+// grow takes in at most limit entries, 0 for all, in transactions. It needs mu.
+func (x *Index) grow(ctx context.Context, limit uint64) (bool, error) {
+	if x.db == nil {
+		if err := x.open(); err != nil {
+			return false, err
+		}
+	}
+	if x.cfg.Flush != nil {
+		if err := x.cfg.Flush(); err != nil && !errors.Is(err, audit.ErrClosed) {
+			return false, err
+		}
+	}
+	for taken := uint64(0); ; {
+		n, err := x.step(ctx)
+		if err != nil {
+			x.dict = newDictionary() // it may know numbers that were rolled back
+			return false, err
+		}
+		taken += n
+		if n < batchEntries {
+			return true, nil
+		}
+		if limit > 0 && taken >= limit {
+			return false, nil
+		}
+	}
+}
+
+// step takes in one batch, and gives how many entries that were.
+func (x *Index) step(ctx context.Context) (n uint64, err error) {
+	if more, err := x.more(ctx); err != nil || !more {
+		return 0, err
+	}
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("index the record: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("index the record: %w", err)
+			_ = tx.Rollback() // err is the cause, or it was rolled back already
+		}
+	}()
+	// Another process may have gone on with it meanwhile.
+	var seq, offset string
+	if err := tx.QueryRow("SELECT (SELECT value FROM about WHERE key='seq'), (SELECT value FROM about WHERE key='offset')").Scan(&seq, &offset); err != nil {
+		return 0, err
+	}
+	b := &batch{
+		statements: &statements{tx: tx, made: map[string]*sql.Stmt{}}, dict: x.dict,
+		rows: map[uint64]*[columns]int64{}, words: map[uint64]map[string]bool{}, late: map[int64]bool{},
+	}
+	if b.place, err = placeOf(seq, offset); err != nil {
+		return 0, err
+	}
+	from := b.place.Seq
+	if b.place, err = audit.Forward(ctx, x.cfg.Record, b.place, b.take); err != nil && !errors.Is(err, errEnough) {
+		return 0, err
+	}
+	if b.n > 0 {
+		if err := b.flush(from); err != nil {
+			return 0, err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, err
+	}
+	x.place = b.place
+	return b.n, nil
+}
+
+// more says whether the record has grown, without a transaction.
+func (x *Index) more(ctx context.Context) (bool, error) {
+	_, err := audit.Forward(ctx, x.cfg.Record, x.place, func(audit.Place, []byte) error { return errEnough })
+	if errors.Is(err, errEnough) {
+		return true, nil
+	}
+	return false, err
+}
+
+// take takes in one entry.
+func (b *batch) take(at audit.Place, line []byte) error {
+	if b.n == batchEntries {
+		return errEnough
+	}
+	ev, err := audit.Decode(line)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", at.Seq, err)
+	}
+	b.n++
+	b.last = strconv.FormatInt(at.Offset, 10) + " " + lineHash(line)
+	if at.Seq%placeEntries == 0 {
+		if err := b.run("INSERT OR REPLACE INTO place VALUES (?,?)", int64(at.Seq/placeEntries), at.Offset); err != nil {
+			return err
+		}
+	}
+	of, linked := seqOf(ev.Of)
+	about := at.Seq
+	if ev.Kind == audit.Finished && linked {
+		about = of
+	}
+	b.note(about, &ev)
+	switch {
+	case ev.Kind == audit.Finished:
+		if !linked {
+			return nil
+		}
+		return b.end(of, at.Seq, &ev)
+	case ev.Kind == audit.Answered && linked:
+		for _, who := range ev.Approvers {
+			if err := b.run("INSERT OR IGNORE INTO approval VALUES (?,?,?)", int64(of), int64(at.Seq), who); err != nil {
+				return err
+			}
+		}
+	}
+	return b.add(at.Seq, &ev)
+}
+
+// seqOf is the place in the record that an ID names.
+func seqOf(id string) (uint64, bool) {
+	i := strings.LastIndexByte(id, '-')
+	if i < 0 {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(id[i+1:], 10, 63)
+	return seq, err == nil
+}
+
+// note takes the words of an event for those who search.
+func (b *batch) note(about uint64, ev *audit.Event) {
+	set := b.words[about/wordEntries]
+	if set == nil {
+		set = map[string]bool{}
+		b.words[about/wordEntries] = set
+	}
+	eachText(ev, func(text string) { eachWord(text, func(w string) { set[w] = true }) })
+}
+
+// add makes a row of an event that is not an ending.
+func (b *batch) add(seq uint64, ev *audit.Event) error {
+	row := [columns]int64{colSeq: int64(seq), colTime: ev.Time.UnixMicro(), colRows: ev.Rows, colBytes: ev.Bytes, colMasked: ev.Masked}
+	var err error
+	for _, f := range [...]struct {
+		col  int
+		text string
+	}{{colKind, string(ev.Kind)}, {colEffect, ev.Effect}, {colRule, ev.Rule}, {colOutcome, ev.Outcome}} {
+		if row[f.col], err = b.dict.text(b.statements, "name", b.dict.names, f.text); err != nil {
+			return err
+		}
+	}
+	if row[colSession], err = b.dict.text(b.statements, "session", b.dict.sessions, ev.Session); err != nil {
+		return err
+	}
+	if row[colActor], err = b.dict.actor(b.statements, ev); err != nil {
+		return err
+	}
+	if row[colShape], err = b.dict.shape(b.statements, ev); err != nil {
+		return err
+	}
+	b.rows[seq] = &row
+	b.fresh = append(b.fresh, seq)
+	return nil
+}
+
+// end adds to a statement how it ended.
+func (b *batch) end(of, seq uint64, ev *audit.Event) error {
+	outcome, err := b.dict.text(b.statements, "name", b.dict.names, ev.Outcome)
+	if err != nil {
+		return err
+	}
+	if row := b.rows[of]; row != nil {
+		row[colOutcome], row[colRows], row[colBytes], row[colMasked], row[colEnding] = outcome, ev.Rows, ev.Bytes, ev.Masked, int64(seq)
+		return nil
+	}
+	b.late[int64(of/blockEntries)] = true
+	return b.run("UPDATE event SET outcome=?, rows=?, bytes=?, masked=?, ending=? WHERE seq=?", outcome, ev.Rows, ev.Bytes, ev.Masked, int64(seq), int64(of))
+}
+
+// flush writes what was taken in since entry from.
+func (b *batch) flush(from uint64) error {
+	for _, seq := range b.fresh {
+		r := b.rows[seq]
+		if err := b.run("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12]); err != nil {
+			return err
+		}
+	}
+	for block, set := range b.words {
+		if len(set) == 0 {
+			continue
+		}
+		var text strings.Builder
+		for w := range set {
+			text.WriteString(w)
+			text.WriteByte(' ')
+		}
+		// The same block may have words of several transactions; the last entry taken
+		// in tells them apart.
+		rest := min(b.place.Seq-block*wordEntries, 1<<wordShift-1)
+		if err := b.run("INSERT INTO word (rowid, words) VALUES (?,?)", int64(block<<wordShift|rest), text.String()); err != nil {
+			return err
+		}
+	}
+	full := int64(b.place.Seq / blockEntries)
+	for id := int64(from / blockEntries); id < full; id++ {
+		b.late[id] = true
+	}
+	for id := range b.late {
+		if id < full {
+			if err := b.block(id); err != nil {
+				return err
+			}
+		}
+	}
+	return b.run("UPDATE about SET value = CASE key WHEN 'seq' THEN ? WHEN 'offset' THEN ? ELSE ? END WHERE key IN ('seq','offset','last')",
+		strconv.FormatUint(b.place.Seq, 10), strconv.FormatInt(b.place.Offset, 10), b.last)
+}
+
+// wordShift is how many bits of a row's number in word tell apart those of one block.
+const wordShift = 36
+
+// block packs the events of a full block.
+func (b *batch) block(id int64) error {
+	st, err := b.prepared("SELECT * FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq")
+	if err != nil {
+		return err
+	}
+	rows, err := st.Query(id*blockEntries, (id+1)*blockEntries-1)
+	if err != nil {
+		return err
+	}
+	p := &page{}
+	if err := readPage(rows, p); err != nil {
+		return err
+	}
+	var first, last int64
+	for i, at := range p.col(colTime) {
+		if i == 0 {
+			first, last = at, at
+		}
+		first, last = min(first, at), max(last, at)
+	}
+	return b.run("INSERT OR REPLACE INTO block VALUES (?,?,?,?)", id, first, last, p.pack())
+}
+
+// readPage appends rows of the table event to p, and closes them.
+func readPage(rows *sql.Rows, p *page) error {
+	defer rows.Close()
+	var r [columns]int64
+	var to [columns]any
+	for i := range r {
+		to[i] = &r[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(to[:]...); err != nil {
+			return err
+		}
+		p.add(&r)
+	}
+	return rows.Err()
+}

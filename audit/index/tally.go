@@ -1,0 +1,275 @@
+package index
+
+import (
+	"errors"
+	"time"
+)
+
+// dimension gives what events are counted by small numbers of its own, one for each
+// value: there are far fewer of these than events.
+type dimension struct {
+	by     string
+	col    int
+	byID   [][]int32         // of a number in the column, its values; nil if not looked up yet
+	byTime map[int64][]int32 // the same of a time or an entry
+	texts  []string          // of the values
+	number map[string]int32
+}
+
+// columnOf says in which column of the index a dimension stands, or of what is looked
+// up by it.
+func columnOf(by string) int {
+	switch by {
+	case "who", "owner", "group", "connection", "role", "application":
+		return colActor
+	case "table", "column", "statement", "fingerprint":
+		return colShape
+	case "session":
+		return colSession
+	case "kind":
+		return colKind
+	case "effect":
+		return colEffect
+	case "rule":
+		return colRule
+	case "outcome":
+		return colOutcome
+	case "day", "hour":
+		return colTime
+	}
+	return colSeq // approver
+}
+
+// values gives the values of an event, of which v is what stands in the column.
+func (d *dimension) values(q *question, v int64) ([]int32, error) {
+	switch d.by {
+	case "day":
+		v -= mod(v, (24 * time.Hour).Microseconds())
+	case "hour":
+		v -= mod(v, time.Hour.Microseconds())
+	case "approver":
+		if !q.approved.has(v) {
+			v = -1 // as most
+		}
+	}
+	if d.col == colTime || d.col == colSeq {
+		if got := d.byTime[v]; got != nil {
+			return got, nil
+		}
+	} else if v < int64(len(d.byID)) && d.byID[v] != nil {
+		return d.byID[v], nil
+	}
+	names, err := q.names(d.by, v)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	list := make([]int32, len(names))
+	for i, name := range names {
+		n, ok := d.number[name]
+		if !ok {
+			n = int32(len(d.texts))
+			d.number[name] = n
+			d.texts = append(d.texts, name)
+		}
+		list[i] = n
+	}
+	if d.col == colTime || d.col == colSeq {
+		d.byTime[v] = list
+		return list, nil
+	}
+	for v >= int64(len(d.byID)) {
+		d.byID = append(d.byID, nil)
+	}
+	d.byID[v] = list
+	return list, nil
+}
+
+func mod(v, n int64) int64 { return (v%n + n) % n }
+
+// tallies is what has been added up, by one value or by two. Of one, most are few.
+type tallies struct {
+	one []tally
+	two map[[2]int32]*tally
+}
+
+func (s *tallies) at(a, b int32, both bool) *tally {
+	if !both {
+		for int(a) >= len(s.one) {
+			s.one = append(s.one, tally{})
+		}
+		return &s.one[a]
+	}
+	t := s.two[[2]int32{a, b}]
+	if t == nil {
+		t = &tally{}
+		s.two[[2]int32{a, b}] = t
+	}
+	return t
+}
+
+// count adds up what the question chooses.
+func (q *question) count(c Count) (map[string]*Group, error) {
+	dims := make([]*dimension, len(c.By))
+	for i, by := range c.By {
+		dims[i] = &dimension{by: by, col: columnOf(by), byTime: map[int64][]int32{}, number: map[string]int32{}}
+	}
+	if err := q.prepareApproved(c); err != nil {
+		return nil, err
+	}
+	sums := &tallies{two: map[[2]int32]*tally{}}
+	err := q.pages(func(p *page, sel []int32) error {
+		if q.ctx.Err() != nil {
+			return q.ctx.Err()
+		}
+		if len(sel) == 0 {
+			return nil
+		}
+		sel, err := q.sure(p, sel)
+		if err != nil {
+			return err
+		}
+		return q.addUp(p, sel, dims, sums)
+	})
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string]*Group{}
+	for i, t := range sums.one {
+		if t.count > 0 {
+			spread(groups, t, [][]string{{dims[0].texts[i]}})
+		}
+	}
+	for key, t := range sums.two {
+		spread(groups, *t, [][]string{{dims[0].texts[key[0]]}, {dims[1].texts[key[1]]}})
+	}
+	return groups, nil
+}
+
+// addUp adds the chosen events of a page.
+func (q *question) addUp(p *page, sel []int32, dims []*dimension, sums *tallies) error {
+	both := len(dims) == 2
+	first, second := p.col(dims[0].col), p.col(dims[len(dims)-1].col)
+	times, rows, bytes, masked := p.col(colTime), p.col(colRows), p.col(colBytes), p.col(colMasked)
+	other := []int32{0}
+	for _, i := range sel {
+		one := tally{1, rows[i], bytes[i], masked[i], times[i], times[i]}
+		list, err := dims[0].values(q, first[i])
+		if err != nil {
+			return err
+		}
+		if both {
+			if other, err = dims[1].values(q, second[i]); err != nil {
+				return err
+			}
+		}
+		for _, a := range list {
+			for _, b := range other {
+				sums.at(a, b, both).add(one)
+			}
+		}
+	}
+	return nil
+}
+
+// maxRead is how many events are looked at in the record to count those with a text.
+const maxRead = 20_000
+
+// errEverywhere says that counting would mean reading much of the record.
+var errEverywhere = errors.New("the text stands in too many places to be counted\nhint: narrow it with --since, --who, --connection or a longer text")
+
+// sure looks into the record at events that only have a word nearby. A text that stands
+// in statements, whatever their values, is counted by these.
+func (q *question) sure(p *page, sel []int32) ([]int32, error) {
+	if q.texts == nil {
+		return sel, nil
+	}
+	n, shaped := 0, len(q.texts) > 0
+	for _, i := range sel {
+		if q.texts.has(p.col(colShape)[i]) {
+			sel[n] = i
+			n++
+			continue
+		}
+		if shaped {
+			continue
+		}
+		if q.read++; q.read > maxRead {
+			return nil, errEverywhere
+		}
+		ev, _, err := q.event(p.col(colSeq)[i], p.col(colEnding)[i])
+		if err != nil {
+			return nil, err
+		}
+		if q.Matches(&ev) {
+			sel[n] = i
+			n++
+		}
+	}
+	return sel[:n], nil
+}
+
+// prepareApproved finds the events that have an approver, if that is counted.
+func (q *question) prepareApproved(c Count) (err error) {
+	for _, by := range c.By {
+		if by == "approver" {
+			q.approved, err = q.among(nil, "SELECT event FROM approval UNION SELECT answer FROM approval")
+		}
+	}
+	return err
+}
+
+// names gives what a number stands for in a dimension.
+func (q *question) names(by string, id int64) ([]string, error) {
+	var query string
+	switch by {
+	case "day":
+		return []string{time.UnixMicro(id).UTC().Format(time.DateOnly)}, nil
+	case "hour":
+		return []string{time.UnixMicro(id).UTC().Format(hourFormat)}, nil
+	case "who", "owner", "connection", "role", "application":
+		query = "SELECT " + by + " FROM actor WHERE id=?"
+	case "group":
+		query = `SELECT "group" FROM member WHERE actor=?`
+	case "table", "column":
+		query = "SELECT DISTINCT name FROM touch WHERE shape=?"
+	case "statement", "fingerprint":
+		query = "SELECT " + by + " FROM shape WHERE id=?"
+	case "session":
+		query = "SELECT text FROM session WHERE id=?"
+	case "approver":
+		query = "SELECT who FROM approval WHERE event=?1 UNION SELECT who FROM approval WHERE answer=?1"
+	default:
+		query = "SELECT text FROM name WHERE id=?"
+	}
+	st := q.made[query]
+	if st == nil {
+		var err error
+		if st, err = q.tx.PrepareContext(q.ctx, query); err != nil {
+			return nil, err
+		}
+		q.made[query] = st
+	}
+	rows, err := st.QueryContext(q.ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var s string
+		err := scan(&s)
+		if s != "" {
+			names = append(names, s)
+		}
+		return err
+	})
+	switch by {
+	case "table":
+		names = relations(names)
+	case "column":
+		names = onlyColumns(names)
+	}
+	return names, err
+}
