@@ -22,6 +22,30 @@ type AuditQuery struct {
 	Of         string     `json:"of,omitempty"`      // id of the event it belongs to
 	Limit      int        `json:"limit,omitempty"`   // 0 means the gateway's default
 	Before     uint64     `json:"before,omitempty"`  // page: only entries with a smaller number; 0 for the newest
+
+	Group       string `json:"group,omitempty"`       // of the caller
+	Table       string `json:"table,omitempty"`       // relation read or written: "customers", "public.customers"
+	Column      string `json:"column,omitempty"`      // column read or written: "ssn", "customers.ssn"
+	Statement   string `json:"statement,omitempty"`   // kind of statement: "select"
+	Fingerprint string `json:"fingerprint,omitempty"` // of the statement
+	Rule        string `json:"rule,omitempty"`        // that decided
+	Approver    string `json:"approver,omitempty"`    // who said yes
+	RowsOver    int64  `json:"rows_over,omitempty"`   // only what returned or affected more rows
+	Masked      bool   `json:"masked,omitempty"`      // only what had values hidden
+
+	Whole bool     `json:"whole,omitempty"` // a statement, its ending and the answer to its ask are one event
+	By    []string `json:"by,omitempty"`    // count by one or two of these, instead of giving events: "who", "table", …
+	Order string   `json:"order,omitempty"` // of what is counted: "count", "rows", "bytes", "masked", "last", "name"
+	Scan  bool     `json:"scan,omitempty"`  // read the record itself, not the index
+}
+
+// Filter is q as the record takes it.
+func (q AuditQuery) Filter() audit.Filter {
+	return audit.Filter{
+		Since: q.Since, Until: q.Until, Kind: q.Kind, Who: q.Who, Connection: q.Connection, Session: q.Session, Effect: q.Effect, Outcome: q.Outcome,
+		Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit, Before: q.Before, Group: q.Group, Table: q.Table, Column: q.Column,
+		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Whole: q.Whole,
+	}
 }
 
 // AuditResult is a page of events, newest first.
@@ -29,6 +53,33 @@ type AuditResult struct {
 	Events []audit.Event `json:"events"`
 	Next   uint64        `json:"next,omitempty"` // Before of the next page; 0 if there is none
 	Size   uint64        `json:"size"`           // entries in the record when it was read
+	Groups []AuditGroup  `json:"groups,omitempty"`
+	More   int           `json:"more,omitempty"` // groups that there is no room for
+	Note   string        `json:"note,omitempty"` // a sentence about the index: that it was made anew, or could not answer
+}
+
+// AuditGroup is what events with the same values come to.
+type AuditGroup struct {
+	Values []string  `json:"values"` // as AuditQuery.By has them; "" for events without one
+	Count  int64     `json:"count"`
+	Rows   int64     `json:"rows"`
+	Bytes  int64     `json:"bytes"`
+	Masked int64     `json:"masked"`
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`
+}
+
+// AuditSQL asks the index of the record in SQL, for auditors only.
+type AuditSQL struct {
+	SQL   string `json:"sql"`
+	Limit int    `json:"limit,omitempty"` // rows at most; 0 is 1,000
+}
+
+// AuditRows is what it answers. Values are text, numbers or null.
+type AuditRows struct {
+	Columns []string `json:"columns"`
+	Rows    [][]any  `json:"rows"`
+	More    bool     `json:"more,omitempty"` // there are more than Limit
 }
 
 // VerifyResult is what a check of the whole record found.

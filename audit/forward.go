@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // Place is where an entry begins. The zero Place is where the record begins.
@@ -79,3 +80,9 @@ func forwardSegment(ctx context.Context, dir string, base uint64, from Place, gi
 
 // Decode reads an entry as Forward gives it.
 func Decode(line []byte) (Event, error) { return decodeLine(line) }
+
+// Check says why dir has no record, nil if it has one.
+func Check(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, vkeyName))
+	return err
+}

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,70 +18,10 @@ func (a *app) auditCommand() *cobra.Command {
 	var addr, dir string
 	c := &cobra.Command{Use: "audit", Short: "ask and verify the record", Args: noSuch, RunE: group}
 	a.addGateway(c, &addr)
-	c.PersistentFlags().StringVar(&dir, "dir", "", "read a record in this directory instead of asking a gateway")
-	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir))
+	c.PersistentFlags().StringVar(&dir, "record", "", "read the record in this directory instead of asking a gateway")
+	c.PersistentFlags().StringVar(&dir, "dir", "", "the same as --record")
+	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir))
 	return c
-}
-
-func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
-	var q api.AuditQuery
-	var since, until, kind string
-	var f format
-	c := &cobra.Command{
-		Use: "query", Short: "find entries of the record, the newest first", Args: noArgs,
-		Example: "  sluice audit query --since 24h --touches customers.email\n  sluice audit query --effect deny --who ada@example.com -o json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
-			if q.Since, err = readTime("since", since, a.now()); err != nil {
-				return err
-			}
-			if q.Until, err = readTime("until", until, a.now()); err != nil {
-				return err
-			}
-			if q.Limit < 0 {
-				return usageError{errors.New("--limit cannot be negative")}
-			}
-			q.Kind = audit.Kind(kind)
-			res, err := a.queryRecord(c.Context(), *addr, *dir, q)
-			if err != nil {
-				return err
-			}
-			if res.Next > 0 {
-				fmt.Fprintf(a.err, "There is more: raise --limit, or narrow with --since and --until.\n")
-			}
-			return f.print(a.out, eventsTable(res.Events))
-		},
-	}
-	s := c.Flags()
-	s.StringVar(&since, "since", "", "a time ago such as 24h or 30d, a day, or a time as RFC 3339")
-	s.StringVar(&until, "until", "", "as --since")
-	s.StringVar(&q.Who, "who", "", "name, subject or owner")
-	s.StringVar(&q.Connection, "connection", "", "name of a connection")
-	s.StringVar(&q.Session, "session", "", "id of a session")
-	s.StringVar(&kind, "kind", "", "decided, finished, connected, closed, login, asked, voted, answered, …")
-	s.StringVar(&q.Effect, "effect", "", "allow, hold or deny")
-	s.StringVar(&q.Outcome, "outcome", "", "ok, error, refused, cancelled, …")
-	s.StringVar(&q.Touches, "touches", "", "relation or column read or written, such as orders or public.orders.email")
-	s.StringVar(&q.Text, "text", "", "part of the statement, a parameter, the error or the reason")
-	s.IntVar(&q.Limit, "limit", 0, "entries at most; 0 is 100")
-	addFormat(c, &f, "table", "json", "csv")
-	return c
-}
-
-// queryRecord asks the gateway, or reads dir.
-func (a *app) queryRecord(ctx context.Context, addr, dir string, q api.AuditQuery) (res api.AuditResult, err error) {
-	if dir == "" {
-		err = a.call(ctx, addr, http.MethodPost, api.AuditQueryPath, q, &res)
-		return res, err
-	}
-	found, err := audit.Query(ctx, dir, audit.Filter{
-		Since: q.Since, Until: q.Until, Who: q.Who, Connection: q.Connection, Session: q.Session, Kind: q.Kind, Effect: q.Effect,
-		Outcome: q.Outcome, Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit,
-	})
-	if err != nil {
-		return res, err
-	}
-	return api.AuditResult{Events: found.Events, Next: found.Next}, nil
 }
 
 // readTime reads a time, a day, or how long ago.
@@ -104,27 +43,6 @@ func readTime(flag, text string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usageError{fmt.Errorf("--%s is %q; write 24h, 30d, 2026-01-31 or 2026-01-31T15:04:05Z", flag, text)}
-}
-
-func eventsTable(events []audit.Event) table {
-	if events == nil {
-		events = []audit.Event{}
-	}
-	t := table{head: []string{"time", "id", "kind", "who", "connection", "result", "rule", "rows", "masked", "statement"}, value: events}
-	for _, e := range events {
-		result, rows, masked, text := e.Outcome, "", "", e.SQL
-		if result == "" {
-			result = e.Effect
-		}
-		if e.Kind == audit.Finished {
-			rows, masked = strconv.FormatInt(e.Rows, 10), strconv.FormatInt(e.Masked, 10)
-		}
-		if text == "" {
-			text = e.Detail
-		}
-		t.rows = append(t.rows, []string{e.Time.Local().Format(time.DateTime), e.ID, string(e.Kind), e.Who, e.Connection, result, e.Rule, rows, masked, short(text, statementWidth)})
-	}
-	return t
 }
 
 func (a *app) auditShowCommand(addr, dir *string) *cobra.Command {

@@ -199,7 +199,7 @@ func (w *demoWorld) startGateway(ctx context.Context) error {
 	w.house = h
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return errors.Join(err, h.record.Close())
+		return errors.Join(err, h.close())
 	}
 	w.gateway = ln.Addr().String()
 	serving, stop := context.WithCancel(ctx)

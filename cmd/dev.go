@@ -118,7 +118,7 @@ func (a *app) dev(ctx context.Context, o *devOptions) error {
 func (a *app) serveDev(ctx context.Context, o *devOptions, h *house, conn gateway.Connection, who identity.Identity, ln net.Listener) error {
 	gln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return errors.Join(err, h.record.Close())
+		return errors.Join(err, h.close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

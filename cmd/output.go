@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -40,7 +41,8 @@ func (v *formatFlag) Set(s string) error {
 	return fmt.Errorf("must be one of %s", strings.Join(v.names, ", "))
 }
 
-// table is a list for people and spreadsheets; value is the same for programs.
+// table is a list for people and spreadsheets; value is the same for programs,
+// a slice where the format jsonl is offered.
 type table struct {
 	head  []string
 	rows  [][]string
@@ -55,6 +57,16 @@ func (f *format) print(w io.Writer, t table) error {
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(t.value)
+	case "jsonl":
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		list := reflect.ValueOf(t.value)
+		for i := range list.Len() {
+			if err := enc.Encode(list.Index(i).Interface()); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "csv":
 		out := csv.NewWriter(w)
 		if err := out.Write(t.head); err != nil {

@@ -138,7 +138,7 @@ func (a *app) withOwn(ctx context.Context, o own, do func(*gateway.Gateway) erro
 	if werr := <-watched; err == nil {
 		err = werr
 	}
-	if cerr := h.record.Close(); err == nil {
+	if cerr := h.close(); err == nil {
 		err = cerr
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/identity"
@@ -30,7 +31,7 @@ import (
 //	id          stable name
 //	authority/  signs client certificates
 //	server/     signs the gateway's own certificate
-//	record/     the record, its signing key beside it
+//	record/     the record, its signing key and its index beside it
 //	labels.json what people said that columns hold
 type house struct {
 	dir         string
@@ -38,6 +39,7 @@ type house struct {
 	gateway     *gateway.Gateway
 	authority   *identity.Authority
 	record      *audit.Log
+	index       *index.Index
 	tls         *tls.Config
 	fingerprint string // of the gateway's own authority; "" with a certificate from elsewhere
 	log         *slog.Logger
@@ -97,9 +99,11 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if gc.Labels == "" {
 		gc.Labels = filepath.Join(cfg.dir, "labels.json")
 	}
+	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log})
+	gc.Index = h.index
 	gc.ID, gc.Version, gc.Connections, gc.Record, gc.Authority, gc.Now, gc.Log = h.id, buildVersion(), cfg.connections, h.record, h.authority, a.now, h.log
 	if h.gateway, err = gateway.New(gc); err != nil {
-		return nil, errors.Join(err, h.record.Close())
+		return nil, errors.Join(err, h.close())
 	}
 	if cfg.policy != "" {
 		h.policy = &policyFile{path: cfg.policy, gateway: h.gateway, hup: cfg.hup, now: a.now, seen: offered{text: gc.PolicyText}}
@@ -142,13 +146,16 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	stop()
 	err = errors.Join(err, <-followed)
 	failed := h.record.Err()
-	err = errors.Join(err, h.record.Close())
+	err = errors.Join(err, h.close())
 	if failed != nil {
 		return tell(exitError, "make room, or mend the disk, and start it again: what was recorded is still there, and nothing ran unrecorded",
 			"the record in %s can no longer be written, so the gateway has stopped: %s", filepath.Join(h.dir, "record"), reason(failed))
 	}
 	return err
 }
+
+// close closes the record and its index.
+func (h *house) close() error { return errors.Join(h.index.Close(), h.record.Close()) }
 
 // admit makes credentials for who without a login, for a gateway of one's own.
 func (h *house) admit(store *client.Store, addr string, who identity.Identity, ttl time.Duration) error {

@@ -75,6 +75,13 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 		}
 		return g.AuditQuery(r.Context(), who, in)
 	})
+	g.closed(mux, who, "POST "+api.AuditSQLPath, func(r *http.Request) (any, error) {
+		var in api.AuditSQL
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.AuditSQL(r.Context(), who, in)
+	})
 	g.closed(mux, who, "POST "+api.AuditVerifyPath, func(r *http.Request) (any, error) { return g.AuditVerify(r.Context(), who) })
 	g.closed(mux, who, "POST "+api.ExplainPath, func(r *http.Request) (any, error) {
 		var in api.ExplainRequest

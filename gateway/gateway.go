@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
@@ -54,6 +55,7 @@ type Config struct {
 	PolicyText      string
 	Record          *audit.Log
 	RecordDir       string              // where Record lies, for verification
+	Index           *index.Index        // of Record; nil to read Record itself for each question
 	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
 	Provider        *identity.Provider  // as above
 	Issuer          string              // told to clients that log in
@@ -152,6 +154,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	var group sync.WaitGroup
 	for _, base := range g.bases {
 		group.Go(func() { base.watch(ctx) })
+	}
+	if g.cfg.Index != nil {
+		group.Go(func() { g.cfg.Index.Run(ctx) })
 	}
 	group.Go(func() {
 		select {

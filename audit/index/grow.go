@@ -29,10 +29,16 @@ type batch struct {
 	words map[uint64]map[string]bool // of wordEntries entries
 	late  map[int64]bool             // full blocks with statements that ended now
 	n     uint64
+	most  uint64 // for n
 }
+
+var errClosed = errors.New("the index is closed")
 
 // grow takes in at most limit entries, 0 for all, in transactions. It needs mu.
 func (x *Index) grow(ctx context.Context, limit uint64) (bool, error) {
+	if x.closed {
+		return false, errClosed
+	}
 	if x.db == nil {
 		if err := x.open(); err != nil {
 			return false, err
@@ -50,7 +56,7 @@ func (x *Index) grow(ctx context.Context, limit uint64) (bool, error) {
 			return false, err
 		}
 		taken += n
-		if n < batchEntries {
+		if n < x.cfg.batch {
 			return true, nil
 		}
 		if limit > 0 && taken >= limit {
@@ -80,7 +86,7 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 		return 0, err
 	}
 	b := &batch{
-		statements: &statements{tx: tx, made: map[string]*sql.Stmt{}}, dict: x.dict,
+		statements: &statements{tx: tx, made: map[string]*sql.Stmt{}}, dict: x.dict, most: x.cfg.batch,
 		rows: map[uint64]*[columns]int64{}, words: map[uint64]map[string]bool{}, late: map[int64]bool{},
 	}
 	if b.place, err = placeOf(seq, offset); err != nil {
@@ -113,7 +119,7 @@ func (x *Index) more(ctx context.Context) (bool, error) {
 
 // take takes in one entry.
 func (b *batch) take(at audit.Place, line []byte) error {
-	if b.n == batchEntries {
+	if b.n == b.most {
 		return errEnough
 	}
 	ev, err := audit.Decode(line)

@@ -44,7 +44,8 @@ type Config struct {
 	Flush  func() error // has what the log still gathers be written; nil if the record is not open here
 	Log    *slog.Logger // default: nothing is logged
 
-	maxPages int // in tests, a disk that is full
+	maxPages int    // in tests, a disk that is full
+	batch    uint64 // entries of one transaction; in tests, few
 }
 
 // Index is an open index, safe for concurrent use.
@@ -58,7 +59,7 @@ type Index struct {
 	place audit.Place
 	why   string // why it was made anew, until somebody was told
 
-	failing error // the last error of growing; under mu
+	closed bool
 }
 
 const (
@@ -74,19 +75,19 @@ const (
 	cacheKiB = 64 << 10
 )
 
-// Open opens the index of a record, making it when it is not there. It does not catch
-// up: that is for Run or CatchUp.
-func Open(cfg Config) (*Index, error) {
+// New gives the index of a record. The file is opened, or made when it is not there,
+// when it is first needed: whatever is wrong with it, whoever has an index has answers.
+func New(cfg Config) *Index {
 	if cfg.Path == "" {
 		cfg.Path = strings.TrimRight(filepath.Clean(cfg.Record), string(filepath.Separator)) + ".index"
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{cfg: cfg}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x, x.open()
+	if cfg.batch == 0 {
+		cfg.batch = batchEntries
+	}
+	return &Index{cfg: cfg}
 }
 
 // open opens the file, or makes it anew when it is no index of this record. It needs mu.
@@ -113,19 +114,15 @@ func (x *Index) anew(why string) error {
 		}
 	}
 	x.why = why
-	if why != missing {
-		x.cfg.Log.Warn("the index of the record is made anew", "why", why)
-	}
+	x.cfg.Log.Warn("the index of the record is made anew", "why", why)
 	if _, err := x.attach(); err != nil {
 		return errors.Join(err, x.detach())
 	}
 	return nil
 }
 
-// missing is why an index is made that was not there.
-const missing = "there was none"
-
-// attach opens the file. It gives why it cannot be used as it is, "" if it can.
+// attach opens the file, and makes it where there is none. It gives why it cannot be
+// used as it is, "" if it can.
 func (x *Index) attach() (why string, err error) {
 	if err := durable.MkdirAll(filepath.Dir(x.cfg.Path), 0o700); err != nil {
 		return "", fmt.Errorf("open the index of the record: %w", err)
@@ -150,14 +147,13 @@ func (x *Index) attach() (why string, err error) {
 		return "", fmt.Errorf("open the index of the record: %w", err)
 	}
 	if info.Size() == 0 {
-		why = missing
 		if _, err := x.db.Exec("BEGIN IMMEDIATE;" + schema + "COMMIT;"); err != nil {
 			return "", fmt.Errorf("make the index of the record: %w", err)
 		}
 		if err := x.sign(); err != nil {
 			return "", err
 		}
-		x.why, why = missing, ""
+		x.cfg.Log.Info("an index of the record is made", "file", x.cfg.Path)
 	}
 	x.dict = newDictionary()
 	if err := x.db.QueryRow("SELECT 1 FROM block LIMIT 1").Scan(new(int)); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -167,7 +163,7 @@ func (x *Index) attach() (why string, err error) {
 	if err != nil || foreign != "" {
 		return foreign, err
 	}
-	return why, nil
+	return "", nil
 }
 
 func dsn(path, mode string, pragmas []string) string {
@@ -299,6 +295,7 @@ func (x *Index) detach() error {
 func (x *Index) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.closed = true
 	return x.detach()
 }
 
@@ -340,7 +337,6 @@ func (x *Index) catchUp(ctx context.Context, limit uint64) (bool, error) {
 			done, err = x.grow(ctx, limit)
 		}
 	}
-	x.failing = err
 	return done, err
 }
 

@@ -14,10 +14,7 @@ import (
 
 func open(t testing.TB, cfg Config) *Index {
 	t.Helper()
-	x, err := Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	x := New(cfg)
 	t.Cleanup(func() {
 		if err := x.Close(); err != nil {
 			t.Error(err)

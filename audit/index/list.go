@@ -79,7 +79,7 @@ func (q *question) event(seq, ending int64) (audit.Event, int, error) {
 
 // maxGroups is how many groups of placeEntries are kept as read: neighbours are often
 // asked for together, and an ending is near its decision.
-const maxGroups = 16
+const maxGroups = 256
 
 // entry reads one entry of the record.
 func (q *question) entry(seq int64) ([]byte, error) {

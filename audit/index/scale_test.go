@@ -101,7 +101,7 @@ type scaleQuestion struct {
 }
 
 func isRare(name string) bool {
-	for _, word := range []string{"rare", "quiet", "more than", "one shape", "errors on"} {
+	for _, word := range []string{"rare", "quiet", "more than", "one shape", "error"} {
 		if strings.Contains(name, word) {
 			return true
 		}
