@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/pgtest"
@@ -73,6 +74,9 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	for _, c := range change {
 		c(&cfg)
 	}
+	if cfg.Index == nil {
+		cfg.Index = index.New(index.Config{Record: dir, Flush: log.Flush})
+	}
 	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +92,9 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	t.Cleanup(func() {
 		if err := th.stop(); err != nil && !th.broken {
 			t.Errorf("gateway: %v", err)
+		}
+		if err := cfg.Index.Close(); err != nil {
+			t.Errorf("close the index: %v", err)
 		}
 		if err := log.Close(); err != nil && !th.broken {
 			t.Errorf("close the record: %v", err)
