@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak audit-scale conformance cross bench lint fmt vet check vuln postgres compiler clean
+.PHONY: build demo test fuzz soak audit-scale conformance cross bench lint fmt vet check vuln postgres compiler python clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -17,7 +17,7 @@ build:
 demo: postgres build
 	./bin/sluice demo
 
-test: postgres compiler vet
+test: postgres compiler python vet
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
 	$(MAKE) cross
 
@@ -109,6 +109,10 @@ postgres:
 # The race detector needs cgo, and cgo a compiler. Only tests do.
 compiler:
 	@sh scripts/ensure-compiler.sh
+
+# The record has a second verifier, in another language, which a test runs.
+python:
+	@sh scripts/ensure-python.sh
 
 clean:
 	rm -rf bin dist

@@ -15,6 +15,7 @@ import (
 
 // Report is what Verify found.
 type Report struct {
+	Witnessed   uint64    // entries under the newest checkpoint that a witness keeps
 	Origin      string    // name of the log
 	Entries     uint64    // entries that were read
 	Sealed      uint64    // entries under the last checkpoint; those after it are only checked for form
@@ -53,7 +54,10 @@ const maxProblems = 100
 //
 // An error means that it could not be checked; what is wrong with the log is in
 // the Report.
-func Verify(ctx context.Context, dir, key string) (Report, error) {
+//
+// What witnesses keep is checked too: a checkpoint that somebody saw and the log does
+// not continue means that it was rolled back, cut off or rewritten.
+func Verify(ctx context.Context, dir, key string, witnesses ...Witness) (Report, error) {
 	v := &verifier{dir: dir, listed: map[string]bool{}}
 	if err := v.chooseKey(key); err != nil {
 		return Report{}, err
@@ -61,6 +65,7 @@ func Verify(ctx context.Context, dir, key string) (Report, error) {
 	if err := v.readCheckpoints(); err != nil {
 		return v.report, err
 	}
+	v.addWitnesses(witnesses)
 	// Listed before the entries are read: a tile is only ever written after its
 	// entries, so each of these must find its entries.
 	if err := v.listTiles(); err != nil {

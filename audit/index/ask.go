@@ -113,7 +113,7 @@ type question struct {
 	picked []int32
 	groups map[int64][][]byte // entries read, by placeEntries
 
-	approved numbers              // events that have an approver, if that is counted
+	approved map[int64][]string   // who approved which events, if that is counted
 	read     int                  // events looked at in the record
 	made     map[string]*sql.Stmt // for names; ended with the transaction
 }
@@ -150,7 +150,11 @@ func (q *question) prepare() error {
 		q.none = q.none || !ok
 		q.equal = append(q.equal, equal{colSeq, int64(seq)})
 	}
-	return errors.Join(q.prepareActors(), q.prepareShapes(), q.prepareApprover(), q.prepareText())
+	err := errors.Join(q.prepareActors(), q.prepareShapes(), q.prepareApprover(), q.prepareText())
+	for _, in := range []numbers{q.actors, q.shapes, q.yes} {
+		q.none = q.none || in != nil && len(in) == 0
+	}
+	return err
 }
 
 // prepareActors finds whom the question is about.

@@ -120,7 +120,7 @@ func scaleQuestions(w *town) (list []scaleQuestion) {
 		}})
 	}
 	month := w.at.Add(-30 * 24 * time.Hour)
-	busy, rare := w.tables[0], w.tables[len(w.tables)*2/3]
+	busy, rare := w.tables[0], w.tables[len(w.tables)/3]
 	col := strings.SplitN(busy, ".", 2)[1] + ".ssn"
 	text := w.texts[len(w.texts)/8]
 	add("newest entries", audit.Filter{})

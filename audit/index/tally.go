@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (d *dimension) values(q *question, v int64) ([]int32, error) {
 	case "hour":
 		v -= mod(v, time.Hour.Microseconds())
 	case "approver":
-		if !q.approved.has(v) {
+		if q.approved[v] == nil {
 			v = -1 // as most
 		}
 	}
@@ -211,14 +212,23 @@ func (q *question) sure(p *page, sel []int32) ([]int32, error) {
 	return sel[:n], nil
 }
 
-// prepareApproved finds the events that have an approver, if that is counted.
-func (q *question) prepareApproved(c Count) (err error) {
-	for _, by := range c.By {
-		if by == "approver" {
-			q.approved, err = q.among(nil, "SELECT event FROM approval UNION SELECT answer FROM approval")
-		}
+// prepareApproved finds who approved what, if that is counted.
+func (q *question) prepareApproved(c Count) error {
+	if !slices.Contains(c.By, "approver") {
+		return nil
 	}
-	return err
+	q.approved = map[int64][]string{}
+	rows, err := q.tx.QueryContext(q.ctx, "SELECT event, answer, who FROM approval")
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, func(scan func(...any) error) error {
+		var event, answer int64
+		var who string
+		err := scan(&event, &answer, &who)
+		q.approved[event], q.approved[answer] = append(q.approved[event], who), append(q.approved[answer], who)
+		return err
+	})
 }
 
 // names gives what a number stands for in a dimension.
@@ -240,7 +250,7 @@ func (q *question) names(by string, id int64) ([]string, error) {
 	case "session":
 		query = "SELECT text FROM session WHERE id=?"
 	case "approver":
-		query = "SELECT who FROM approval WHERE event=?1 UNION SELECT who FROM approval WHERE answer=?1"
+		return q.approved[id], nil
 	default:
 		query = "SELECT text FROM name WHERE id=?"
 	}
