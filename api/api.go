@@ -22,6 +22,7 @@ const (
 	KillPath        = "/v1/sessions/{id}/kill" // POST, no body: Session
 	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult
 	AuditSQLPath    = "/v1/audit/sql"          // POST AuditSQL: AuditRows
+	AuditProvePath  = "/v1/audit/prove"        // POST AuditProve: audit.Proof
 	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
 	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns

@@ -82,16 +82,23 @@ type AuditRows struct {
 	More    bool     `json:"more,omitempty"` // there are more than Limit
 }
 
+// AuditProve asks for the proof of an entry, for auditors only.
+type AuditProve struct {
+	ID    string `json:"id"`
+	Since string `json:"since,omitempty"` // an older signed checkpoint, to prove that the record has only grown
+}
+
 // VerifyResult is what a check of the whole record found.
 type VerifyResult struct {
 	OK          bool            `json:"ok"`
 	Origin      string          `json:"origin"`
-	Entries     uint64          `json:"entries"`        // entries checked
-	Sealed      uint64          `json:"sealed"`         // of them under a signed checkpoint
-	Checkpoints int             `json:"checkpoints"`    // signed states checked
-	Root        string          `json:"root,omitempty"` // hash of the tree, base64
-	Signer      string          `json:"signer"`         // name and hash of the key
-	SelfSigned  bool            `json:"self_signed"`    // the key came from the record's own directory
+	Entries     uint64          `json:"entries"`             // entries checked
+	Sealed      uint64          `json:"sealed"`              // of them under a signed checkpoint
+	Checkpoints int             `json:"checkpoints"`         // signed states checked
+	Root        string          `json:"root,omitempty"`      // hash of the tree, base64
+	Signer      string          `json:"signer"`              // name and hash of the key
+	Witnessed   uint64          `json:"witnessed,omitempty"` // entries under the newest checkpoint of a witness
+	SelfSigned  bool            `json:"self_signed"`         // the key came from the record's own directory
 	Problems    []VerifyProblem `json:"problems"`
 }
 
@@ -107,7 +114,7 @@ type VerifyProblem struct {
 func Verified(r audit.Report) VerifyResult {
 	out := VerifyResult{
 		OK: r.OK(), Origin: r.Origin, Entries: r.Entries, Sealed: r.Sealed, Checkpoints: r.Checkpoints,
-		Root: r.Root, Signer: r.Signer, SelfSigned: r.SelfSigned, Problems: []VerifyProblem{},
+		Root: r.Root, Signer: r.Signer, Witnessed: r.Witnessed, SelfSigned: r.SelfSigned, Problems: []VerifyProblem{},
 	}
 	for _, p := range r.Problems {
 		out.Problems = append(out.Problems, VerifyProblem{Entry: p.Seq, File: p.File, Offset: p.Offset, What: p.What})

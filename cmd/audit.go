@@ -1,9 +1,7 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/api"
-	"github.com/sluicehq/sluice/audit"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -20,7 +17,7 @@ func (a *app) auditCommand() *cobra.Command {
 	a.addGateway(c, &addr)
 	c.PersistentFlags().StringVar(&dir, "record", "", "read the record in this directory instead of asking a gateway")
 	c.PersistentFlags().StringVar(&dir, "dir", "", "the same as --record")
-	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir))
+	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir), a.auditProveCommand(&addr, &dir))
 	return c
 }
 
@@ -73,39 +70,6 @@ func (a *app) auditShowCommand(addr, dir *string) *cobra.Command {
 	return c
 }
 
-func (a *app) auditVerifyCommand(addr, dir *string) *cobra.Command {
-	var key string
-	var f format
-	c := &cobra.Command{
-		Use: "verify", Short: "check that nothing in the record was changed", Args: noArgs,
-		Long: `Check every entry of the record against the signed checkpoints. A gateway checks
-its own record; with --dir you check a copy yourself, offline, and with --key
-against a key that you got in another way.`,
-		Example: "  sluice audit verify\n  sluice audit verify --dir /var/lib/sluice/record",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if key != "" && *dir == "" {
-				return usageError{errors.New("--key goes with --dir")}
-			}
-			var v api.VerifyResult
-			if *dir == "" {
-				if err := a.call(c.Context(), *addr, http.MethodPost, api.AuditVerifyPath, nil, &v); err != nil {
-					return err
-				}
-			} else {
-				report, err := audit.Verify(c.Context(), *dir, key)
-				if err != nil {
-					return err
-				}
-				v = api.Verified(report)
-			}
-			return a.printVerified(f, v)
-		},
-	}
-	c.Flags().StringVar(&key, "key", "", "with --dir: the public key that must have signed")
-	addFormat(c, &f, "text", "json")
-	return c
-}
-
 func (a *app) printVerified(f format, v api.VerifyResult) error {
 	if f.name == "json" {
 		if err := f.print(a.out, table{value: v}); err != nil {
@@ -114,6 +78,9 @@ func (a *app) printVerified(f format, v api.VerifyResult) error {
 	} else if v.OK {
 		if _, err := fmt.Fprintf(a.out, "ok: %d entries, %d checkpoints, root %s, signed by %s\n", v.Entries, v.Checkpoints, v.Root, v.Signer); err != nil {
 			return err
+		}
+		if v.Witnessed > 0 {
+			fmt.Fprintf(a.out, "the witness saw %d of them, and they are the same\n", v.Witnessed)
 		}
 		if v.SelfSigned {
 			fmt.Fprintln(a.err, "The key came from the record's own directory: whoever replaced all of it goes unseen. Give --key to be sure.")

@@ -28,6 +28,7 @@ type gatewayConfig struct {
 	Policy      string             `yaml:"policy"`      // file; without one the built-in policy applies
 	Approvals   approvalsConfig    `yaml:"approvals"`   //
 	Record      recordConfig       `yaml:"record"`      //
+	Witness     witnessConfig      `yaml:"witness"`     // who keeps checkpoints of the record elsewhere
 	Admins      []string           `yaml:"admins"`      // groups that may see and end everyone's sessions
 	Auditors    []string           `yaml:"auditors"`    // groups that may read the whole record
 	Certificate duration           `yaml:"certificate"` // how long a login lasts; default 8h
@@ -71,6 +72,12 @@ type approvalsConfig struct {
 
 type recordConfig struct {
 	Durability string `yaml:"durability"` // balanced or strict
+}
+
+// witnessConfig says who is told of each checkpoint of the record, within half a minute.
+type witnessConfig struct {
+	Files []string `yaml:"files"` // on another disk or machine: checkpoints are appended
+	URLs  []string `yaml:"urls"`  // a checkpoint is posted as text/plain
 }
 
 // duration is a time such as "15m".

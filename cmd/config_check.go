@@ -32,6 +32,11 @@ func readConfig(path string) (*gatewayConfig, error) {
 	if cfg.Policy != "" && !filepath.IsAbs(cfg.Policy) {
 		cfg.Policy = filepath.Join(filepath.Dir(path), cfg.Policy)
 	}
+	for i, file := range cfg.Witness.Files {
+		if !filepath.IsAbs(file) {
+			cfg.Witness.Files[i] = filepath.Join(filepath.Dir(path), file)
+		}
+	}
 	return cfg, nil
 }
 
@@ -53,6 +58,11 @@ func (c *gatewayConfig) check(s *sheet) {
 	c.Limits.check(s)
 	if d := c.Record.Durability; d != "" && !slices.Contains(durabilities, d) {
 		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))
+	}
+	for i, u := range c.Witness.URLs {
+		if u, err := url.Parse(u); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			s.sayAt(fmt.Sprintf("witness.urls[%d]", i), "witness.urls has an entry that is no URL such as https://witness.example.com/checkpoint")
+		}
 	}
 	if len(c.Connections) == 0 {
 		s.sayAt("connections", "connections is missing or empty: name at least one database")

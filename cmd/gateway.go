@@ -72,7 +72,7 @@ func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool, hup
 // houseOf turns the file into what a house is made of.
 func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error) {
 	hc := houseConfig{
-		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, durability: cfg.Record.Durability, log: a.err, level: slog.LevelInfo,
+		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, witness: cfg.Witness, durability: cfg.Record.Durability, log: a.err, level: slog.LevelInfo,
 		oidc: &identity.OIDCConfig{Issuer: cfg.OIDC.Issuer, ClientID: cfg.OIDC.ClientID, GroupsClaim: cfg.OIDC.GroupsClaim, RequireGroups: cfg.OIDC.RequireGroups},
 		base: gateway.Config{
 			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -44,6 +45,7 @@ type house struct {
 	fingerprint string // of the gateway's own authority; "" with a certificate from elsewhere
 	log         *slog.Logger
 	policy      *policyFile // nil with the built-in policy
+	witnesses   *witnesses
 }
 
 // houseConfig is what differs between the gateway, dev and the demo.
@@ -55,6 +57,7 @@ type houseConfig struct {
 	connections []gateway.Connection
 	policy      string // file; "" for the built-in one alone
 	durability  string
+	witness     witnessConfig
 	base        gateway.Config // durations, groups
 	log         io.Writer
 	level       slog.Level
@@ -99,6 +102,13 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if gc.Labels == "" {
 		gc.Labels = filepath.Join(cfg.dir, "labels.json")
 	}
+	h.witnesses = &witnesses{record: gc.RecordDir, urls: cfg.witness.URLs, log: h.log, every: witnessEvery, told: map[string]int64{}}
+	for _, path := range cfg.witness.Files {
+		h.witnesses.files = append(h.witnesses.files, audit.WitnessFile{Path: path})
+	}
+	if err := h.witnesses.check(); err != nil {
+		return nil, errors.Join(err, h.record.Close())
+	}
 	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log})
 	gc.Index = h.index
 	gc.ID, gc.Version, gc.Connections, gc.Record, gc.Authority, gc.Now, gc.Log = h.id, buildVersion(), cfg.connections, h.record, h.authority, a.now, h.log
@@ -142,11 +152,15 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 		}
 		followed <- err
 	}()
+	var witnessed sync.WaitGroup
+	witnessed.Go(func() { h.witnesses.follow(ctx) })
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
 	stop()
 	err = errors.Join(err, <-followed)
+	witnessed.Wait()
 	failed := h.record.Err()
 	err = errors.Join(err, h.close())
+	h.witnesses.tell(context.WithoutCancel(ctx)) // of the last checkpoint
 	if failed != nil {
 		return tell(exitError, "make room, or mend the disk, and start it again: what was recorded is still there, and nothing ran unrecorded",
 			"the record in %s can no longer be written, so the gateway has stopped: %s", filepath.Join(h.dir, "record"), reason(failed))

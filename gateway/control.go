@@ -82,6 +82,13 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 		}
 		return g.AuditSQL(r.Context(), who, in)
 	})
+	g.closed(mux, who, "POST "+api.AuditProvePath, func(r *http.Request) (any, error) {
+		var in api.AuditProve
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.AuditProve(r.Context(), who, in)
+	})
 	g.closed(mux, who, "POST "+api.AuditVerifyPath, func(r *http.Request) (any, error) { return g.AuditVerify(r.Context(), who) })
 	g.closed(mux, who, "POST "+api.ExplainPath, func(r *http.Request) (any, error) {
 		var in api.ExplainRequest

@@ -166,6 +166,7 @@ var guarded = map[string]struct {
 	api.ScanPath: {"POST", api.ScanRequest{Connection: "orders"}}, api.PolicyPath: {"GET", nil}, api.ReplayPath: {"POST", api.ReplayRequest{}},
 	api.LabelPath: {"POST", api.LabelRequest{Connection: "orders", Column: "public.people.email", As: "none", Reason: "x"}},
 	api.AuditSQLPath: {"POST", api.AuditSQL{SQL: "select 1"}},
+	api.AuditProvePath: {"POST", api.AuditProve{ID: "x-0"}},
 }
 
 // pathsOfAPI reads the paths from the source, so that a new one cannot be forgotten here.

@@ -112,6 +112,24 @@ func SQLError(err error) error {
 	return &api.Error{Sentence: err.Error(), Hint: "the tables and views are listed by: select name, sql from sqlite_schema", Code: api.CodeUsage}
 }
 
+// AuditProve makes the proof of an entry, up to the newest.
+func (g *Gateway) AuditProve(ctx context.Context, who identity.Identity, in api.AuditProve) (*audit.Proof, error) {
+	if !g.auditor(who) {
+		return nil, &api.Error{Sentence: "only auditors may have entries proven", Hint: "ask one of them for the proof of " + in.ID, Code: api.CodeRefused}
+	}
+	if err := g.note(audit.Event{Kind: audit.Questioned, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Detail: "prove " + in.ID}); err != nil {
+		return nil, err
+	}
+	if err := g.cfg.Record.Seal(ctx); err != nil {
+		return nil, err
+	}
+	var since []byte
+	if in.Since != "" {
+		since = []byte(in.Since)
+	}
+	return audit.Prove(ctx, g.cfg.RecordDir, in.ID, since)
+}
+
 // AuditVerify checks the whole record.
 func (g *Gateway) AuditVerify(ctx context.Context, who identity.Identity) (api.VerifyResult, error) {
 	if !g.auditor(who) {
