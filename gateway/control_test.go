@@ -164,8 +164,8 @@ var guarded = map[string]struct {
 	api.AskPath: {"POST", api.AskDecision{Grant: true}}, api.SessionsPath: {"GET", nil}, api.KillPath: {"POST", nil},
 	api.AuditQueryPath: {"POST", api.AuditQuery{}}, api.AuditVerifyPath: {"POST", nil}, api.ExplainPath: {"POST", api.ExplainRequest{Connection: "orders", SQL: "select 1"}},
 	api.ScanPath: {"POST", api.ScanRequest{Connection: "orders"}}, api.PolicyPath: {"GET", nil}, api.ReplayPath: {"POST", api.ReplayRequest{}},
-	api.LabelPath: {"POST", api.LabelRequest{Connection: "orders", Column: "public.people.email", As: "none", Reason: "x"}},
-	api.AuditSQLPath: {"POST", api.AuditSQL{SQL: "select 1"}},
+	api.LabelPath:      {"POST", api.LabelRequest{Connection: "orders", Column: "public.people.email", As: "none", Reason: "x"}},
+	api.AuditSQLPath:   {"POST", api.AuditSQL{SQL: "select 1"}},
 	api.AuditProvePath: {"POST", api.AuditProve{ID: "x-0"}},
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,13 +81,17 @@ func CountRecord(ctx context.Context, dir string, f audit.Filter, c Count) (Answ
 		return Answer{}, err
 	}
 	f.Whole = true
-	groups := map[string]*Group{}
+	groups := map[string]*tally{}
 	err := audit.Scan(ctx, dir, f, func(ev audit.Event) error {
 		one := tally{1, ev.Rows, ev.Bytes, ev.Masked, ev.Time.UnixMicro(), ev.Time.UnixMicro()}
 		spread(groups, one, valuesOf(&ev, c.By))
 		return nil
 	})
-	return c.answer(groups), err
+	list := make([]*Group, 0, len(groups))
+	for key, t := range groups {
+		list = append(list, t.group(strings.Split(key, "\x00")))
+	}
+	return c.answer(list), err
 }
 
 // tally is the numbers of a Group.
@@ -103,8 +106,13 @@ func (t *tally) add(o tally) {
 	t.first, t.last = min(t.first, o.first), max(t.last, o.last)
 }
 
+// group is t under its values.
+func (t *tally) group(values []string) *Group {
+	return &Group{Values: values, Count: t.count, Rows: t.rows, Bytes: t.bytes, Masked: t.masked, First: time.UnixMicro(t.first).UTC(), Last: time.UnixMicro(t.last).UTC()}
+}
+
 // spread adds t to the group of each combination of values.
-func spread(groups map[string]*Group, t tally, values [][]string) {
+func spread(groups map[string]*tally, t tally, values [][]string) {
 	combos := [][]string{nil}
 	for _, list := range values {
 		if len(list) == 0 {
@@ -120,21 +128,15 @@ func spread(groups map[string]*Group, t tally, values [][]string) {
 	}
 	for _, c := range combos {
 		key := strings.Join(c, "\x00")
-		g := groups[key]
-		if g == nil {
-			g = &Group{Values: c}
-			groups[key] = g
+		if groups[key] == nil {
+			groups[key] = &tally{}
 		}
-		sum := tally{g.Count, g.Rows, g.Bytes, g.Masked, g.First.UnixMicro(), g.Last.UnixMicro()}
-		sum.add(t)
-		g.Count, g.Rows, g.Bytes, g.Masked = sum.count, sum.rows, sum.bytes, sum.masked
-		g.First, g.Last = time.UnixMicro(sum.first).UTC(), time.UnixMicro(sum.last).UTC()
+		groups[key].add(t)
 	}
 }
 
 // answer puts groups in order.
-func (c Count) answer(groups map[string]*Group) Answer {
-	list := slices.Collect(maps.Values(groups))
+func (c Count) answer(list []*Group) Answer {
 	slices.SortFunc(list, func(a, b *Group) int {
 		var by int
 		switch c.Order {

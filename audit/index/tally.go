@@ -90,29 +90,52 @@ func (d *dimension) values(q *question, v int64) ([]int32, error) {
 
 func mod(v, n int64) int64 { return (v%n + n) % n }
 
-// tallies is what has been added up, by one value or by two. Of one, most are few.
+// tallies is what has been added up, by one value or by two, of which most pairs are
+// not there.
 type tallies struct {
-	one []tally
-	two map[[2]int32]*tally
+	all  []tally
+	two  map[uint64]int32 // where in all a pair stands
+	keys []uint64         // of all, if by two
 }
 
 func (s *tallies) at(a, b int32, both bool) *tally {
 	if !both {
-		for int(a) >= len(s.one) {
-			s.one = append(s.one, tally{})
+		for int(a) >= len(s.all) {
+			s.all = append(s.all, tally{})
 		}
-		return &s.one[a]
+		return &s.all[a]
 	}
-	t := s.two[[2]int32{a, b}]
-	if t == nil {
-		t = &tally{}
-		s.two[[2]int32{a, b}] = t
+	key := uint64(a)<<32 | uint64(b)
+	n, ok := s.two[key]
+	if !ok {
+		n = int32(len(s.all))
+		s.two[key] = n
+		s.all, s.keys = append(s.all, tally{}), append(s.keys, key)
 	}
-	return t
+	return &s.all[n]
+}
+
+// groups gives the sums their names.
+func (s *tallies) groups(dims []*dimension) []*Group {
+	list := make([]*Group, 0, len(s.all))
+	for i := range s.all {
+		t := &s.all[i]
+		if t.count == 0 {
+			continue
+		}
+		values := []string{""}
+		if len(dims) == 2 {
+			values = []string{dims[0].texts[s.keys[i]>>32], dims[1].texts[uint32(s.keys[i])]}
+		} else {
+			values[0] = dims[0].texts[i]
+		}
+		list = append(list, t.group(values))
+	}
+	return list
 }
 
 // count adds up what the question chooses.
-func (q *question) count(c Count) (map[string]*Group, error) {
+func (q *question) count(c Count) ([]*Group, error) {
 	dims := make([]*dimension, len(c.By))
 	for i, by := range c.By {
 		dims[i] = &dimension{by: by, col: columnOf(by), byTime: map[int64][]int32{}, number: map[string]int32{}}
@@ -120,7 +143,7 @@ func (q *question) count(c Count) (map[string]*Group, error) {
 	if err := q.prepareApproved(c); err != nil {
 		return nil, err
 	}
-	sums := &tallies{two: map[[2]int32]*tally{}}
+	sums := &tallies{two: map[uint64]int32{}}
 	err := q.pages(func(p *page, sel []int32) error {
 		if q.ctx.Err() != nil {
 			return q.ctx.Err()
@@ -137,16 +160,7 @@ func (q *question) count(c Count) (map[string]*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := map[string]*Group{}
-	for i, t := range sums.one {
-		if t.count > 0 {
-			spread(groups, t, [][]string{{dims[0].texts[i]}})
-		}
-	}
-	for key, t := range sums.two {
-		spread(groups, *t, [][]string{{dims[0].texts[key[0]]}, {dims[1].texts[key[1]]}})
-	}
-	return groups, nil
+	return sums.groups(dims), nil
 }
 
 // addUp adds the chosen events of a page.
