@@ -348,11 +348,11 @@ func (l *loader) when(r *Rule, n *yaml.Node) {
 		return
 	}
 	r.When = n.Value
-	program, names, flaws := l.compiler.compile(n.Value)
+	c, flaws := l.compiler.compile(n.Value)
 	for _, f := range flaws {
 		l.problems = append(l.problems, l.place(n, f))
 	}
-	r.program, r.names = program, names
+	r.program, r.partial, r.names, r.kinds = c.program, c.partial, c.names, c.kinds
 }
 
 // place finds a flaw's line and column in the file. A folded expression has no

@@ -38,12 +38,14 @@ type Rule struct {
 	Effect    Effect          //
 	Reason    string          // for the person whose statement it is
 	Approvers approval.Quorum // for Hold: who must agree
-	Unmask    []string        // kinds of personal data shown in clear to those it matches
+	Unmask    []string        // kinds of personal data shown in clear to the people it matches; to jobs and agents only if When names their kind
 	Calls     []string        // functions that may be called by number; without a schema those of pg_catalog
 	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
+	partial   cel.Program     // When, for what is known before there is a statement
 	names     []string        // that When speaks of
+	kinds     []identity.Kind // kinds of caller that When compares who.kind with
 }
 
 // Connection is what rules see of the database behind a statement.
@@ -149,7 +151,9 @@ func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 			verdict = stricter(verdict, v, decided)
 			decided = true
 		}
-		unmask = append(unmask, rule.Unmask...)
+		if rule.unmasks(req.Who.Kind) {
+			unmask = append(unmask, rule.Unmask...)
+		}
 		limit = fewest(limit, rule.MaxRows)
 	}
 	if verdict.Effect == Deny {

@@ -9,6 +9,8 @@ import (
 	"cel.dev/cel-go/cel"
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/sluicehq/sluice/identity"
 )
 
 // Limits of a rule's expression.
@@ -40,28 +42,34 @@ func newCompiler() (*compiler, error) {
 	return c, nil
 }
 
+// compiled is an expression that was found good.
+type compiled struct {
+	program, partial cel.Program
+	names            []string // that it speaks of
+	kinds            []identity.Kind
+}
+
 // flaw is one thing wrong with an expression, at a place counted from 1.
 type flaw struct {
 	line, column int
 	text         string
 }
 
-// compile checks the expression, types included, and prepares it. It also gives the
-// names that the expression speaks of.
-func (c *compiler) compile(when string) (cel.Program, []string, []flaw) {
+// compile checks the expression, types included, and prepares it.
+func (c *compiler) compile(when string) (compiled, []flaw) {
 	if len(when) > maxWhen {
-		return nil, nil, []flaw{{1, 1, fmt.Sprintf("when is longer than %d bytes", maxWhen)}}
+		return compiled{}, []flaw{{1, 1, fmt.Sprintf("when is longer than %d bytes", maxWhen)}}
 	}
 	ast, issues := c.env.Compile(when)
 	if issues.Err() != nil {
-		return nil, nil, c.flaws(when, issues)
+		return compiled{}, c.flaws(when, issues)
 	}
 	if ast.OutputType() != cel.BoolType {
-		return nil, nil, []flaw{{1, 1, fmt.Sprintf("when must be true or false, this is of type %s", ast.OutputType())}}
+		return compiled{}, []flaw{{1, 1, fmt.Sprintf("when must be true or false, this is of type %s", ast.OutputType())}}
 	}
 	names, list := c.constants(ast)
 	if len(list) > 0 {
-		return nil, nil, list
+		return compiled{}, list
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	// Without a loop the work is bounded by the text; counting it costs as much as
@@ -71,9 +79,13 @@ func (c *compiler) compile(when string) (cel.Program, []string, []flaw) {
 	}
 	program, err := c.env.Program(ast, opts...)
 	if err != nil {
-		return nil, nil, []flaw{{1, 1, err.Error()}}
+		return compiled{}, []flaw{{1, 1, err.Error()}}
 	}
-	return program, names, nil
+	partial, err := c.env.Program(ast, cel.EvalOptions(cel.OptPartialEval), cel.CostLimit(maxCost))
+	if err != nil {
+		return compiled{}, []flaw{{1, 1, err.Error()}}
+	}
+	return compiled{program, partial, names, kindsNamed(ast)}, nil
 }
 
 func loops(ast *cel.Ast) bool {
