@@ -96,7 +96,7 @@ func (b board) ask(a api.Ask) tui.Ask {
 	out.Needs = []tui.Need{{Groups: a.Groups, Count: a.Needed, Have: have}}
 	if !a.MayAnswer {
 		out.Refusal = "you are not one of those who may answer this"
-		if a.Who.Subject == b.gw.Identity.Subject {
+		if a.Who.Subject == b.gw.Identity.Subject && a.Who.Issuer == b.gw.Identity.Issuer {
 			out.Refusal = "nobody answers their own ask"
 		}
 	}

@@ -51,7 +51,7 @@ type oidcConfig struct {
 type connectionConfig struct {
 	Name     string         `yaml:"name"`
 	Env      string         `yaml:"env"`
-	Groups   []string       `yaml:"groups"` // whose members may open it; everyone who can log in if empty
+	Groups   []string       `yaml:"groups"` // whose members may open it; nobody if empty, everyone with "*"
 	Database databaseConfig `yaml:"database"`
 }
 

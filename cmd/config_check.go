@@ -80,6 +80,22 @@ func (c *gatewayConfig) check(s *sheet) {
 		}
 		seen[conn.Name] = true
 	}
+	if closed := c.closed(); len(closed) > 0 && len(closed) == len(c.Connections) && len(s.problems) == 0 {
+		s.sayAt("connections", "no connection says who may open it, so nobody could: %s", admitHint)
+	}
+}
+
+// admitHint says how a connection admits somebody.
+const admitHint = `give it groups: [NAME, …], or groups: ["*"] for everyone who can log in`
+
+// closed are the connections that admit nobody.
+func (c *gatewayConfig) closed() (names []string) {
+	for _, conn := range c.Connections {
+		if len(conn.Groups) == 0 {
+			names = append(names, conn.Name)
+		}
+	}
+	return names
 }
 
 var (
@@ -117,7 +133,7 @@ func (l *limitsConfig) check(s *sheet) {
 func (c connectionConfig) check(s *sheet, path string) {
 	d := c.Database
 	if _, given := s.lines[path+".groups"]; given && len(c.Groups) == 0 {
-		s.sayAt(path+".groups", "groups is empty, which would let in everyone: name a group, or leave the key out to mean that")
+		s.sayAt(path+".groups", "groups is empty, which lets in nobody: name the groups that may open it, or write [\"*\"] for everyone who can log in")
 	}
 	if d.Host == "" || d.Name == "" || d.User == "" {
 		s.sayAt(path+".database", "connection %q needs database.host, name and user", c.Name)

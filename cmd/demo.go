@@ -189,7 +189,7 @@ func (w *demoWorld) startGateway(ctx context.Context) error {
 	h, err := w.a.openHouse(ctx, houseConfig{
 		dir: filepath.Join(w.dir, "gateway"), hosts: []string{"127.0.0.1"}, policy: file,
 		oidc:        &identity.OIDCConfig{Issuer: w.idp.Issuer(), ClientID: "sluice"},
-		connections: []gateway.Connection{{Name: "orders", Env: "prod", Database: db}},
+		connections: []gateway.Connection{{Name: "orders", Env: "prod", Groups: []string{"engineering", "dba"}, Database: db}},
 		base:        gateway.Config{Auditors: []string{"security"}, Admins: []string{"dba"}},
 		log:         io.Discard, level: slog.LevelError,
 	})

@@ -203,7 +203,7 @@ func devConnection(dsn, name, env string) (gateway.Connection, error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 10 * time.Second
 	}
-	return gateway.Connection{Name: name, Env: env, Database: cfg}, nil
+	return gateway.Connection{Name: name, Env: env, Groups: []string{gateway.Everyone}, Database: cfg}, nil
 }
 
 func devIdentity(o *devOptions, now time.Time) (identity.Identity, error) {

@@ -63,6 +63,9 @@ func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool, hup
 		return err
 	}
 	fmt.Fprintf(a.err, "serving %d connections on %s\n", len(cfg.Connections), ln.Addr())
+	for _, name := range cfg.closed() {
+		a.notice("the connection "+clean(name)+" admits nobody", admitHint)
+	}
 	if h.fingerprint != "" {
 		fmt.Fprintf(a.err, "certificate fingerprint, to compare at the first login: %s\n", h.fingerprint)
 	}

@@ -79,6 +79,7 @@ data: %s
 oidc: {issuer: %s, client_id: sluice}
 connections:
   - name: orders
+    groups: ["*"]
     database: {host: %s, port: %s, name: %s, user: %s, password: {env: DB_PASSWORD}, sslmode: disable}
 `, t.TempDir(), idp.Issuer(), db.Hostname(), db.Port(), strings.TrimPrefix(db.Path, "/"), db.User.Username())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -39,25 +39,43 @@ func (a *app) lsCommand() *cobra.Command {
 	return c
 }
 
-// printRules says what applies: the same rules mostly apply to several connections,
-// so each is said once.
+// printRules says what applies: what applies everywhere once, then what is special to
+// each connection.
 func (a *app) printRules(list []api.Connection) error {
-	var rules []string
-	for _, conn := range list {
-		for _, r := range conn.Rules {
-			if !slices.Contains(rules, r) {
-				rules = append(rules, r)
-			}
-		}
-	}
-	if len(rules) == 0 {
+	if len(list) == 0 {
+		a.notice("there is no connection for you here", "ask whoever runs the gateway to put one of your groups (sluice whoami) under groups: of a connection")
 		return nil
 	}
-	if _, err := fmt.Fprintln(a.out, "\nWhat applies to you there:"); err != nil {
+	shared := slices.Clone(list[0].Rules)
+	for _, conn := range list[1:] {
+		shared = slices.DeleteFunc(shared, func(r string) bool { return !slices.Contains(conn.Rules, r) })
+	}
+	if err := a.printList("What applies to you there:", shared); err != nil {
 		return err
 	}
-	for _, r := range rules {
-		if _, err := fmt.Fprintln(a.out, "  "+clean(r)); err != nil {
+	for _, conn := range list {
+		special := slices.DeleteFunc(slices.Clone(conn.Rules), func(r string) bool { return slices.Contains(shared, r) })
+		head := "What applies to you on " + clean(conn.Name) + ":"
+		if len(shared) > 0 {
+			head = "And on " + clean(conn.Name) + ":"
+		}
+		if err := a.printList(head, special); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printList prints lines under a heading; nothing without lines.
+func (a *app) printList(head string, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(a.out, "\n"+head); err != nil {
+		return err
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(a.out, "  "+clean(line)); err != nil {
 			return err
 		}
 	}

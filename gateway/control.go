@@ -235,17 +235,7 @@ func (g *Gateway) Connections(who identity.Identity) []api.Connection {
 		if g.open(who, c.Name) == nil {
 			continue
 		}
-		out = append(out, api.Connection{Name: c.Name, Env: c.Env, Kind: "postgres", Database: c.Database.Database, Rules: g.rulesFor(c)})
-	}
-	return out
-}
-
-// rulesFor are the reasons of the rules that restrict something, for a person to read.
-func (g *Gateway) rulesFor(Connection) (out []string) {
-	for _, r := range g.policies.now.Load().Rules.List {
-		if r.Decides && r.Effect != policy.Allow {
-			out = append(out, fmt.Sprintf("%s (%s): %s", r.Name, r.Effect, r.Reason))
-		}
+		out = append(out, api.Connection{Name: c.Name, Env: c.Env, Kind: "postgres", Database: c.Database.Database, Rules: g.rulesFor(who, c)})
 	}
 	return out
 }
@@ -255,7 +245,7 @@ func (g *Gateway) Asks(who identity.Identity) []api.Ask {
 	out := []api.Ask{}
 	for _, o := range g.desk.List() {
 		may := o.Ask.MayAnswer(who, g.cfg.Now()) == nil
-		if may || o.Ask.Who.Subject == who.Subject || g.auditor(who) {
+		if may || owns(who, o.Ask.Who) || g.auditor(who) {
 			out = append(out, askFor(o, may))
 		}
 	}

@@ -41,7 +41,7 @@ const (
 type Connection struct {
 	Name     string         // what callers type
 	Env      string         // "prod", "staging", …: what rules look at
-	Groups   []string       // whose members may open it; everyone who can log in if empty
+	Groups   []string       // whose members may open it; nobody if empty, everyone who is let in with Everyone
 	Database *pgconn.Config // how the gateway itself logs in
 }
 
@@ -211,16 +211,6 @@ func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
 		return
 	}
 	g.Session(ctx, st, Caller{Who: who, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String()})
-}
-
-// open is the database behind a connection, if there is one that who may use; that
-// there is one they may not use is not told.
-func (g *Gateway) open(who identity.Identity, connection string) *database {
-	base := g.bases[connection]
-	if base == nil || len(base.Groups) > 0 && !inAny(who, base.Groups) {
-		return nil
-	}
-	return base
 }
 
 // note appends an event that belongs to no session.

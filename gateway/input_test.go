@@ -90,6 +90,7 @@ func TestDatabaseCertificateIsVerified(t *testing.T) {
 func TestFailingDatabaseHarmsNoOtherSession(t *testing.T) {
 	dsn := pgtest.Database(t)
 	pgtest.Exec(t, dsn, shop)
+	all := []string{gateway.Everyone}
 	config := func(spoil func(*pgconn.Config)) *pgconn.Config {
 		cfg, err := pgconn.ParseConfig(dsn)
 		if err != nil {
@@ -100,9 +101,9 @@ func TestFailingDatabaseHarmsNoOtherSession(t *testing.T) {
 	}
 	th := startOn(t, dsn, gateway.Connection{Name: "orders", Env: "dev", Database: config(func(*pgconn.Config) {})}, nil, func(cfg *gateway.Config) {
 		cfg.Connections = append(cfg.Connections,
-			gateway.Connection{Name: "down", Env: "dev", Database: config(func(c *pgconn.Config) { c.Port = freePort(t) })},
-			gateway.Connection{Name: "password", Env: "dev", Database: config(func(c *pgconn.Config) { c.Password = "not this one" })},
-			gateway.Connection{Name: "missing", Env: "dev", Database: config(func(c *pgconn.Config) { c.Database = "nothing" })})
+			gateway.Connection{Name: "down", Env: "dev", Groups: all, Database: config(func(c *pgconn.Config) { c.Port = freePort(t) })},
+			gateway.Connection{Name: "password", Env: "dev", Groups: all, Database: config(func(c *pgconn.Config) { c.Password = "not this one" })},
+			gateway.Connection{Name: "missing", Env: "dev", Groups: all, Database: config(func(c *pgconn.Config) { c.Database = "nothing" })})
 	})
 	conn := connect(t, th.as(person("ada")))
 	if _, err := run(conn, "begin; update cities set name = 'x' where id = 1"); err != nil {

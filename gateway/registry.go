@@ -37,7 +37,7 @@ type registry struct {
 func (r *registry) enter(who identity.Identity, most, each int) (leave func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	name := who.Subject + "\x00" + string(who.Kind)
+	name := who.Key()
 	if r.count[name] >= each {
 		return nil, fmt.Errorf("you have %d sessions open, which is the most for one caller", each)
 	}
@@ -110,7 +110,7 @@ func (s *session) describeFor() api.Session {
 func (g *Gateway) Sessions(who identity.Identity) []api.Session {
 	out := []api.Session{}
 	for _, s := range g.sessions.all() {
-		if g.admin(who) || s.Who.Subject == who.Subject {
+		if g.admin(who) || owns(who, s.Who) {
 			out = append(out, s.describeFor())
 		}
 	}
@@ -120,7 +120,7 @@ func (g *Gateway) Sessions(who identity.Identity) []api.Session {
 // Kill ends a session: one's own, or any for administrators. It is recorded first.
 func (g *Gateway) Kill(who identity.Identity, id string) (api.Session, error) {
 	s := g.sessions.get(id)
-	if s == nil || !g.admin(who) && s.Who.Subject != who.Subject {
+	if s == nil || !g.admin(who) && !owns(who, s.Who) {
 		return api.Session{}, &api.Error{Sentence: fmt.Sprintf("there is no session %q", id), Hint: "run: sluice sessions ls", Code: api.CodeError}
 	}
 	ev := s.event(audit.Admin)
@@ -132,14 +132,4 @@ func (g *Gateway) Kill(who identity.Identity, id string) (api.Session, error) {
 	d := s.describeFor()
 	s.cut(fmt.Errorf("%w: %s", errKilled, who.Name()))
 	return d, nil
-}
-
-func (g *Gateway) admin(who identity.Identity) bool { return inAny(who, g.cfg.Admins) }
-
-func (g *Gateway) auditor(who identity.Identity) bool {
-	return inAny(who, g.cfg.Auditors) || g.admin(who)
-}
-
-func inAny(who identity.Identity, groups []string) bool {
-	return slices.ContainsFunc(groups, who.In)
 }

@@ -29,7 +29,7 @@ type Caller struct {
 }
 
 // owner tells callers apart.
-func (c Caller) owner() string { return c.Who.Subject + "\x00" + string(c.Who.Kind) }
+func (c Caller) owner() string { return c.Who.Key() }
 
 // session is one client's connection to one database. up and down run in a
 // goroutine each; what both use says who owns it.

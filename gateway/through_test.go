@@ -66,6 +66,9 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	if rules == nil {
 		rules = policy.Builtin()
 	}
+	if conn.Groups == nil {
+		conn.Groups = []string{gateway.Everyone}
+	}
 	cfg := gateway.Config{
 		ID: "test", Connections: []gateway.Connection{conn}, Rules: rules, PolicySource: "test",
 		Record: log, RecordDir: dir, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -162,6 +162,7 @@ policy: %s
 oidc: {issuer: %s, client_id: sluice}
 connections:
   - name: db
+    groups: ["*"]
     database: {host: %s, port: %d, name: %s, user: %s, password: {env: DB_PASSWORD}, sslmode: disable}
 `, filepath.Join(cfg.Dir, "data"), policy, idp.Issuer(), c.Host, c.Port, cfg.Database, c.User)
 	if err := errors.Join(os.WriteFile(policy, []byte(allowAll), 0o600), os.WriteFile(config, []byte(text), 0o600)); err != nil {

@@ -102,7 +102,7 @@ func open(t *testing.T, dsn string) *house {
 	list, err := policy.Load("soak.yaml", []byte(rules))
 	must(err)
 	h.gateway, err = gateway.New(gateway.Config{
-		ID: "soak", Connections: []gateway.Connection{{Name: connection, Env: "prod", Database: db}}, Rules: list, PolicySource: "soak",
+		ID: "soak", Connections: []gateway.Connection{{Name: connection, Env: "prod", Groups: []string{gateway.Everyone}, Database: db}}, Rules: list, PolicySource: "soak",
 		Record: h.log, RecordDir: h.record, Authority: h.authority, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Admins: []string{"admin"}, Hold: patience, HoldTransaction: shortHold,
 	})
