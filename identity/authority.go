@@ -241,6 +241,7 @@ func Claimed(cert *x509.Certificate) (Identity, error) {
 	if id.Expires.IsZero() || cert.NotAfter.Before(id.Expires) {
 		id.Expires = cert.NotAfter
 	}
+	id.Credential = cert.SerialNumber.Text(16)
 	return id, nil
 }
 

@@ -73,12 +73,13 @@ func shown(certs ...*x509.Certificate) tls.ConnectionState {
 func TestIssueAndIdentify(t *testing.T) {
 	c := newClock()
 	a := authority(t, c)
-	got, err := a.Identify(shown(issue(t, a, ada, time.Hour)))
+	cert := issue(t, a, ada, time.Hour)
+	got, err := a.Identify(shown(cert))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := ada
-	want.Expires = c.t.Add(time.Hour)
+	want.Expires, want.Credential = c.t.Add(time.Hour), cert.SerialNumber.Text(16)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
