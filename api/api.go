@@ -7,7 +7,7 @@ package api
 
 import "time"
 
-// The paths the gateway serves. InfoPath and CertificatePath are open to a
+// The paths the gateway serves. InfoPath, CertificatePath and TokenPath are open to a
 // caller without a certificate, because that is how one is obtained; every other
 // path needs one.
 const (
@@ -29,12 +29,20 @@ const (
 	LabelPath       = "/v1/label"              // POST LabelRequest: the column as ScanPath shows it
 	PolicyPath      = "/v1/policy"             // GET: Policy
 	ReplayPath      = "/v1/policy/replay"      // POST ReplayRequest: ReplayResult
+	TokenPath       = "/v1/token"              // POST TokenExchange: TokenExchanged; open, as the first two
+	TokensPath      = "/v1/tokens"             // GET: []Token; POST TokenRequest: TokenMade
+	TokenRevokePath = "/v1/tokens/{id}/revoke" // POST Reason: Revoked
+	UsersPath       = "/v1/users"              // GET: []User
+	UserLockPath    = "/v1/users/lock"         // POST UserLock: Revoked
+	UserUnlockPath  = "/v1/users/unlock"       // POST UserLock: User
 )
 
 // Limits of the messages, for both sides.
 const (
 	MaxRequest = 9 << 20  // a statement to explain is at most 8 MiB; the rest is room for its JSON form
 	MaxReply   = 64 << 20 // the largest answer is a page of the record
+
+	MaxOpenRequest = 64 << 10 // from a caller who is not known yet: a token and a key
 )
 
 // Info is what a gateway tells anyone: enough to log in.
@@ -45,6 +53,8 @@ type Info struct {
 	ClientID  string   `json:"client_id"`        // OIDC client of the command line
 	Scopes    []string `json:"scopes,omitempty"` // to ask for; "openid email profile groups" if empty
 	Note      string   `json:"note,omitempty"`   // a sentence for whoever logs in
+
+	Audiences []string `json:"audiences,omitempty"` // what tokens of jobs must be made for
 }
 
 // CertificateRequest trades a verified login for a client certificate. Only the
@@ -72,6 +82,11 @@ type WhoAmI struct {
 	Method  string    `json:"method,omitempty"`
 	Issuer  string    `json:"issuer,omitempty"`
 	Expires time.Time `json:"expires"`
+
+	Name       string            `json:"name,omitempty"`       // what people call them
+	OwnerName  string            `json:"owner_name,omitempty"` // and whom they act for
+	Credential string            `json:"credential,omitempty"` // serial number of their certificate
+	Claims     map[string]string `json:"claims,omitempty"`     // of a job
 }
 
 // Connection is a database the caller may open.

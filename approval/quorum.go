@@ -135,7 +135,10 @@ func (a Ask) MayAnswer(who identity.Identity, now time.Time) error {
 // for. An owner is compared without the issuer, because an agent's issuer need not
 // be its owner's: where in doubt it is their own.
 func ownAsk(asker, voter identity.Identity) bool {
-	return samePerson(asker, voter) || (asker.Owner != "" && asker.Owner == voter.Subject)
+	if samePerson(asker, voter) || asker.Owner != "" && asker.Owner == voter.Subject {
+		return true
+	}
+	return asker.OwnerName != "" && strings.EqualFold(asker.OwnerName, voter.Email)
 }
 
 // samePerson compares issuer and subject. An equal address counts as the same

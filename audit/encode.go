@@ -46,6 +46,8 @@ func appendBody(b []byte, ev *Event) []byte {
 	b = appendText(b, "connection", ev.Connection)
 	b = appendText(b, "role", ev.Role)
 	b = appendText(b, "application", ev.Client)
+	b = appendText(b, "credential", ev.Credential)
+	b = appendList(b, "claims", ev.Claims)
 	b = appendText(b, "sql", ev.SQL)
 	b = appendText(b, "sql_hash", ev.SQLHash)
 	b = appendList(b, "params", ev.Params)

@@ -16,7 +16,7 @@ const (
 	Voted      Kind = "voted"      // a person approved or denied
 	Answered   Kind = "answered"   // the wait ended
 	Questioned Kind = "questioned" // the record itself was read
-	Admin      Kind = "admin"      // a session was killed, a policy or label changed, a cancel came without a match
+	Admin      Kind = "admin"      // a session was killed, somebody locked, a token made or revoked, a cancel came without a match
 	Started    Kind = "started"    // the gateway began to serve, with which policy
 	Stopped    Kind = "stopped"    // the gateway ended in order
 )
@@ -42,6 +42,8 @@ type Event struct {
 	Connection string   `json:"connection,omitempty"`  // name of the connection
 	Role       string   `json:"role,omitempty"`        // database role used
 	Client     string   `json:"application,omitempty"` // application_name
+	Credential string   `json:"credential,omitempty"`  // serial number of the certificate that the caller showed, or was given
+	Claims     []string `json:"claims,omitempty"`      // of a job, "name=value": what its issuer said of it
 
 	SQL         string   `json:"sql,omitempty"`
 	SQLHash     string   `json:"sql_hash,omitempty"`    // SHA-256 of the whole text, hex, when SQL was cut

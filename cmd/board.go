@@ -112,7 +112,10 @@ func boardSession(s api.Session) tui.Session {
 }
 
 func nameOf(w api.WhoAmI) string {
-	if w.Email != "" {
+	switch {
+	case w.Name != "":
+		return w.Name
+	case w.Email != "":
 		return w.Email
 	}
 	return w.Subject

@@ -24,6 +24,7 @@ type gatewayConfig struct {
 	Hosts       []string           `yaml:"hosts"`       // names and addresses in the gateway's own certificate
 	TLS         tlsConfig          `yaml:"tls"`         // a certificate of one's own instead
 	OIDC        oidcConfig         `yaml:"oidc"`        // who vouches for people
+	Workloads   []workloadConfig   `yaml:"workloads"`   // who vouches for jobs
 	Connections []connectionConfig `yaml:"connections"` //
 	Policy      string             `yaml:"policy"`      // file; without one the built-in policy applies
 	Approvals   approvalsConfig    `yaml:"approvals"`   //

@@ -55,6 +55,7 @@ func (c *gatewayConfig) check(s *sheet) {
 		s.sayAt("tls", "tls needs cert and key, both")
 	}
 	c.OIDC.check(s)
+	c.checkWorkloads(s)
 	c.Limits.check(s)
 	if d := c.Record.Durability; d != "" && !slices.Contains(durabilities, d) {
 		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))

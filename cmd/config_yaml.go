@@ -22,6 +22,7 @@ import (
 type sheet struct {
 	lines    map[string]int      // by path, such as connections[0].name
 	order    map[string][]string // keys of each mapping, in their order
+	literal  map[string]int      // by path, the line on which a text of several lines begins
 	problems []problem
 }
 
@@ -62,7 +63,7 @@ func (s *sheet) err(file string) error {
 
 // read fills the struct that into points to.
 func (s *sheet) read(data []byte, into any) {
-	s.lines, s.order = map[string]int{}, map[string][]string{}
+	s.lines, s.order, s.literal = map[string]int{}, map[string][]string{}, map[string]int{}
 	if !s.text(data) {
 		return
 	}
@@ -197,6 +198,9 @@ func (s *sheet) value(n *yaml.Node, v reflect.Value, path, what string) {
 			s.say(n.Line, "%s must be one text%s", what, not(n))
 		}
 		v.SetString(n.Value)
+		if n.Style&yaml.LiteralStyle != 0 {
+			s.literal[path] = n.Line + 1
+		}
 	}
 }
 

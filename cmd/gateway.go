@@ -83,6 +83,9 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),
 		},
 	}
+	for _, w := range cfg.Workloads {
+		hc.workloads = append(hc.workloads, w.workload())
+	}
 	if len(hc.hosts) == 0 {
 		hc.hosts = defaultHosts(cfg.Listen)
 	}

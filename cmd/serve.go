@@ -34,6 +34,7 @@ import (
 //	server/     signs the gateway's own certificate
 //	record/     the record, its signing key and its index beside it
 //	labels.json what people said that columns hold
+//	standing.json  who is locked, what is revoked, hashes of tokens
 type house struct {
 	dir         string
 	id          string
@@ -54,6 +55,7 @@ type houseConfig struct {
 	hosts       []string // in the self-made certificate
 	cert        *tls.Certificate
 	oidc        *identity.OIDCConfig // nil if nobody logs in
+	workloads   []identity.WorkloadConfig
 	connections []gateway.Connection
 	policy      string // file; "" for the built-in one alone
 	durability  string
@@ -98,6 +100,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 			return nil, tell(exitError, "stop the other gateway, or give this one its own data directory", "another gateway uses the data directory %s", cfg.dir)
 		}
 		return nil, err
+	}
+	if err := a.openStanding(cfg, &gc); err != nil {
+		return nil, errors.Join(err, h.record.Close())
 	}
 	if gc.Labels == "" {
 		gc.Labels = filepath.Join(cfg.dir, "labels.json")

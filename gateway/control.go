@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,12 +52,14 @@ func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
 	}
 }
 
-// handler routes control messages of one caller. Only the two that lead to a
+// handler routes control messages of one caller. Only the three that lead to a
 // certificate are open to nobody.
 func (g *Gateway) handler(who identity.Identity) http.Handler {
 	mux := http.NewServeMux()
 	open(mux, "GET "+api.InfoPath, g.info)
 	open(mux, "POST "+api.CertificatePath, g.certificate)
+	open(mux, "POST "+api.TokenPath, g.exchange)
+	g.credentialRoutes(mux, who)
 	g.closed(mux, who, "GET "+api.WhoAmIPath, func(*http.Request) (any, error) { return whoAmI(who), nil })
 	g.closed(mux, who, "GET "+api.ConnectionsPath, func(*http.Request) (any, error) { return g.Connections(who), nil })
 	g.closed(mux, who, "GET "+api.AsksPath, func(*http.Request) (any, error) { return g.Asks(who), nil })
@@ -132,7 +136,10 @@ func (g *Gateway) handler(who identity.Identity) http.Handler {
 }
 
 func open(mux *http.ServeMux, pattern string, f func(*http.Request) (any, error)) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { reply(w, r, f) })
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, api.MaxOpenRequest)
+		reply(w, r, f)
+	})
 }
 
 // closed serves callers whose certificate is still good.
@@ -148,6 +155,9 @@ func (g *Gateway) closed(mux *http.ServeMux, who identity.Identity, pattern stri
 
 func (g *Gateway) known(who identity.Identity) error {
 	if who.Valid(g.cfg.Now()) {
+		if no := g.barred(who); no != nil {
+			return &api.Error{Sentence: no.Sentence, Hint: no.Hint, Code: api.CodeNotLoggedIn}
+		}
 		return nil
 	}
 	return &api.Error{Sentence: "you are not logged in, or your login has expired", Hint: "run: sluice login", Code: api.CodeNotLoggedIn}
@@ -191,7 +201,7 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func (g *Gateway) info(*http.Request) (any, error) {
-	return api.Info{Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID}, nil
+	return api.Info{Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID, Audiences: g.audiences()}, nil
 }
 
 // certificate trades a verified login for a certificate, and records it.
@@ -212,20 +222,48 @@ func (g *Gateway) certificate(r *http.Request) (any, error) {
 		g.log(g.note(audit.Event{Kind: audit.LoggedIn, Outcome: "refused", Error: err.Error()}))
 		return nil, &api.Error{Sentence: "the identity provider's answer was not accepted: " + err.Error(), Hint: "log in again with sluice login", Code: api.CodeNotLoggedIn}
 	}
-	who.Expires = g.cfg.Now().Add(g.cfg.CertificateTTL)
-	der, err := g.cfg.Authority.Issue(who, pub, g.cfg.CertificateTTL)
-	if err != nil {
-		return nil, fmt.Errorf("issue a certificate: %w", err)
+	return g.issue(who, pub, g.cfg.CertificateTTL)
+}
+
+// issue gives a verified caller a certificate, and records it. Nobody who is locked
+// gets one.
+func (g *Gateway) issue(who identity.Identity, pub crypto.PublicKey, ttl time.Duration) (api.CertificateResponse, error) {
+	ev := audit.Event{
+		Kind: audit.LoggedIn, Outcome: "ok", Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Owner: who.Owner, Groups: who.Groups,
+		Claims: identity.ClaimList(who.Claims),
 	}
-	ev := audit.Event{Kind: audit.LoggedIn, Outcome: "ok", Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Detail: "certificate until " + who.Expires.UTC().Format(time.RFC3339)}
+	if no := g.barred(who); no != nil {
+		ev.Outcome, ev.Error = "refused", no.Sentence
+		g.log(g.note(ev))
+		return api.CertificateResponse{}, &api.Error{Sentence: no.Sentence, Hint: no.Hint, Code: api.CodeNotLoggedIn}
+	}
+	who.Expires = time.Time{} // the certificate's end, from now on
+	der, err := g.cfg.Authority.Issue(who, pub, ttl)
+	if err != nil {
+		return api.CertificateResponse{}, fmt.Errorf("issue a certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return api.CertificateResponse{}, fmt.Errorf("read back a certificate: %w", err)
+	}
+	if who, err = identity.Claimed(cert); err != nil {
+		return api.CertificateResponse{}, err
+	}
+	ev.Credential, ev.Detail = who.Credential, "certificate until "+who.Expires.UTC().Format(time.RFC3339)
+	if who.Token != "" {
+		ev.Detail += ", for token " + who.Token
+	}
 	if err := g.note(ev); err != nil {
-		return nil, err
+		return api.CertificateResponse{}, err
 	}
 	return api.CertificateResponse{CertPEM: string(identity.EncodeCertificate(der)), Expires: who.Expires, Identity: whoAmI(who)}, nil
 }
 
 func whoAmI(id identity.Identity) api.WhoAmI {
-	return api.WhoAmI{Subject: id.Subject, Email: id.Email, Groups: id.Groups, Kind: string(id.Kind), Owner: id.Owner, Method: id.Method, Issuer: id.Issuer, Expires: id.Expires}
+	return api.WhoAmI{
+		Subject: id.Subject, Email: id.Email, Groups: id.Groups, Kind: string(id.Kind), Owner: id.Owner, Method: id.Method, Issuer: id.Issuer, Expires: id.Expires,
+		Name: id.Name(), OwnerName: id.OwnerName, Credential: id.Credential, Claims: id.Claims,
+	}
 }
 
 // Connections lists what who may use, and what applies there.

@@ -58,6 +58,8 @@ type Config struct {
 	Index           *index.Index        // of Record; nil to read Record itself for each question
 	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
 	Provider        *identity.Provider  // as above
+	Workloads       *identity.Workloads // nil if no jobs are let in
+	Standing        *identity.Standing  // nil if nobody can be locked, and there are no tokens
 	Issuer          string              // told to clients that log in
 	ClientID        string
 	Auditors        []string      // groups that may read the whole record
@@ -84,6 +86,7 @@ type Gateway struct {
 	memory   *postgres.Memory
 	rulings  *rulings
 	sessions registry
+	tunnels  tunnels
 	policies policies
 
 	replaying sync.Mutex // one at a time: it takes a processor for a while
@@ -141,6 +144,7 @@ func New(cfg Config) (*Gateway, error) {
 // Serve accepts clients on ln until ctx is done, and returns when every session
 // and every goroutine it started has ended.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener, cfg tunnel.Config) error {
+	cfg.Admit = g.admit
 	return g.Watch(ctx, func(ctx context.Context) error {
 		return tunnel.Serve(ctx, ln, cfg, g.stream)
 	})
@@ -201,6 +205,10 @@ func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
 	who, err := g.cfg.Authority.Identify(st.TLS)
 	if err != nil {
 		g.reject(st, "you are not logged in", "run: sluice login")
+		return
+	}
+	if no := g.barred(who); no != nil {
+		g.reject(st, no.Sentence, no.Hint)
 		return
 	}
 	if g.open(who, st.Header.Connection) == nil {

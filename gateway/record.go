@@ -23,6 +23,7 @@ func (s *session) event(kind audit.Kind) audit.Event {
 	return audit.Event{
 		Kind: kind, Time: s.g.cfg.Now(), Session: s.id, Who: s.Who.Name(), Subject: s.Who.Subject, CallerKind: string(s.Who.Kind),
 		Owner: s.Who.Owner, Groups: s.Who.Groups, From: s.From, Connection: s.Connection, Role: s.role, Client: s.program,
+		Credential: s.Who.Credential,
 	}
 }
 

@@ -72,6 +72,7 @@ func (r *registry) remove(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.list, s.id)
+	close(s.gone)
 }
 
 func (r *registry) get(id string) *session {

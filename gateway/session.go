@@ -47,6 +47,7 @@ type session struct {
 	share   *postgres.Share
 	since   time.Time
 	cut     context.CancelCauseFunc
+	gone    chan struct{} // closed when it has ended
 
 	given    given // owned by up, as the next three
 	policy   *inForce
@@ -96,7 +97,7 @@ func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	defer cut(nil)
 	s := &session{
 		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
-		program: st.Params["application_name"], share: share, since: g.cfg.Now(), cut: cut, state: "idle", open: map[*job]struct{}{},
+		program: st.Params["application_name"], share: share, since: g.cfg.Now(), cut: cut, gone: make(chan struct{}), state: "idle", open: map[*job]struct{}{},
 		strict: g.cfg.Record.Strict(),
 	}
 	if err := s.serve(ctx, st); err != nil {
@@ -174,13 +175,16 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 	}
 	defer release()
 	ev := s.event(audit.Connected)
-	ev.Outcome = "ok"
+	ev.Outcome, ev.Claims = "ok", identity.ClaimList(s.Who.Claims)
 	if _, err := s.record(ctx, ev, true); err != nil {
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
 		return nil
 	}
 	s.g.sessions.add(s)
 	defer s.g.sessions.remove(s)
+	if no := s.g.barred(s.Who); no != nil { // since the stream was opened
+		s.cut(no)
+	}
 	if err := s.client.Ready(s.server.Settings, key); err != nil {
 		s.closed(ctx, "the client left before it was let in")
 		return nil //nolint:nilerr // the record of its session is complete with its end
@@ -293,9 +297,12 @@ func (s *session) end(ctx context.Context) {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(lastWordTime)); err != nil {
 		s.g.cfg.Log.Debug("bound the last word", "session", s.id, "error", err)
 	}
+	var no *identity.Barred
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errExpired):
-		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your login has expired", Hint: "run: sluice login"})
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your login has expired", Hint: expiredHint(s.Who)})
+	case errors.As(cause, &no):
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: no.Sentence, Hint: no.Hint})
 	case errors.Is(cause, errKilled):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask them why before you connect again"})
 	case errors.Is(cause, errRecord):
@@ -326,8 +333,18 @@ func (s *session) abandon() {
 	}
 }
 
+func expiredHint(who identity.Identity) string {
+	if who.Kind == identity.Person {
+		return "run: sluice login"
+	}
+	return "a certificate of a job or an agent is good for 15 minutes, and so are its sessions: connect again, or split the work"
+}
+
 func why(cause, up, down error) string {
+	var no *identity.Barred
 	switch {
+	case errors.As(cause, &no):
+		return no.Sentence
 	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errRecord):
 		return cause.Error()
 	}

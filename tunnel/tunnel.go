@@ -62,6 +62,12 @@ type Config struct {
 	FirstFrame time.Duration // time for a stream's header
 	Grace      time.Duration // time for streams to end when Serve does
 	Log        *slog.Logger  // nil for none
+
+	// Admit, if there is one, is told on the server side of each session with a
+	// certificate. end closes the session at once, and may be called at any time. leave
+	// is called when the session is over. One that is not known is served like a client
+	// without a certificate: long enough to be told why.
+	Admit func(state tls.ConnectionState, end func()) (leave func(), known bool)
 }
 
 func (c Config) withDefaults() Config {
@@ -186,7 +192,13 @@ func (s *server) serveConn(ctx context.Context, raw net.Conn, shaken func()) {
 	limits := sessionLimits{streams: s.cfg.Streams, windows: newBudget(sessionWindows, s.windows)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if len(state.PeerCertificates) == 0 {
+	known := len(state.PeerCertificates) > 0
+	if known && s.cfg.Admit != nil {
+		var leave func()
+		leave, known = s.cfg.Admit(state, func() { raw.Close() })
+		defer leave()
+	}
+	if !known {
 		leave := s.anonymous.enter(raw)
 		defer leave()
 		ctx, cancel = context.WithTimeout(ctx, anonymousLife)
