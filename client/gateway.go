@@ -34,7 +34,9 @@ type Gateway struct {
 	Address  string
 	Identity identity.Identity // as of Open
 
-	store    *Store
+	load     func(context.Context) (*Credentials, error) // what to show now
+	now      func() time.Time
+	renews   bool // load gives new credentials by itself
 	http     *http.Client
 	link     *link
 	patience time.Duration
@@ -46,8 +48,15 @@ func Open(ctx context.Context, store *Store, addr string) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Address: c.Gateway, Identity: c.Identity, store: store, patience: patience}
-	g.link = &link{dial: g.dial, now: store.Now}
+	g := &Gateway{Address: c.Gateway, Identity: c.Identity, now: store.Now}
+	g.load = func(context.Context) (*Credentials, error) { return store.Load(c.Gateway) }
+	return g.begin(ctx)
+}
+
+// begin dials for the first time.
+func (g *Gateway) begin(ctx context.Context) (*Gateway, error) {
+	g.patience = patience
+	g.link = &link{dial: g.dial, now: g.now}
 	g.http = streamClient(func(ctx context.Context) (net.Conn, error) {
 		return g.open(ctx, tunnel.Header{Kind: tunnel.API})
 	})
@@ -86,7 +95,7 @@ func (g *Gateway) Hold(ctx context.Context, tell func(sentence, hint string)) {
 				tell("the gateway at "+g.Address+" is back", "")
 				told = ""
 			}
-			expires, cancel := context.WithTimeout(ctx, g.link.expiry().Sub(g.store.Now()))
+			expires, cancel := context.WithTimeout(ctx, g.link.expiry().Sub(g.now()))
 			select {
 			case <-sess.Closed():
 				say(away, hint)
@@ -109,18 +118,21 @@ func (g *Gateway) Hold(ctx context.Context, tell func(sentence, hint string)) {
 // another is tried out, because a gateway that refuses our certificate says so only
 // after the handshake.
 func (g *Gateway) dial(ctx context.Context, again bool) (*tunnel.Session, time.Time, error) {
-	c, err := g.store.Load(g.Address)
+	c, err := g.load(ctx)
+	if e, ok := api.AsError(err); ok && e.Code == api.CodeError {
+		return nil, time.Time{}, err // of a job's exchange, which may do better in a moment
+	}
 	if err != nil {
 		return nil, time.Time{}, lasting{err}
 	}
-	if !c.Identity.Valid(g.store.Now()) {
+	if !c.Identity.Valid(g.now()) {
 		return nil, time.Time{}, lasting{loginExpired(g.Address)}
 	}
 	pair, err := c.keyPair()
 	if err != nil {
 		return nil, time.Time{}, lasting{err}
 	}
-	tc := c.Trust.config(g.Address, g.store.Now)
+	tc := c.Trust.config(g.Address, g.now)
 	tc.Certificates = []tls.Certificate{pair}
 	sess, err := tunnel.Dial(ctx, g.Address, tc, tunnel.Config{})
 	if err == nil && again {
@@ -132,11 +144,21 @@ func (g *Gateway) dial(ctx context.Context, again bool) (*tunnel.Session, time.T
 	var wrong *wrongCertificate
 	switch {
 	case err == nil:
-		return sess, c.Identity.Expires, nil
+		return sess, g.until(c.Identity.Expires), nil
 	case errors.As(err, &wrong), errors.Is(err, tunnel.ErrCertificateRefused):
 		return nil, time.Time{}, lasting{dialError(g.Address, err)}
 	}
 	return nil, time.Time{}, dialError(g.Address, err)
+}
+
+// until is how long a session is good for new streams. One whose certificate is renewed
+// without a person is left a little before its end, so that no stream begins in its
+// last moment.
+func (g *Gateway) until(expires time.Time) time.Time {
+	if !g.renews {
+		return expires
+	}
+	return expires.Add(-min(renewBefore, expires.Sub(g.now())/4))
 }
 
 // open opens a stream, on a new session if the present one turns out dead.

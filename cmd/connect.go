@@ -26,6 +26,7 @@ import (
 
 type connectFlags struct {
 	addr       string
+	tokenFile  string
 	port       int
 	socket     bool
 	noPassword bool
@@ -75,6 +76,7 @@ PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.`,
 	c.Flags().BoolVar(&o.noPassword, "no-password", false, "let every program on this machine use the port")
 	c.MarkFlagsMutuallyExclusive("port", "socket")
 	a.addGateway(c, &o.addr)
+	addTokenFile(c, &o.tokenFile)
 	addFormat(c, &o.format, "text", "json")
 	return c
 }
@@ -119,7 +121,7 @@ func (a *app) connect(ctx context.Context, names, command []string, o connectFla
 		ctx, stop = untilTerminated(ctx)
 	}
 	defer stop()
-	return a.with(ctx, o.addr, func(gw *client.Gateway) error {
+	return a.withToken(ctx, o.addr, o.tokenFile, func(gw *client.Gateway) error {
 		var ports []localPort
 		for _, name := range names {
 			p, err := a.openPort(ctx, gw, name, o, len(command) > 0)

@@ -18,12 +18,14 @@ import (
 )
 
 type execFlags struct {
-	addr   string
-	sql    []string
-	file   string
-	wait   time.Duration
-	reason string
-	format format
+	addr string
+
+	tokenFile string
+	sql       []string
+	file      string
+	wait      time.Duration
+	reason    string
+	format    format
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -44,6 +46,7 @@ Exit code 3 means refused by policy, 4 held and not approved in time.`,
 	f.DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for approval of what is held")
 	f.StringVar(&o.reason, "reason", "", "why, for approvers and the record: put before the statements as a comment")
 	a.addGateway(c, &o.addr)
+	addTokenFile(c, &o.tokenFile)
 	addFormat(c, &o.format, "table", "json", "csv")
 	return c
 }
@@ -72,7 +75,7 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 		}
 	}
 	ctx := c.Context()
-	return a.with(ctx, o.addr, func(gw *client.Gateway) error {
+	return a.withToken(ctx, o.addr, o.tokenFile, func(gw *client.Gateway) error {
 		conn, err := connectionNamed(ctx, gw, name)
 		if err != nil {
 			return err

@@ -57,12 +57,7 @@ func (a *app) names(addr *string) cobra.CompletionFunc {
 
 // with does something with a gateway that the person is logged in to.
 func (a *app) with(ctx context.Context, addr string, do func(*client.Gateway) error) error {
-	gw, err := client.Open(ctx, a.store(), addr)
-	if err != nil {
-		return err
-	}
-	defer gw.Close()
-	return do(gw)
+	return a.withToken(ctx, addr, "", do)
 }
 
 // call is with for a single message.
