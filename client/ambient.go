@@ -64,15 +64,15 @@ func Explicit(env func(string) string, file string) *Ambient {
 }
 
 // FindAmbient finds the token that a CI system or a cluster gives every job that may
-// have one: where nobody is logged in. It is nil if there is none.
-func FindAmbient(env func(string) string) *Ambient {
+// have one: where nobody is logged in. file is ClusterToken. It is nil if there is none.
+func FindAmbient(env func(string) string, file string) *Ambient {
 	if at := env(envGitHubURL); at != "" && env(envGitHubToken) != "" {
 		return &Ambient{From: "GitHub Actions", Type: api.TypeJWT, asks: true, read: func(ctx context.Context, audience string) (string, error) {
 			return gitHubToken(ctx, at, env(envGitHubToken), audience)
 		}}
 	}
-	if info, err := os.Stat(ClusterToken); err == nil && info.Mode().IsRegular() {
-		return fileToken(ClusterToken)
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+		return fileToken(file)
 	}
 	return nil
 }
@@ -144,8 +144,12 @@ func gitHubToken(ctx context.Context, at, bearer, audience string) (string, erro
 	return out.Value, nil
 }
 
-// ambientClient follows nobody elsewhere with the runner's secret.
-var ambientClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects") }}
+// ambientClient follows nobody elsewhere with the runner's secret, and keeps no
+// connection: it is used once in a quarter of an hour.
+var ambientClient = &http.Client{
+	Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects") },
+}
 
 // token reads the job's token, and sees before it is sent that it is worth sending.
 func (a *Ambient) token(ctx context.Context, audience string, now time.Time) (string, error) {

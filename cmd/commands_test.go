@@ -52,6 +52,12 @@ func newTown(t *testing.T, more ...string) *town {
 // connections: their Database is still the connection's name when spoil gets them.
 func newTownWith(t *testing.T, spoil func(*pgconn.Config), more ...string) *town {
 	t.Helper()
+	return newTownOf(t, nil, spoil, more...)
+}
+
+// newTownOf is newTownWith where jobs are let in.
+func newTownOf(t *testing.T, jobs []identity.WorkloadConfig, spoil func(*pgconn.Config), more ...string) *town {
+	t.Helper()
 	w := &town{t: t, dsn: pgtest.Database(t), dir: t.TempDir(), home: t.TempDir(), boss: t.TempDir()}
 	pgtest.Exec(t, w.dsn, townSQL)
 	conn, err := devConnection(w.dsn, "orders", "prod")
@@ -76,7 +82,7 @@ func newTownWith(t *testing.T, spoil func(*pgconn.Config), more ...string) *town
 	w.conns = conns
 	a := &app{now: time.Now}
 	h, err := a.openHouse(t.Context(), houseConfig{
-		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: conns, log: new(bytes.Buffer),
+		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: conns, workloads: jobs, log: new(bytes.Buffer),
 		base: gateway.Config{Admins: []string{"boss"}, Auditors: []string{"boss"}},
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func (a *app) openGateway(ctx context.Context, addr, tokenFile string) (*client.
 		if e, ok := api.AsError(err); !ok || e.Code != api.CodeNotLoggedIn {
 			return gw, err
 		}
-		if token = client.FindAmbient(a.env); token == nil {
+		if token = client.FindAmbient(a.env, client.ClusterToken); token == nil {
 			return nil, err
 		}
 	}
