@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
@@ -401,5 +402,53 @@ func TestExchangeOfGarbage(t *testing.T) {
 	// Without workloads, a job's token is answered in words.
 	if _, no, _ := gu.exchanged(api.TypeJWT, "a.b.c"); !strings.Contains(no.Hint, "workloads") {
 		t.Errorf("%+v", no)
+	}
+}
+
+// PEERS C, identity spoofing by header: what a caller says of itself counts nowhere.
+func TestIdentityIsOnlyInTheCertificate(t *testing.T) {
+	gu := guard(t)
+	made, _ := call[api.TokenMade](t, gu.boss, "POST", api.TokensPath, api.TokenRequest{Kind: "job", Name: "ci", Connections: []string{"orders"}})
+	_, _, job := gu.exchanged(api.TypeSecret, made.Secret)
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return job.Open(ctx, tunnel.Header{Kind: tunnel.API, Connection: "boss", Application: "boss"})
+	}}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://boss@gateway"+api.WhoAmIPath+"?user=boss", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-Forwarded-User", "X-Remote-User", "X-Forwarded-Email", "Remote-User", "X-Sluice-User", "Forwarded", "Authorization", "Cookie"} {
+		req.Header.Set(name, "boss")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var me api.WhoAmI
+	if err := json.NewDecoder(resp.Body).Decode(&me); err != nil || me.Kind != "job" || me.Subject != "job:ci:boss" {
+		t.Errorf("%+v, %v", me, err)
+	}
+}
+
+// PEERS C, replayed first-use token and certificate bound to its key: a certificate
+// that was seen on its way is worth nothing without the key, and a token without its
+// use.
+func TestCertificateOfAnotherKeyOpensNothing(t *testing.T) {
+	gu := guard(t)
+	made, _ := call[api.TokenMade](t, gu.boss, "POST", api.TokensPath, api.TokenRequest{Kind: "job", Name: "ci", Connections: []string{"orders"}})
+	out, _, _ := gu.exchanged(api.TypeSecret, made.Secret)
+	thief, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(out.AccessToken))
+	sess, err := tunnel.Dial(t.Context(), gu.addr, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{{Certificate: [][]byte{block.Bytes}, PrivateKey: thief}}}, tunnel.Config{})
+	if err == nil {
+		defer sess.Close()
+		if conn, oerr := sess.Open(t.Context(), tunnel.Header{Kind: tunnel.API}); oerr == nil {
+			conn.Close()
+			t.Error("a certificate opens the gateway without its key")
+		}
 	}
 }

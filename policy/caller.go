@@ -57,30 +57,20 @@ func kindLiterals(e celast.Expr) (kinds []identity.Kind) {
 
 // Applies lists the rules that may match a statement of who on a connection: all but
 // those that are false for them whatever the statement is, and whenever it comes.
-func (r *Rules) Applies(who identity.Identity, conn Connection, at time.Time) []Rule {
+func (r *Rules) Applies(who identity.Identity, conn Connection, at time.Time) (out []Rule) {
 	if !who.Valid(at) {
 		return nil
 	}
-	known := map[string]any{
-		"connection.name": conn.Name, "connection.env": strings.ToLower(strings.TrimSpace(conn.Env)),
-		"who.subject": who.Subject, "who.email": who.Email, "who.groups": groups(&who), "who.kind": string(who.Kind), "who.owner": who.Owner,
-	}
-	var open []*cel.AttributePatternType
+	f := facts{req: &Request{Who: who, Connection: conn, At: at}, zone: r.Zone, lacks: map[string]bool{}}
 	for name := range names() {
-		if _, ok := known[name]; !ok {
-			open = append(open, cel.AttributePattern(name))
+		if !strings.HasPrefix(name, "who.") && !strings.HasPrefix(name, "connection.") {
+			f.lacks[name] = true
 		}
 	}
-	vars, err := cel.PartialVars(known, open...)
-	if err != nil {
-		return slices.Clone(r.List)
-	}
-	var out []Rule
 	for _, rule := range r.List {
-		if rule.partial != nil {
-			if v, _, err := rule.partial.Eval(vars); err == nil && v == types.False {
-				continue
-			}
+		// What cannot be worked out without a statement may match one.
+		if matches, known, err := rule.matchesPartly(&f); known && err == nil && !matches {
+			continue
 		}
 		if !rule.Decides && rule.MaxRows == 0 && len(rule.Calls) == 0 && !rule.unmasks(who.Kind) {
 			continue // it would only have shown something

@@ -352,7 +352,7 @@ func (l *loader) when(r *Rule, n *yaml.Node) {
 	for _, f := range flaws {
 		l.problems = append(l.problems, l.place(n, f))
 	}
-	r.program, r.partial, r.names, r.kinds = c.program, c.partial, c.names, c.kinds
+	r.program, r.names, r.kinds = c.program, c.names, c.kinds
 }
 
 // place finds a flaw's line and column in the file. A folded expression has no

@@ -43,7 +43,6 @@ type Rule struct {
 	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
-	partial   cel.Program     // When, for what is known before there is a statement
 	names     []string        // that When speaks of
 	kinds     []identity.Kind // kinds of caller that When compares who.kind with
 }

@@ -44,9 +44,9 @@ func newCompiler() (*compiler, error) {
 
 // compiled is an expression that was found good.
 type compiled struct {
-	program, partial cel.Program
-	names            []string // that it speaks of
-	kinds            []identity.Kind
+	program cel.Program
+	names   []string        // that it speaks of
+	kinds   []identity.Kind // that it compares who.kind with
 }
 
 // flaw is one thing wrong with an expression, at a place counted from 1.
@@ -81,11 +81,7 @@ func (c *compiler) compile(when string) (compiled, []flaw) {
 	if err != nil {
 		return compiled{}, []flaw{{1, 1, err.Error()}}
 	}
-	partial, err := c.env.Program(ast, cel.EvalOptions(cel.OptPartialEval), cel.CostLimit(maxCost))
-	if err != nil {
-		return compiled{}, []flaw{{1, 1, err.Error()}}
-	}
-	return compiled{program, partial, names, kindsNamed(ast)}, nil
+	return compiled{program, names, kindsNamed(ast)}, nil
 }
 
 func loops(ast *cel.Ast) bool {
