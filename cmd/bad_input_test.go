@@ -148,7 +148,7 @@ func TestWrongCertificatesAsPeopleSeeThem(t *testing.T) {
 			}
 			for _, args := range [][]string{{"exec", "orders", "-c", "select 1"}, {"connect", "orders", "--", "true"}, {"ls"}} {
 				out, errs := new(said), new(said)
-				a := &app{in: strings.NewReader(""), out: out, err: errs, now: tt.now, env: func(string) string { return home }}
+				a := &app{in: strings.NewReader(""), out: out, err: errs, now: tt.now, env: func(name string) string { return map[string]string{"SLUICE_HOME": home}[name] }}
 				code := a.run(t.Context(), args)
 				if code != tt.code || out.String() != "" || !strings.Contains(errs.String(), "\nhint: ") || strings.Count(errs.String(), "\n") != 2 {
 					t.Errorf("%v: exit code %d, %s%s", args, code, out, errs)

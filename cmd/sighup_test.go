@@ -28,7 +28,7 @@ func TestGatewayReadsItsPolicyWhenHungUp(t *testing.T) {
 	put(t, config, fmt.Sprintf(`listen: 127.0.0.1:0
 data: %s
 oidc: {issuer: %s, client_id: sluice}
-connections: [{name: orders, database: {host: %s, port: %s, name: %s, user: %s, password: {env: DB_PASSWORD}}}]
+connections: [{name: orders, groups: ["*"], database: {host: %s, port: %s, name: %s, user: %s, password: {env: DB_PASSWORD}}}]
 policy: p.yaml
 `, filepath.Join(dir, "data"), idp.Issuer(), db.Hostname(), db.Port(), strings.TrimPrefix(db.Path, "/"), db.User.Username()))
 	said := lines(t, map[string]string{"DB_PASSWORD": password}, "gateway", "--config", config)

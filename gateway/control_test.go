@@ -130,6 +130,19 @@ func (tu *tunnelled) bare(certs ...tls.Certificate) *tunnel.Session {
 // post sends one request and returns the status and the error in the answer.
 func post(t *testing.T, sess *tunnel.Session, method, path string, body []byte) (int, api.Error) {
 	t.Helper()
+	status, data := sent(t, sess, method, path, body)
+	var e api.Error
+	if status >= 300 {
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Fatalf("%s %s: %q: %v", method, path, data, err)
+		}
+	}
+	return status, e
+}
+
+// sent sends one request and returns the answer.
+func sent(t testing.TB, sess *tunnel.Session, method, path string, body []byte) (int, []byte) {
+	t.Helper()
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return sess.Open(ctx, tunnel.Header{Kind: tunnel.API})
 	}}}
@@ -146,13 +159,7 @@ func post(t *testing.T, sess *tunnel.Session, method, path string, body []byte) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e api.Error
-	if resp.StatusCode >= 300 {
-		if err := json.Unmarshal(data, &e); err != nil {
-			t.Fatalf("%s %s: %q: %v", method, path, data, err)
-		}
-	}
-	return resp.StatusCode, e
+	return resp.StatusCode, data
 }
 
 // guarded are the paths that need a certificate, with what is sent there.

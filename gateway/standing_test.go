@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -65,26 +64,15 @@ func asked(t testing.TB, sess *tunnel.Session, method, path string, in, out any)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return sess.Open(ctx, tunnel.Header{Kind: tunnel.API})
-	}}}
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://gateway"+path, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer resp.Body.Close()
+	status, data := sent(t, sess, method, path, body)
 	var no api.Error
-	if resp.StatusCode >= 300 {
+	if status >= 300 {
 		out = &no
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+	if err := json.Unmarshal(data, out); err != nil {
+		t.Fatalf("%s %s: %q: %v", method, path, data, err)
 	}
-	return resp.StatusCode, no
+	return status, no
 }
 
 // exchanged trades a token for a certificate, and opens the gateway with it.

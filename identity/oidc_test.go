@@ -50,7 +50,12 @@ func newIssuer(t *testing.T) *issuer {
 
 func (is *issuer) sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims map[string]any) string {
 	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
+	return is.signTyped(t, alg, key, kid, nil, claims)
+}
+
+func (is *issuer) signTyped(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, opt *jose.SignerOptions, claims map[string]any) string {
+	t.Helper()
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,23 +84,7 @@ func TestTokenTypeConfusionOfWorkloads(t *testing.T) {
 		return is.sign(t, jose.RS256, is.rsa, "r", is.jobClaims(c, change))
 	}
 	typed := func(typ string) string {
-		s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: is.rsa, KeyID: "r"}}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := json.Marshal(is.jobClaims(c, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		obj, err := s.Sign(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := obj.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
+		return is.signTyped(t, jose.RS256, is.rsa, "r", (&jose.SignerOptions{}).WithType(jose.ContentType(typ)), is.jobClaims(c, nil))
 	}
 	good := rs(nil)
 	parts := strings.Split(good, ".")
