@@ -13,6 +13,7 @@ import "time"
 const (
 	InfoPath        = "/v1/info"               // GET: Info
 	CertificatePath = "/v1/certificate"        // POST CertificateRequest: CertificateResponse
+	RenewPath       = "/v1/certificate/renew"  // POST RenewRequest: CertificateResponse
 	WhoAmIPath      = "/v1/whoami"             // GET: WhoAmI
 	ConnectionsPath = "/v1/connections"        // GET: []Connection
 	AsksPath        = "/v1/asks"               // GET: []Ask
@@ -51,10 +52,12 @@ type Info struct {
 	GatewayID string   `json:"gateway_id"`       // stable name of this gateway
 	Issuer    string   `json:"issuer"`           // OIDC issuer people log in with
 	ClientID  string   `json:"client_id"`        // OIDC client of the command line
-	Scopes    []string `json:"scopes,omitempty"` // to ask for; "openid email profile groups" if empty
+	Scopes    []string `json:"scopes,omitempty"` // to ask for; "openid email profile groups offline_access", as far as the provider knows them, if empty
 	Note      string   `json:"note,omitempty"`   // a sentence for whoever logs in
 
-	Audiences []string `json:"audiences,omitempty"` // what tokens of jobs must be made for
+	Audiences    []string  `json:"audiences,omitempty"`     // what tokens of jobs must be made for
+	ClientSecret string    `json:"client_secret,omitempty"` // for providers that give programs on laptops one, which keeps nothing secret
+	Now          time.Time `json:"now,omitzero"`            // the gateway's clock
 }
 
 // CertificateRequest trades a verified login for a client certificate. Only the
@@ -63,6 +66,12 @@ type CertificateRequest struct {
 	IDToken      string `json:"id_token"`
 	Nonce        string `json:"nonce"`      // the one in the token; identity.NonceFor binds it to the key
 	PublicKeyPEM string `json:"public_key"` // SubjectPublicKeyInfo
+}
+
+// RenewRequest trades the ID token that a refresh token gave for another certificate
+// of the key that the caller's certificate is for, which must not have expired.
+type RenewRequest struct {
+	IDToken string `json:"id_token"`
 }
 
 // CertificateResponse is the certificate and what it says.

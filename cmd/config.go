@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
 )
 
 // gatewayConfig is gateway.yaml. A sheet reads it, so every field has its key as
@@ -44,9 +45,26 @@ type tlsConfig struct {
 type oidcConfig struct {
 	Issuer        string   `yaml:"issuer"`
 	ClientID      string   `yaml:"client_id"`
-	GroupsClaim   string   `yaml:"groups_claim"`
-	Scopes        []string `yaml:"scopes"`
-	RequireGroups bool     `yaml:"require_groups"`
+	GroupsClaim   string   `yaml:"groups_claim"`   // its name, or the way to it: realm_access.roles; default groups
+	GroupsSplit   string   `yaml:"groups_split"`   // space or comma, for a provider that sends one string
+	Scopes        []string `yaml:"scopes"`         // instead of the usual ones
+	RequireGroups bool     `yaml:"require_groups"` // refuse a login without the claim; true if groups_claim is given
+
+	// Domains are groups for everyone of a domain, for providers that tell none.
+	Domains map[string][]string `yaml:"domains"`
+
+	// ClientSecret is for providers that give one to programs on laptops, as Google does:
+	// every client is told it, so it is no secret, and no other kind of secret may stand
+	// here.
+	ClientSecret string `yaml:"client_secret"`
+}
+
+// provider is what verifies logins.
+func (o oidcConfig) provider() *identity.OIDCConfig {
+	return &identity.OIDCConfig{
+		Issuer: o.Issuer, ClientID: o.ClientID, GroupsClaim: o.GroupsClaim, GroupsSplit: o.GroupsSplit,
+		RequireGroups: o.RequireGroups, Domains: o.Domains,
+	}
 }
 
 type connectionConfig struct {

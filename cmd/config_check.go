@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluicehq/sluice/identity"
 )
 
 // maxConfig is the most a gateway.yaml may have: ten thousand connections.
@@ -101,10 +103,23 @@ func (c *gatewayConfig) closed() (names []string) {
 
 var (
 	durabilities = []string{"balanced", "strict"}
+	groupSplits  = []string{"space", "comma"}
 	sslModes     = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 )
 
-func (o oidcConfig) check(s *sheet) {
+func (o *oidcConfig) check(s *sheet) {
+	if _, given := s.lines["oidc.require_groups"]; !given {
+		o.RequireGroups = o.GroupsClaim != ""
+	}
+	if o.GroupsSplit != "" && !slices.Contains(groupSplits, o.GroupsSplit) {
+		s.sayAt("oidc.groups_split", "groups_split is %q, must be %s", short(o.GroupsSplit, 40), listed(groupSplits))
+	}
+	if err := identity.CheckDomains(o.Domains); err != nil {
+		s.sayAt("oidc.domains", "domains: %v", err)
+	}
+	if len(o.Scopes) > 0 && !slices.Contains(o.Scopes, "openid") {
+		s.sayAt("oidc.scopes", "scopes needs openid among them, or the provider sends no ID token")
+	}
 	if o.Issuer == "" || o.ClientID == "" {
 		s.sayAt("oidc", "oidc needs issuer and client_id, or nobody can log in")
 		return

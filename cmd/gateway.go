@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/gateway"
-	"github.com/sluicehq/sluice/identity"
 )
 
 func (a *app) gatewayCommand() *cobra.Command {
@@ -76,8 +75,9 @@ func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool, hup
 func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error) {
 	hc := houseConfig{
 		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, witness: cfg.Witness, durability: cfg.Record.Durability, log: a.err, level: slog.LevelInfo,
-		oidc: &identity.OIDCConfig{Issuer: cfg.OIDC.Issuer, ClientID: cfg.OIDC.ClientID, GroupsClaim: cfg.OIDC.GroupsClaim, RequireGroups: cfg.OIDC.RequireGroups},
+		oidc: cfg.OIDC.provider(),
 		base: gateway.Config{
+			Scopes: cfg.OIDC.Scopes, ClientSecret: cfg.OIDC.ClientSecret,
 			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),
 			Sessions: cfg.Limits.inAll(), SessionsEach: cfg.Limits.each(), Memory: int64(cfg.Limits.Memory),
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,7 @@ const headerTime = 10 * time.Second
 // serveAPI answers control messages on one stream. The caller is whom the
 // certificate of the tunnel names, for every request on it.
 func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
-	who, err := g.cfg.Authority.Identify(st.TLS)
+	who, _, err := g.caller(st.TLS)
 	if err != nil && !errors.Is(err, identity.ErrNoCertificate) {
 		g.reject(st, "your certificate is not accepted", "run: sluice login")
 		return
@@ -37,7 +38,7 @@ func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
 	}
 	ln := newOnce(st)
 	server := &http.Server{
-		Handler: g.handler(who), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10,
+		Handler: g.handler(who, st.TLS), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    nil,
 	}
@@ -54,12 +55,19 @@ func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
 
 // handler routes control messages of one caller. Only the three that lead to a
 // certificate are open to nobody.
-func (g *Gateway) handler(who identity.Identity) http.Handler {
+func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http.Handler {
 	mux := http.NewServeMux()
 	open(mux, "GET "+api.InfoPath, g.info)
 	open(mux, "POST "+api.CertificatePath, g.certificate)
 	open(mux, "POST "+api.TokenPath, g.exchange)
 	g.credentialRoutes(mux, who)
+	g.closed(mux, who, "POST "+api.RenewPath, func(r *http.Request) (any, error) {
+		var in api.RenewRequest
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return g.renew(r.Context(), who, state.PeerCertificates[0], in.IDToken)
+	})
 	g.closed(mux, who, "GET "+api.WhoAmIPath, func(*http.Request) (any, error) { return whoAmI(who), nil })
 	g.closed(mux, who, "GET "+api.ConnectionsPath, func(*http.Request) (any, error) { return g.Connections(who), nil })
 	g.closed(mux, who, "GET "+api.AsksPath, func(*http.Request) (any, error) { return g.Asks(who), nil })
@@ -201,7 +209,10 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func (g *Gateway) info(*http.Request) (any, error) {
-	return api.Info{Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID, Audiences: g.audiences()}, nil
+	return api.Info{
+		Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID,
+		ClientSecret: g.cfg.ClientSecret, Scopes: g.cfg.Scopes, Now: g.cfg.Now().UTC(), Audiences: g.audiences(),
+	}, nil
 }
 
 // certificate trades a verified login for a certificate, and records it.

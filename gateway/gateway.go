@@ -62,6 +62,8 @@ type Config struct {
 	Standing        *identity.Standing  // nil if nobody can be locked, and there are no tokens
 	Issuer          string              // told to clients that log in
 	ClientID        string
+	ClientSecret    string        // as above, where the provider wants one of programs on laptops
+	Scopes          []string      // as above; the usual ones if empty
 	Auditors        []string      // groups that may read the whole record
 	Admins          []string      // groups that may see and end everyone's sessions
 	CertificateTTL  time.Duration // default 8 hours
@@ -88,6 +90,7 @@ type Gateway struct {
 	sessions registry
 	tunnels  tunnels
 	policies policies
+	leases   leases
 
 	replaying sync.Mutex // one at a time: it takes a processor for a while
 }
@@ -202,7 +205,7 @@ func (g *Gateway) reject(st *tunnel.Stream, sentence, hint string) {
 }
 
 func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
-	who, err := g.cfg.Authority.Identify(st.TLS)
+	who, key, err := g.caller(st.TLS)
 	if err != nil {
 		g.reject(st, "you are not logged in", "run: sluice login")
 		return
@@ -218,7 +221,7 @@ func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
 	if err := st.Accept(); err != nil {
 		return
 	}
-	g.Session(ctx, st, Caller{Who: who, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String()})
+	g.Session(ctx, st, Caller{Who: who, Key: key, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String()})
 }
 
 // note appends an event that belongs to no session.

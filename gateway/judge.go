@@ -212,7 +212,7 @@ type verdicts map[*query.Statement]policy.Verdict
 // one to keep.
 func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
 	rules, now := s.policy.Rules, s.g.cfg.Now()
-	kept := keep && s.policy.steady && s.Who.Valid(now)
+	kept := keep && s.policy.steady && s.who().Valid(now)
 	if kept {
 		if v, ok := s.verdicts[shared(st)]; ok {
 			return v
@@ -229,7 +229,7 @@ func (s *session) rule(st *query.Statement, keep bool) policy.Verdict {
 }
 
 func (s *session) request(st *query.Statement) policy.Request {
-	return policy.Request{Who: s.Who, Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()}
+	return policy.Request{Who: s.who(), Connection: policy.Connection{Name: s.Connection, Env: s.base.Env}, Statement: st, At: s.g.cfg.Now()}
 }
 
 // verdict is the strictest of a job's statements: one message runs whole or not.

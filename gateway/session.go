@@ -26,6 +26,7 @@ type Caller struct {
 	Connection string
 	Verifier   string // SCRAM verifier of the local password; "" asks for none
 	From       string // network address
+	Key        string // fingerprint of the caller's key; "" if there is none, and nothing renews
 }
 
 // owner tells callers apart.
@@ -53,8 +54,9 @@ type session struct {
 	policy   *inForce
 	verdicts verdicts
 	block    block
-	strict   bool         // every answer waits until its decision is on disk
-	count    atomic.Int64 // statements decided
+	strict   bool                      // every answer waits until its decision is on disk
+	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
+	count    atomic.Int64              // statements decided
 	holding  atomic.Pointer[context.CancelFunc]
 
 	mu    sync.Mutex // guards what follows
@@ -238,7 +240,7 @@ func readable(settings map[string]string) error {
 // run carries both ways until one ends, then ends the other and gives every
 // statement still open its ending in the record.
 func (s *session) run(ctx context.Context) {
-	expires := time.NewTimer(s.Who.Expires.Sub(s.g.cfg.Now()))
+	expires := time.NewTimer(s.keep().Sub(s.g.cfg.Now()))
 	defer expires.Stop()
 	stop := context.AfterFunc(ctx, func() { s.end(ctx) })
 	defer stop()
@@ -252,18 +254,24 @@ func (s *session) run(ctx context.Context) {
 	}()
 	go func() { upDone <- s.part(s.up(ctx), gone) }()
 	var up, down error
-	select {
-	case up = <-upDone:
-		// The client is gone: what it sent may still run, as with a direct connection
-		// that is closed; the server is told goodbye.
-		s.cut(errLeft)
-		down = <-downDone
-	case down = <-downDone:
-		s.cut(errLeft)
-		up = <-upDone
-	case <-expires.C:
-		s.cut(errExpired)
-		up, down = <-upDone, <-downDone
+	for ended := false; !ended; {
+		select {
+		case up = <-upDone:
+			// The client is gone: what it sent may still run, as with a direct connection
+			// that is closed; the server is told goodbye.
+			s.cut(errLeft)
+			down, ended = <-downDone, true
+		case down = <-downDone:
+			s.cut(errLeft)
+			up, ended = <-upDone, true
+		case <-expires.C:
+			if left := s.keep().Sub(s.g.cfg.Now()); left > 0 {
+				expires.Reset(left) // it was renewed
+				continue
+			}
+			s.cut(errExpired)
+			up, down, ended = <-upDone, <-downDone, true
+		}
 	}
 	s.finishOpen()
 	s.closed(ctx, why(context.Cause(ctx), up, down))
@@ -282,6 +290,7 @@ func (s *session) closed(ctx context.Context, detail string) {
 var (
 	errLeft    = errors.New("ended")
 	errExpired = errors.New("the login expired")
+	errRights  = errors.New("the caller's groups changed")
 	errKilled  = errors.New("ended by an administrator")
 	errRecord  = errors.New("the record could not be written")
 	errLost    = errors.New("the database closed the connection")
@@ -303,6 +312,8 @@ func (s *session) end(ctx context.Context) {
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your login has expired", Hint: expiredHint(s.Who)})
 	case errors.As(cause, &no):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: no.Sentence, Hint: no.Hint})
+	case errors.Is(cause, errRights):
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your identity provider says something else of you than before, your groups for example", Hint: "connect again: what you may do now applies"})
 	case errors.Is(cause, errKilled):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask them why before you connect again"})
 	case errors.Is(cause, errRecord):
@@ -335,7 +346,7 @@ func (s *session) abandon() {
 
 func expiredHint(who identity.Identity) string {
 	if who.Kind == identity.Person {
-		return "run: sluice login"
+		return "run: sluice login, then connect again; sluice connect goes on by itself"
 	}
 	return "a certificate of a job or an agent is good for 15 minutes, and so are its sessions: connect again, or split the work"
 }

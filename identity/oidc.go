@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -31,9 +30,14 @@ const (
 
 // OIDCConfig names the provider people log in with.
 type OIDCConfig struct {
-	Issuer        string           // exact, as in its discovery document and tokens
-	ClientID      string           // our client there: the audience of its ID tokens
-	GroupsClaim   string           // claim with the groups; "groups" if empty
+	Issuer      string // exact, as in its discovery document and tokens
+	ClientID    string // our client there: the audience of its ID tokens
+	GroupsClaim string // claim with the groups, or the way to it; "groups" if empty (groups.go)
+	GroupsSplit string // what parts groups in one string: "space" or "comma"; a string is one group if empty
+
+	// Domains gives groups to people of whole domains, for providers that tell none.
+	Domains map[string][]string
+
 	AllowedAlgs   []string         // signatures accepted; RS256 and ES256 if empty
 	RequireGroups bool             // refuse a token without the groups claim
 	Client        *http.Client     // nil for one with a time limit
@@ -58,6 +62,9 @@ func NewProvider(ctx context.Context, cfg OIDCConfig) (*Provider, error) {
 	}
 	if cfg.GroupsClaim == "" {
 		cfg.GroupsClaim = "groups"
+	}
+	if _, err := separator(cfg.GroupsSplit); err != nil {
+		return nil, fmt.Errorf("identity provider: %w", err)
 	}
 	if len(cfg.AllowedAlgs) == 0 {
 		cfg.AllowedAlgs = []string{oidc.RS256, oidc.ES256}
@@ -94,37 +101,79 @@ func (p *Provider) VerifyLogin(ctx context.Context, raw, nonce string, pub crypt
 // VerifyIDToken checks signature, issuer, audience, time and nonce of an ID
 // token and gives the person it names.
 func (p *Provider) VerifyIDToken(ctx context.Context, raw, nonce string) (Identity, error) {
-	if len(raw) > maxToken {
-		return Identity{}, fmt.Errorf("id token: %d bytes are more than %d", len(raw), maxToken)
-	}
 	if nonce == "" {
 		return Identity{}, errors.New("id token: no nonce to compare")
 	}
-	tok, err := p.verifier.Verify(oidc.ClientContext(ctx, p.cfg.Client), raw)
+	tok, claims, err := p.verify(ctx, raw)
 	if err != nil {
-		return Identity{}, fmt.Errorf("id token: %w", err)
-	}
-	// The library forgives one issuer its two spellings; we do not.
-	if tok.Issuer != p.cfg.Issuer {
-		return Identity{}, fmt.Errorf("id token: issued by %q, not %q", tok.Issuer, p.cfg.Issuer)
+		return Identity{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(tok.Nonce), []byte(nonce)) != 1 {
 		return Identity{}, errors.New("id token: it belongs to another login (nonce differs)")
 	}
+	return p.person(tok, claims)
+}
+
+// freshFor is how old an ID token may be that renews a certificate: the time between
+// the two exchanges, and clocks that differ.
+const freshFor = 5 * time.Minute
+
+// VerifyRenewal verifies the ID token that a provider gave for a refresh token, for
+// the holder of pub, who is was until now. Such a token mostly has no nonce (OpenID
+// Connect Core section 12.2), so the caller must have seen that they hold the key; if
+// it has one, that was made for this key. The token must be new and name the same
+// person; their groups are what it says now.
+func (p *Provider) VerifyRenewal(ctx context.Context, raw string, was Identity, pub crypto.PublicKey) (Identity, error) {
+	if was.Kind != Person || was.Method != "oidc" || was.Subject == "" || !was.Valid(p.cfg.Now()) {
+		return Identity{}, errors.New("only the login of a person that has not expired can be renewed")
+	}
+	tok, claims, err := p.verify(ctx, raw)
+	if err != nil {
+		return Identity{}, err
+	}
+	switch {
+	case tok.Issuer != was.Issuer || tok.Subject != was.Subject:
+		return Identity{}, errors.New("id token: it is of another person than the certificate")
+	case tok.Nonce != "" && !nonceBinds(tok.Nonce, pub):
+		return Identity{}, errors.New("id token: its nonce was not made for this key")
+	case p.cfg.Now().Sub(tok.IssuedAt) > freshFor || tok.IssuedAt.IsZero():
+		return Identity{}, errors.New("id token: it is not a new one")
+	}
+	return p.person(tok, claims)
+}
+
+// verify checks what every ID token must be, whatever it is for.
+func (p *Provider) verify(ctx context.Context, raw string) (*oidc.IDToken, map[string]json.RawMessage, error) {
+	if len(raw) > maxToken {
+		return nil, nil, fmt.Errorf("id token: %d bytes are more than %d", len(raw), maxToken)
+	}
+	tok, err := p.verifier.Verify(oidc.ClientContext(ctx, p.cfg.Client), raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("id token: %w", err)
+	}
+	// The library forgives one issuer its two spellings; we do not.
+	if tok.Issuer != p.cfg.Issuer {
+		return nil, nil, fmt.Errorf("id token: issued by %q, not %q", tok.Issuer, p.cfg.Issuer)
+	}
 	if !p.cfg.Now().Before(tok.Expiry) {
-		return Identity{}, errors.New("id token: it has expired")
+		return nil, nil, errors.New("id token: it has expired")
 	}
 	if err := plainName(tok.Subject, maxSubject); err != nil {
-		return Identity{}, fmt.Errorf("id token: subject %w", err)
+		return nil, nil, fmt.Errorf("id token: subject %w", err)
 	}
 	var claims map[string]json.RawMessage
 	if err := tok.Claims(&claims); err != nil {
-		return Identity{}, fmt.Errorf("id token: %w", err)
+		return nil, nil, fmt.Errorf("id token: %w", err)
 	}
 	// A token for several audiences says in azp who asked for it (Core 3.1.3.7).
 	if azp, ok := claims["azp"]; (ok || len(tok.Audience) > 1) && stringClaim(azp) != p.cfg.ClientID {
-		return Identity{}, errors.New("id token: it was issued to another application (azp differs)")
+		return nil, nil, errors.New("id token: it was issued to another application (azp differs)")
 	}
+	return tok, claims, nil
+}
+
+// person is whom a verified token names.
+func (p *Provider) person(tok *oidc.IDToken, claims map[string]json.RawMessage) (Identity, error) {
 	groups, err := p.groups(claims)
 	if err != nil {
 		return Identity{}, err
@@ -138,36 +187,6 @@ func (p *Provider) VerifyIDToken(ctx context.Context, raw, nonce string) (Identi
 		Issuer:  tok.Issuer,
 		Expires: tok.Expiry.UTC(),
 	}, nil
-}
-
-// groups reads the configured claim: a list of names or a single one.
-func (p *Provider) groups(claims map[string]json.RawMessage) ([]string, error) {
-	name := p.cfg.GroupsClaim
-	raw, ok := claims[name]
-	if !ok || string(raw) == "null" {
-		if p.cfg.RequireGroups {
-			return nil, fmt.Errorf("id token: it has no claim %q, which the gateway is configured to read groups from", name)
-		}
-		return nil, nil
-	}
-	var list []string
-	if err := json.Unmarshal(raw, &list); err != nil {
-		one := stringClaim(raw)
-		if one == "" {
-			return nil, fmt.Errorf("id token: claim %q is not a list of names", name)
-		}
-		list = []string{one}
-	}
-	if len(list) > maxGroups {
-		return nil, fmt.Errorf("id token: claim %q lists %d groups, more than %d", name, len(list), maxGroups)
-	}
-	for _, g := range list {
-		if err := plainName(g, maxName); err != nil {
-			return nil, fmt.Errorf("id token: a group in claim %q %w", name, err)
-		}
-	}
-	slices.Sort(list)
-	return slices.Compact(list), nil
 }
 
 // email gives the address to show, unless the provider says it is unverified or
