@@ -57,6 +57,7 @@ type Info struct {
 
 	Audiences    []string  `json:"audiences,omitempty"`     // what tokens of jobs must be made for
 	ClientSecret string    `json:"client_secret,omitempty"` // for providers that give programs on laptops one, which keeps nothing secret
+	Device       bool      `json:"device,omitempty"`        // people may log in by device code
 	Now          time.Time `json:"now,omitzero"`            // the gateway's clock
 }
 
@@ -64,8 +65,9 @@ type Info struct {
 // public half of the key travels.
 type CertificateRequest struct {
 	IDToken      string `json:"id_token"`
-	Nonce        string `json:"nonce"`      // the one in the token; identity.NonceFor binds it to the key
-	PublicKeyPEM string `json:"public_key"` // SubjectPublicKeyInfo
+	Nonce        string `json:"nonce"`            // the one in the token; identity.NonceFor binds it to the key
+	PublicKeyPEM string `json:"public_key"`       // SubjectPublicKeyInfo
+	Device       bool   `json:"device,omitempty"` // by device code: the token may lack the nonce
 }
 
 // RenewRequest trades the ID token that a refresh token gave for another certificate

@@ -36,7 +36,8 @@ type Gateway struct {
 
 	load     func(context.Context) (*Credentials, error) // what to show now
 	now      func() time.Time
-	renews   bool // load gives new credentials by itself
+	renews   bool   // load gives new credentials by itself
+	store    *Store // of a person's credentials; nil for a job
 	http     *http.Client
 	link     *link
 	patience time.Duration
@@ -48,9 +49,13 @@ func Open(ctx context.Context, store *Store, addr string) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Address: c.Gateway, Identity: c.Identity, now: store.Now}
+	g := &Gateway{Address: c.Gateway, Identity: c.Identity, now: store.Now, store: store}
 	g.load = func(context.Context) (*Credentials, error) { return store.Load(c.Gateway) }
-	return g.begin(ctx)
+	if _, err := g.begin(ctx); err != nil {
+		return nil, err
+	}
+	g.renewIfDue(ctx, c)
+	return g, nil
 }
 
 // begin dials for the first time.

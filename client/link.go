@@ -121,6 +121,17 @@ func (l *link) drop() {
 
 func longer(wait time.Duration) time.Duration { return min(max(2*wait, firstBackoff), lastBackoff) }
 
+// refresh makes the next stream get a session of its own, with the credentials that the
+// store has then.
+func (l *link) refresh() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sess != nil {
+		l.drop()
+		l.wait = 0
+	}
+}
+
 // lose is drop for a session in which a stream could not be opened.
 func (l *link) lose(sess *tunnel.Session) {
 	l.mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -31,8 +33,12 @@ type LoginOptions struct {
 	Gateway     string                         // host or host:port
 	Store       *Store                         //
 	OpenBrowser func(url string) error         // shows url to the person; may return before they are done
+	Device      bool                           // by a code that the person types in a browser elsewhere
+	Headless    bool                           // the same, if provider and gateway have it; else as without
+	ShowDevice  func(DeviceCode)               // shows the code; nil for plain lines to Out
 	Out         io.Writer                      // lines for the person
 	Trust       func(fingerprint string) error // asked at the first contact with a gateway that no public authority vouches for; nil refuses
+	Pin         string                         // fingerprint of the authority above the gateway's certificate: trust it alone, and ask nothing
 	CAFile      []byte                         // PEM: trust this authority instead of asking
 	HTTP        *http.Client                   // for the identity provider; nil for one with a time limit
 }
@@ -40,10 +46,13 @@ type LoginOptions struct {
 // Login logs a person in: the identity provider says who they are, and the
 // gateway gives a certificate for a key made here, which is stored.
 func Login(ctx context.Context, opt LoginOptions) (identity.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
-	defer cancel()
 	if opt.Out == nil {
 		opt.Out = io.Discard
+	}
+	if opt.HTTP == nil {
+		hc, end := providerClient()
+		defer end()
+		opt.HTTP = hc
 	}
 	addr, err := Address(opt.Gateway)
 	if err != nil {
@@ -70,12 +79,18 @@ func Login(ctx context.Context, opt LoginOptions) (identity.Identity, error) {
 		return identity.Identity{}, err
 	}
 	var id identity.Identity
-	err = l.run(ctx, func(ctx context.Context, idToken string) (string, error) {
-		c, err := certify(ctx, gw, key, idToken, l.nonce)
+	err = l.run(ctx, func(ctx context.Context, tok tokens) (string, error) {
+		c, err := certify(ctx, gw, key, tok, l.nonce)
 		if err != nil {
 			return "", err
 		}
 		c.Gateway, c.ID, c.Trust, c.LoggedIn = addr, info.GatewayID, trust, opt.Store.Now().UTC()
+		c.Issued, c.Provider = c.LoggedIn, l.provider
+		unlock, err := opt.Store.lock(ctx, addr) // so that no renewal writes over it
+		if err != nil {
+			return "", err
+		}
+		defer unlock()
 		if err := opt.Store.Save(c); err != nil {
 			return "", err
 		}
@@ -92,7 +107,10 @@ func firstContact(ctx context.Context, addr string, opt LoginOptions) (Trust, er
 	if len(opt.CAFile) > 0 {
 		return Trust{CA: string(opt.CAFile)}, nil
 	}
-	known, err := opt.Store.Load(addr)
+	if opt.Pin != "" {
+		return pinned(ctx, addr, opt)
+	}
+	known, err := opt.Store.Look(addr)
 	if err == nil {
 		return known.Trust, nil
 	}
@@ -111,7 +129,7 @@ func firstContact(ctx context.Context, addr string, opt LoginOptions) (Trust, er
 	if opt.Trust == nil {
 		return Trust{}, &api.Error{
 			Sentence: "nobody vouches for the gateway at " + addr + " (" + print + ")",
-			Hint:     "give its authority with --ca FILE, or log in on a terminal to compare the fingerprint",
+			Hint:     "give that fingerprint with --ca-pin if it is the one the gateway printed, or its authority with --ca FILE",
 			Code:     api.CodeError,
 		}
 	}
@@ -119,6 +137,32 @@ func firstContact(ctx context.Context, addr string, opt LoginOptions) (Trust, er
 		return Trust{}, err
 	}
 	return Trust{Pin: print}, nil
+}
+
+// pinned trusts the gateway that has the given fingerprint, and no other.
+func pinned(ctx context.Context, addr string, opt LoginOptions) (Trust, error) {
+	pin := strings.ToLower(opt.Pin)
+	if digits, ok := strings.CutPrefix(pin, "sha256:"); !ok || len(digits) != 64 || strings.Trim(digits, "0123456789abcdef") != "" {
+		return Trust{}, &api.Error{
+			Sentence: fmt.Sprintf("%.80q is not the fingerprint of a gateway", opt.Pin),
+			Hint:     "it is sha256: and 64 hexadecimal digits, as the gateway prints it at its start",
+			Code:     api.CodeUsage,
+		}
+	}
+	chain, err := lookAt(ctx, addr, opt.Store.Now)
+	if err != nil {
+		return Trust{}, dialError(addr, err)
+	}
+	for _, c := range chain {
+		if identity.Fingerprint(c) == pin {
+			return Trust{Pin: pin}, nil
+		}
+	}
+	return Trust{}, &api.Error{
+		Sentence: fmt.Sprintf("the gateway's fingerprint is %s, not the one given", identity.Fingerprint(chain[len(chain)-1])),
+		Hint:     "ask whoever runs the gateway for the right one; someone may be in between",
+		Code:     api.CodeError,
+	}
 }
 
 // lookAt fetches the certificates that addr shows, and hangs up.
@@ -164,13 +208,13 @@ func (d *door) close() {
 }
 
 // certify trades the ID token for a certificate.
-func certify(ctx context.Context, gw *http.Client, key *ecdsa.PrivateKey, idToken, nonce string) (*Credentials, error) {
+func certify(ctx context.Context, gw *http.Client, key *ecdsa.PrivateKey, tok tokens, nonce string) (*Credentials, error) {
 	pub, err := identity.EncodePublicKey(&key.PublicKey)
 	if err != nil {
 		return nil, err
 	}
 	var resp api.CertificateResponse
-	req := api.CertificateRequest{IDToken: idToken, Nonce: nonce, PublicKeyPEM: string(pub)}
+	req := api.CertificateRequest{IDToken: tok.id, Nonce: nonce, PublicKeyPEM: string(pub), Device: tok.device}
 	if err := call(ctx, gw, http.MethodPost, api.CertificatePath, req, &resp); err != nil {
 		return nil, err
 	}
@@ -186,30 +230,35 @@ func certify(ctx context.Context, gw *http.Client, key *ecdsa.PrivateKey, idToke
 	if err != nil {
 		return nil, err
 	}
-	return &Credentials{Key: string(keyPEM), Cert: resp.CertPEM, Identity: id}, nil
+	return &Credentials{Key: string(keyPEM), Cert: resp.CertPEM, Identity: id, Refresh: tok.refresh}, nil
 }
 
 // login is one run of the authorization code flow (RFC 6749 section 4.1, with
-// PKCE, RFC 7636, on a loopback port, RFC 8252).
+// PKCE, RFC 7636, on a loopback port, RFC 8252), or of the device flow (RFC 8628).
 type login struct {
 	opt      LoginOptions
-	issuer   string
+	provider Provider
 	conf     oauth2.Config
 	http     *http.Client
 	state    string
 	nonce    string
 	verifier string
+	device   bool
+	offline  bool // the provider wants to be asked for a refresh token in its own way
+}
+
+// tokens are what a login gives.
+type tokens struct {
+	id      string
+	refresh string // "" if there is none
+	device  bool   // by device code
 }
 
 func newLogin(ctx context.Context, info api.Info, key *ecdsa.PrivateKey, opt LoginOptions) (*login, error) {
 	if err := checkIssuer(info.Issuer); err != nil {
 		return nil, err
 	}
-	hc := opt.HTTP
-	if hc == nil {
-		hc = &http.Client{Timeout: providerTimeout}
-	}
-	p, err := oidc.NewProvider(oidc.ClientContext(ctx, hc), info.Issuer)
+	p, err := oidc.NewProvider(oidc.ClientContext(ctx, opt.HTTP), info.Issuer)
 	if err != nil {
 		return nil, &api.Error{
 			Sentence: fmt.Sprintf("the identity provider %s does not answer as it should: %v", info.Issuer, err),
@@ -221,19 +270,58 @@ func newLogin(ctx context.Context, info api.Info, key *ecdsa.PrivateKey, opt Log
 	if err != nil {
 		return nil, err
 	}
-	scopes := info.Scopes
-	if len(scopes) == 0 {
-		scopes = []string{oidc.ScopeOpenID, "email", "profile", "groups"}
+	var meta struct {
+		Scopes []string `json:"scopes_supported"`
 	}
-	return &login{
+	if err := p.Claims(&meta); err != nil {
+		return nil, fmt.Errorf("read what the identity provider says of itself: %w", err)
+	}
+	l := &login{
 		opt:      opt,
-		issuer:   info.Issuer,
-		conf:     oauth2.Config{ClientID: info.ClientID, Endpoint: p.Endpoint(), Scopes: scopes},
-		http:     hc,
+		http:     opt.HTTP,
 		state:    oauth2.GenerateVerifier(), // 256 random bits, like the verifier
 		nonce:    nonce,
 		verifier: oauth2.GenerateVerifier(),
-	}, nil
+		offline:  info.Issuer == google,
+	}
+	l.provider = Provider{Issuer: info.Issuer, ClientID: info.ClientID, ClientSecret: info.ClientSecret, Scopes: scopes(info.Scopes, meta.Scopes)}
+	l.conf = l.provider.config(p)
+	can := info.Device && l.conf.Endpoint.DeviceAuthURL != ""
+	switch {
+	case opt.Device && !info.Device:
+		return nil, &api.Error{Sentence: "this gateway does not take logins by device code", Hint: "leave --device out, on a machine with a browser", Code: api.CodeRefused}
+	case opt.Device && !can:
+		return nil, &api.Error{Sentence: fmt.Sprintf("the identity provider %s has no login by device code", info.Issuer), Hint: "leave --device out, on a machine with a browser", Code: api.CodeError}
+	}
+	l.device = opt.Device || opt.Headless && can
+	return l, nil
+}
+
+// config is how the provider is talked to. A program on a laptop is a public client: it
+// names itself in the request and proves nothing, and asking first whether it should by
+// another way would use up codes at some providers.
+func (p Provider) config(at *oidc.Provider) oauth2.Config {
+	endpoint := at.Endpoint()
+	endpoint.AuthStyle = oauth2.AuthStyleInParams
+	return oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: endpoint, Scopes: p.Scopes}
+}
+
+// google gives refresh tokens for a parameter of its own, not for a scope.
+const google = "https://accounts.google.com"
+
+// scopes are what a login asks for: what the gateway says, or what is usual as far as the
+// provider knows it. Several refuse the whole login for a scope that they do not know.
+func scopes(given, known []string) []string {
+	if len(given) > 0 {
+		return given
+	}
+	out := []string{oidc.ScopeOpenID}
+	for _, s := range []string{"email", "profile", "groups", oidc.ScopeOfflineAccess} {
+		if len(known) == 0 && s != oidc.ScopeOfflineAccess || slices.Contains(known, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // checkIssuer refuses to send a person, and then a code, over plain HTTP, but
@@ -253,50 +341,67 @@ func checkIssuer(issuer string) error {
 	}
 }
 
-// run sends the person to the provider, waits for the code and hands the ID
-// token to finish, whose outcome the browser shows too.
-func (l *login) run(ctx context.Context, finish func(ctx context.Context, idToken string) (name string, err error)) error {
-	cb, err := listenCallback(l.state, l.issuer)
+// run has the person log in, and hands the tokens to finish, whose outcome the browser
+// shows too if it is on this machine.
+func (l *login) run(ctx context.Context, finish func(ctx context.Context, tok tokens) (name string, err error)) error {
+	if l.device {
+		tok, err := l.byDevice(ctx)
+		if err == nil {
+			_, err = finish(ctx, tok)
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	cb, err := listenCallback(l.state, l.provider.Issuer)
 	if err != nil {
 		return err
 	}
 	defer cb.close()
 	l.conf.RedirectURL = cb.url()
-	at := l.conf.AuthCodeURL(l.state, oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier))
-	fmt.Fprintf(l.opt.Out, "Log in with your browser. If it does not open by itself, open:\n\n  %s\n\n", at)
-	if l.opt.OpenBrowser != nil {
-		if err := l.opt.OpenBrowser(at); err != nil {
-			fmt.Fprintf(l.opt.Out, "The browser did not open: %v\n", err)
-		}
+	how := []oauth2.AuthCodeOption{oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier)}
+	if l.offline {
+		how = append(how, oauth2.AccessTypeOffline, oauth2.ApprovalForce)
+	}
+	at := l.conf.AuthCodeURL(l.state, how...)
+	if l.opt.OpenBrowser == nil {
+		fmt.Fprintf(l.opt.Out, "open this address to log in:\n\n  %s\n\n", at)
+	} else if err := l.opt.OpenBrowser(at); err != nil {
+		fmt.Fprintf(l.opt.Out, "the browser did not open: %v\nopen this address to log in:\n\n  %s\n\n", err, at)
 	}
 	code, err := cb.wait(ctx)
 	if err == nil {
-		var token, name string
-		if token, err = l.exchange(ctx, code); err == nil {
-			name, err = finish(ctx, token)
+		var tok tokens
+		var name string
+		if tok, err = l.exchange(ctx, code); err == nil {
+			name, err = finish(ctx, tok)
 		}
 		cb.finish(ctx, name, err)
 	}
 	return err
 }
 
-// exchange trades the code for an ID token.
-func (l *login) exchange(ctx context.Context, code string) (string, error) {
+// exchange trades the code for tokens.
+func (l *login) exchange(ctx context.Context, code string) (tokens, error) {
 	tok, err := l.conf.Exchange(oidc.ClientContext(ctx, l.http), code, oauth2.VerifierOption(l.verifier))
 	if err != nil {
-		return "", &api.Error{
+		return tokens{}, &api.Error{
 			Sentence: fmt.Sprintf("the identity provider did not accept the login: %v", err),
 			Hint:     "run sluice login again",
 			Code:     api.CodeNotLoggedIn,
 		}
 	}
+	return l.tokens(tok)
+}
+
+func (l *login) tokens(tok *oauth2.Token) (tokens, error) {
 	raw, ok := tok.Extra("id_token").(string)
 	if !ok || raw == "" {
-		return "", &api.Error{
+		return tokens{}, &api.Error{
 			Sentence: "the identity provider sent no ID token",
 			Hint:     "its client for sluice needs the scope openid",
 			Code:     api.CodeError,
 		}
 	}
-	return raw, nil
+	return tokens{id: raw, refresh: tok.RefreshToken, device: l.device}, nil
 }

@@ -1,14 +1,16 @@
 // Package client is the laptop side: it logs in, keeps the credentials, calls
 // the gateway and opens local ports into its tunnel. It guarantees that the
-// private key stays in a file that only its owner can read, and that nothing is
-// sent to a gateway other than the one that was trusted at the first login.
+// private key and the refresh token stay sealed by the system's keyring, or where there
+// is none in a file that only its owner can read, and that nothing is sent to a gateway other than the one that was trusted at the first login.
 //
 // Goroutines: Login owns its loopback server, Forward one goroutine per local
-// connection and two copies; all have ended when they return. A Gateway owns
-// its tunnel session and at most one dial, ended by Close.
+// connection and two copies, Keep none; all have ended when they return. A Gateway owns
+// its tunnel session and at most one dial, ended by Close. A keyring that does not
+// answer keeps one goroutine until it does (keyring.go).
 package client
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -23,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -39,6 +42,14 @@ const defaultPort = "8443"
 type Store struct {
 	Dir string
 	Now func() time.Time
+
+	// Keyring holds the key that private keys and refresh tokens are sealed with. Without
+	// one they lie in the file as they are; Warn is told so once per Dir.
+	Keyring Keyring
+	Warn    func(sentence, hint string)
+
+	mu   sync.Mutex
+	seal []byte // under mu: what the keyring gave; nil before
 }
 
 // Credentials are what one gateway knows us by, and we it.
@@ -46,10 +57,22 @@ type Credentials struct {
 	Gateway  string            `json:"gateway"` // host:port
 	ID       string            `json:"gateway_id,omitempty"`
 	Trust    Trust             `json:"trust"`
-	Key      string            `json:"key"`         // PEM
-	Cert     string            `json:"certificate"` // PEM
+	Key      string            `json:"key,omitempty"` // PEM; in the file only without a keyring, as Refresh
+	Cert     string            `json:"certificate"`   // PEM
 	Identity identity.Identity `json:"identity"`
 	LoggedIn time.Time         `json:"logged_in"`
+	Issued   time.Time         `json:"issued,omitzero"`   // of Cert, by our clock
+	Refresh  string            `json:"refresh,omitempty"` // token that renews the login; "" if the provider gave none, or takes it no more
+	Provider Provider          `json:"provider,omitzero"` // where Refresh is from, and the only one it is sent to
+	Sealed   []byte            `json:"sealed,omitempty"`  // Key and Refresh, if the keyring has a key for them
+}
+
+// Provider is the identity provider of a login, as the gateway named it then.
+type Provider struct {
+	Issuer       string   `json:"issuer,omitempty"`
+	ClientID     string   `json:"client_id,omitempty"`
+	ClientSecret string   `json:"client_secret,omitempty"`
+	Scopes       []string `json:"scopes,omitempty"`
 }
 
 // NewStore gives the store in dir, or in the user's configuration directory if
@@ -81,6 +104,19 @@ func Address(gateway string) (string, error) {
 // Load reads the credentials for gateway; an empty gateway means the one last
 // logged in to.
 func (s *Store) Load(gateway string) (*Credentials, error) {
+	c, err := s.Look(gateway)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Look is Load for what is no secret: it does not ask the keyring, and gives no Key and
+// no Refresh that is sealed.
+func (s *Store) Look(gateway string) (*Credentials, error) {
 	if gateway == "" {
 		return s.latest()
 	}
@@ -142,7 +178,11 @@ func (s *Store) latest() (*Credentials, error) {
 
 // Save replaces the credentials of c.Gateway as a whole.
 func (s *Store) Save(c *Credentials) error {
-	body, err := json.MarshalIndent(c, "", "\t")
+	kept := *c
+	if err := s.close(&kept); err != nil {
+		return err
+	}
+	body, err := json.MarshalIndent(&kept, "", "\t")
 	if err != nil {
 		return fmt.Errorf("encode the credentials: %w", err)
 	}
@@ -158,10 +198,17 @@ func (s *Store) Save(c *Credentials) error {
 
 // Forget removes the credentials for gateway, the trust in it among them.
 func (s *Store) Forget(gateway string) error {
-	c, err := s.Load(gateway)
+	c, err := s.Look(gateway)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), renewTime)
+	defer cancel()
+	unlock, err := s.lock(ctx, c.Gateway)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := os.Remove(s.file(c.Gateway)); err != nil {
 		return fmt.Errorf("remove the credentials: %w", err)
 	}

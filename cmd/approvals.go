@@ -23,7 +23,8 @@ func (a *app) approvalsCommand() *cobra.Command {
 			if !a.terminal {
 				return tell(exitUsage, "use sluice approvals ls, approve or deny", "the approvals screen needs a terminal")
 			}
-			return a.with(c.Context(), addr, func(gw *client.Gateway) error {
+			quiet := func(string, string) {} // the screen is not ours; it ends with the login
+			return a.withToken(c.Context(), addr, "", quiet, func(gw *client.Gateway) error {
 				return tui.Run(c.Context(), board{gw}, a.in, a.out, tui.Options{})
 			})
 		},

@@ -45,6 +45,7 @@ type app struct {
 	colorOut bool // standard output is a terminal that shows colours
 	env      func(string) string
 	now      func() time.Time
+	keyring  client.Keyring // nil for none
 }
 
 // usageError is a mistake in how a command was called.
@@ -88,6 +89,9 @@ func Main() int {
 	defer stop()
 	tune(os.Args[1:])
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, now: time.Now}
+	if os.Getenv("SLUICE_KEYRING") != "off" {
+		a.keyring = client.SystemKeyring{}
+	}
 	a.terminal = isTerminal(os.Stdin) && isTerminal(os.Stdout)
 	colors := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	a.color, a.colorOut = colors && isTerminal(os.Stderr), colors && isTerminal(os.Stdout)
@@ -216,4 +220,8 @@ func buildVersion() string {
 
 // store is where this person's credentials lie: $SLUICE_HOME, else the system's
 // place for configuration.
-func (a *app) store() *client.Store { return client.NewStore(a.env("SLUICE_HOME"), a.now) }
+func (a *app) store() *client.Store {
+	s := client.NewStore(a.env("SLUICE_HOME"), a.now)
+	s.Keyring, s.Warn = a.keyring, a.notice
+	return s
+}

@@ -111,6 +111,9 @@ func (o *oidcConfig) check(s *sheet) {
 	if _, given := s.lines["oidc.require_groups"]; !given {
 		o.RequireGroups = o.GroupsClaim != ""
 	}
+	if _, given := s.lines["oidc.device"]; !given {
+		o.Device = true
+	}
 	if o.GroupsSplit != "" && !slices.Contains(groupSplits, o.GroupsSplit) {
 		s.sayAt("oidc.groups_split", "groups_split is %q, must be %s", short(o.GroupsSplit, 40), listed(groupSplits))
 	}

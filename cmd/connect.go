@@ -121,7 +121,7 @@ func (a *app) connect(ctx context.Context, names, command []string, o connectFla
 		ctx, stop = untilTerminated(ctx)
 	}
 	defer stop()
-	return a.withToken(ctx, o.addr, o.tokenFile, func(gw *client.Gateway) error {
+	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
 		var ports []localPort
 		for _, name := range names {
 			p, err := a.openPort(ctx, gw, name, o, len(command) > 0)

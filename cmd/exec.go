@@ -75,7 +75,7 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 		}
 	}
 	ctx := c.Context()
-	return a.withToken(ctx, o.addr, o.tokenFile, func(gw *client.Gateway) error {
+	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
 		conn, err := connectionNamed(ctx, gw, name)
 		if err != nil {
 			return err

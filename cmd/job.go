@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"regexp"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ func addTokenFile(c *cobra.Command, path *string) {
 
 // withToken does something with a gateway: as the job whose token was given by name;
 // else as the person who is logged in; else as the job that this system says it is.
-func (a *app) withToken(ctx context.Context, addr, tokenFile string, do func(*client.Gateway) error) error {
+// tell is told that a person's login will end.
+func (a *app) withToken(ctx context.Context, addr, tokenFile string, tell func(sentence, hint string), do func(*client.Gateway) error) error {
 	if addr == "" {
 		addr = a.env(client.EnvGateway)
 	}
@@ -26,6 +28,11 @@ func (a *app) withToken(ctx context.Context, addr, tokenFile string, do func(*cl
 		return err
 	}
 	defer gw.Close()
+	kept, stop := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { gw.Keep(kept, tell) })
+	defer keeper.Wait()
+	defer stop()
 	return do(gw)
 }
 

@@ -17,9 +17,10 @@ import (
 )
 
 type loginOptions struct {
-	ca          string
-	fingerprint string
-	noBrowser   bool
+	ca        string
+	pin       string
+	noBrowser bool
+	device    bool
 }
 
 func (a *app) loginCommand() *cobra.Command {
@@ -28,8 +29,14 @@ func (a *app) loginCommand() *cobra.Command {
 		Use: "login [GATEWAY]", Short: "log in with your identity provider", Args: atMostOne,
 		Long: `Log in at a gateway. Your browser opens the identity provider; the gateway then
 gives a certificate for a key that is made here and never leaves this machine.
-Without GATEWAY the one last logged in to is used.`,
-		Example: "  sluice login gateway.example.com",
+Without GATEWAY the one last logged in to is used.
+
+On a machine without a browser you get a code, and a picture of it for a telephone's
+camera, to log in with elsewhere; --device asks for that where there is a browser.
+
+While the identity provider agrees, the login is renewed by itself when it is near its
+end: by sluice connect while it runs, by every other command when it is called.`,
+		Example: "  sluice login gateway.example.com\n  sluice login gateway.example.com --device\n  sluice login gateway.example.com --ca-pin sha256:0123…",
 		RunE: func(c *cobra.Command, args []string) error {
 			addr := ""
 			if len(args) == 1 {
@@ -39,21 +46,27 @@ Without GATEWAY the one last logged in to is used.`,
 		},
 	}
 	c.Flags().StringVar(&o.ca, "ca", "", "PEM file of the authority above the gateway's certificate")
-	c.Flags().StringVar(&o.fingerprint, "fingerprint", "", "fingerprint that the gateway printed when it started")
-	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "only print the address to open")
+	c.Flags().StringVar(&o.pin, "ca-pin", "", "fingerprint that the gateway printed when it started: trust it alone, without asking")
+	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "only print the address to open, in a browser of this machine")
+	c.Flags().BoolVar(&o.device, "device", false, "log in with a code in a browser elsewhere")
+	c.MarkFlagsMutuallyExclusive("device", "no-browser")
+	c.MarkFlagsMutuallyExclusive("ca", "ca-pin")
 	return c
 }
 
 func (a *app) login(ctx context.Context, addr string, o loginOptions) error {
 	store := a.store()
 	if addr == "" {
-		have, err := store.Load("")
+		have, err := store.Look("")
 		if err != nil {
 			return tell(exitUsage, "for example: sluice login gateway.example.com", "which gateway? none was used before")
 		}
 		addr = have.Gateway
 	}
-	opt := client.LoginOptions{Gateway: addr, Store: store, Out: a.err, Trust: a.trust(o), OpenBrowser: a.openBrowser(o)}
+	opt := client.LoginOptions{
+		Gateway: addr, Store: store, Out: a.err, Pin: o.pin, Trust: a.trust(), OpenBrowser: a.openBrowser(o),
+		Device: o.device, Headless: !o.noBrowser && a.headless(), ShowDevice: a.showDevice,
+	}
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
 		if err != nil {
@@ -86,16 +99,10 @@ func (a *app) openBrowser(o loginOptions) func(string) error {
 }
 
 // trust asks, at the first contact, whether the gateway is the right one.
-func (a *app) trust(o loginOptions) func(string) error {
+func (a *app) trust() func(string) error {
 	return func(fingerprint string) error {
-		if o.fingerprint != "" {
-			if strings.EqualFold(o.fingerprint, fingerprint) {
-				return nil
-			}
-			return tell(exitError, "ask whoever runs the gateway for the right one", "the gateway's fingerprint is %s, not the one given", fingerprint)
-		}
 		if !a.terminal {
-			return tell(exitUsage, "give it with --fingerprint, or its authority with --ca", "this gateway was never used from here, and its fingerprint is not known")
+			return tell(exitUsage, "give it with --ca-pin, or its authority with --ca", "this gateway was never used from here, and its fingerprint is not known")
 		}
 		fmt.Fprintf(a.err, "This gateway was never used from here. Compare with what it printed at its start:\n\n  %s\n\nIs it the same? [y/N] ", fingerprint)
 		line, err := bufio.NewReader(a.in).ReadString('\n')
@@ -117,7 +124,7 @@ func (a *app) logoutCommand() *cobra.Command {
 			if len(args) == 1 {
 				addr = args[0]
 			}
-			have, err := store.Load(addr)
+			have, err := store.Look(addr)
 			if err != nil {
 				return err
 			}
@@ -147,7 +154,7 @@ func (a *app) whoamiCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "whoami", Short: "who you are to the gateway", Args: noArgs, Example: "  sluice whoami -o json",
 		RunE: func(*cobra.Command, []string) error {
-			have, err := a.store().Load(addr)
+			have, err := a.store().Look(addr)
 			if err != nil {
 				return err
 			}

@@ -92,14 +92,14 @@ connections:
 	fingerprint := shown[strings.LastIndex(shown, " ")+1:]
 
 	home := map[string]string{"SLUICE_HOME": t.TempDir()}
-	if code, _, stderr := runs(t.Context(), home, "login", addr); code != exitUsage || !strings.Contains(stderr, "--fingerprint") {
+	if code, _, stderr := runs(t.Context(), home, "login", addr); code != exitUsage || !strings.Contains(stderr, "--ca-pin") {
 		t.Errorf("a gateway nobody knows was trusted: exit code %d: %s", code, stderr)
 	}
-	if code, _, stderr := runs(t.Context(), home, "login", addr, "--fingerprint", "sha256:00"); code != exitError || !strings.Contains(stderr, "hint:") {
+	if code, _, stderr := runs(t.Context(), home, "login", addr, "--ca-pin", "sha256:"+strings.Repeat("0", 64)); code != exitError || !strings.Contains(stderr, "hint:") {
 		t.Errorf("a wrong fingerprint was trusted: exit code %d: %s", code, stderr)
 	}
 
-	login := lines(t, home, "login", addr, "--fingerprint", fingerprint, "--no-browser")
+	login := lines(t, home, "login", addr, "--ca-pin", fingerprint, "--no-browser")
 	link := strings.TrimSpace(login("http://127.0.0.1"))
 	if err := idp.SignIn(ada.Email)(link); err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func (a *app) names(addr *string) cobra.CompletionFunc {
 
 // with does something with a gateway that the person is logged in to.
 func (a *app) with(ctx context.Context, addr string, do func(*client.Gateway) error) error {
-	return a.withToken(ctx, addr, "", do)
+	return a.withToken(ctx, addr, "", a.notice, do)
 }
 
 // call is with for a single message.

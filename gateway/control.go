@@ -138,7 +138,9 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 			fail(w, err)
 			return
 		}
-		g.watchAsks(w, r, who)
+		g.watchAsks(w, r, func() identity.Identity {
+			return g.leases.latest(identity.Fingerprint(state.PeerCertificates[0]), who)
+		})
 	})
 	return mux
 }
@@ -211,7 +213,7 @@ func fail(w http.ResponseWriter, err error) {
 func (g *Gateway) info(*http.Request) (any, error) {
 	return api.Info{
 		Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID,
-		ClientSecret: g.cfg.ClientSecret, Scopes: g.cfg.Scopes, Now: g.cfg.Now().UTC(), Audiences: g.audiences(),
+		ClientSecret: g.cfg.ClientSecret, Device: g.cfg.DeviceLogin, Scopes: g.cfg.Scopes, Now: g.cfg.Now().UTC(), Audiences: g.audiences(),
 	}, nil
 }
 
@@ -228,7 +230,14 @@ func (g *Gateway) certificate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &api.Error{Sentence: "the public key cannot be read", Hint: "log in again with sluice login", Code: api.CodeUsage}
 	}
-	who, err := g.cfg.Provider.VerifyLogin(r.Context(), in.IDToken, in.Nonce, pub)
+	verify := g.cfg.Provider.VerifyLogin
+	if in.Device {
+		if !g.cfg.DeviceLogin {
+			return nil, &api.Error{Sentence: "this gateway does not take logins by device code", Hint: "log in with a browser on this machine: sluice login", Code: api.CodeRefused}
+		}
+		verify = g.cfg.Provider.VerifyDevice
+	}
+	who, err := verify(r.Context(), in.IDToken, in.Nonce, pub)
 	if err != nil {
 		g.log(g.note(audit.Event{Kind: audit.LoggedIn, Outcome: "refused", Error: err.Error()}))
 		return nil, &api.Error{Sentence: "the identity provider's answer was not accepted: " + err.Error(), Hint: "log in again with sluice login", Code: api.CodeNotLoggedIn}
@@ -317,11 +326,12 @@ func askFor(o approval.Open, may bool) api.Ask {
 }
 
 // watchAsks sends the list of asks each time it changes.
-func (g *Gateway) watchAsks(w http.ResponseWriter, r *http.Request, who identity.Identity) {
+func (g *Gateway) watchAsks(w http.ResponseWriter, r *http.Request, caller func() identity.Identity) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	flusher := http.NewResponseController(w)
 	enc := json.NewEncoder(w)
 	for range g.desk.Watch(r.Context()) {
+		who := caller() // who may have renewed their login meanwhile
 		if g.known(who) != nil || enc.Encode(g.Asks(who)) != nil || flusher.Flush() != nil {
 			return
 		}

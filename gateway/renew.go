@@ -53,6 +53,9 @@ func (g *Gateway) caller(state tls.ConnectionState) (identity.Identity, string, 
 		return identity.Identity{}, "", err
 	}
 	key := identity.Fingerprint(state.PeerCertificates[0])
+	if g.barred(who) != nil {
+		return who, key, nil // whatever came after this certificate
+	}
 	return g.leases.latest(key, who), key, nil
 }
 

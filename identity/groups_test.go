@@ -185,3 +185,50 @@ func TestRenewalRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The ID token of a device login names no key: whoever gets hold of it later, or
+// second, must get nothing for it.
+func TestDeviceTokenIsTakenOnceAndFresh(t *testing.T) {
+	c, is := newClock(), newIssuer(t)
+	p := is.provider(t, c, nil)
+	key, thief := newKey(t).Public(), newKey(t).Public()
+	nonce, err := NonceFor(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thiefs, err := NonceFor(thief)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(change map[string]any) string { return is.sign(t, jose.RS256, is.rsa, "r", is.claims(c, change)) }
+	plain := token(map[string]any{"nonce": nil})
+	if who, err := p.VerifyDevice(t.Context(), plain, nonce, key); err != nil || who.Subject != "u1" {
+		t.Fatalf("the honest login: %+v, %v", who, err)
+	}
+	if who, err := p.VerifyDevice(t.Context(), token(map[string]any{"nonce": nonce}), nonce, key); err != nil || who.Subject != "u1" {
+		t.Fatalf("with a nonce: %+v, %v", who, err)
+	}
+	was := ada
+	was.Issuer, was.Expires = is.URL, c.t.Add(time.Hour)
+	renewal := token(map[string]any{"nonce": nil, "jti": "2"})
+	if _, err := p.VerifyRenewal(t.Context(), renewal, was, key); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string]string{
+		"used before":            plain,
+		"used for a renewal":     renewal,
+		"old":                    token(map[string]any{"nonce": nil, "iat": c.t.Add(-freshFor - time.Second).Unix()}),
+		"without its time":       token(map[string]any{"nonce": nil, "iat": nil}),
+		"bound to another's key": token(map[string]any{"nonce": nonce}),
+	} {
+		if who, err := p.VerifyDevice(t.Context(), raw, thiefs, thief); err == nil {
+			t.Errorf("a token that is %s let in %+v", name, who)
+		}
+	}
+	if _, err := p.VerifyDevice(t.Context(), token(map[string]any{"nonce": nil, "jti": "3"}), nonce, thief); err == nil {
+		t.Error("a nonce made for another key was accepted")
+	}
+	if _, err := p.VerifyLogin(t.Context(), token(map[string]any{"nonce": nil, "jti": "4"}), nonce, key); err == nil {
+		t.Error("a token without a nonce was taken for a login in the browser")
+	}
+}

@@ -49,6 +49,7 @@ type OIDCConfig struct {
 type Provider struct {
 	cfg      OIDCConfig
 	verifier *oidc.IDTokenVerifier
+	spent    spent
 }
 
 // NewProvider reads the issuer's discovery document. ctx bounds that exchange
@@ -98,6 +99,34 @@ func (p *Provider) VerifyLogin(ctx context.Context, raw, nonce string, pub crypt
 	return p.VerifyIDToken(ctx, raw, nonce)
 }
 
+// VerifyDevice is VerifyLogin for a login by device code, in which most providers have
+// no place for a nonce. A token without one is not bound to a key, so it must be new,
+// and is taken once.
+func (p *Provider) VerifyDevice(ctx context.Context, raw, nonce string, pub crypto.PublicKey) (Identity, error) {
+	if !nonceBinds(nonce, pub) {
+		return Identity{}, errors.New("id token: its nonce was not made for this key")
+	}
+	tok, claims, err := p.verify(ctx, raw)
+	if err != nil {
+		return Identity{}, err
+	}
+	if tok.Nonce != "" {
+		return p.VerifyIDToken(ctx, raw, nonce)
+	}
+	now := p.cfg.Now()
+	if tok.IssuedAt.IsZero() || now.Sub(tok.IssuedAt) > freshFor {
+		return Identity{}, errors.New("id token: it is not a new one")
+	}
+	who, err := p.person(tok, claims)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !p.spent.take(raw, now, tok.IssuedAt.Add(freshFor)) {
+		return Identity{}, errors.New("id token: it was used before")
+	}
+	return who, nil
+}
+
 // VerifyIDToken checks signature, issuer, audience, time and nonce of an ID
 // token and gives the person it names.
 func (p *Provider) VerifyIDToken(ctx context.Context, raw, nonce string) (Identity, error) {
@@ -139,6 +168,7 @@ func (p *Provider) VerifyRenewal(ctx context.Context, raw string, was Identity, 
 	case p.cfg.Now().Sub(tok.IssuedAt) > freshFor || tok.IssuedAt.IsZero():
 		return Identity{}, errors.New("id token: it is not a new one")
 	}
+	p.spent.take(raw, p.cfg.Now(), tok.IssuedAt.Add(freshFor)) // nobody logs in with it
 	return p.person(tok, claims)
 }
 

@@ -43,7 +43,8 @@ type Config struct {
 // goroutine serves it; Close, or the end of the context it was started with,
 // ends that goroutine.
 type IDP struct {
-	users   []User
+	users   []User // as they were at the start
+	store   *idpStore
 	issuer  string
 	server  *http.Server
 	unwatch func() bool
@@ -60,13 +61,19 @@ func StartIDP(ctx context.Context, cfg Config) (*IDP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the identity provider: %w", err)
 	}
-	handler, err := providerHandler(cfg, ln.Addr().String())
+	store, err := newIDPStore(cfg)
+	if err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("start the identity provider: %w", err)
+	}
+	handler, err := providerHandler(store, ln.Addr().String())
 	if err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("start the identity provider: %w", err)
 	}
 	p := &IDP{
 		users:  cfg.Users,
+		store:  store,
 		issuer: "http://" + ln.Addr().String(),
 		server: &http.Server{Handler: handler, ReadTimeout: requestLimit, WriteTimeout: requestLimit},
 		done:   make(chan struct{}),
@@ -81,14 +88,11 @@ func StartIDP(ctx context.Context, cfg Config) (*IDP, error) {
 	return p, nil
 }
 
-func providerHandler(cfg Config, addr string) (http.Handler, error) {
-	store, err := newIDPStore(cfg)
-	if err != nil {
-		return nil, err
-	}
+func providerHandler(store *idpStore, addr string) (http.Handler, error) {
 	settings := &op.Config{
-		CodeMethodS256:  true,
-		SupportedScopes: []string{"openid", "profile", "email", "groups"},
+		CodeMethodS256:        true,
+		GrantTypeRefreshToken: true,
+		SupportedScopes:       []string{"openid", "profile", "email", "groups", "offline_access"},
 		DeviceAuthorization: op.DeviceAuthorizationConfig{
 			Lifetime: requestLifetime, PollInterval: time.Second, UserFormPath: "/device", UserCode: op.UserCodeBase20,
 		},
@@ -130,6 +134,13 @@ func (p *IDP) Close() error {
 	<-p.done
 	return p.failed
 }
+
+// EndLogins is an administrator of the provider who ends a person's logins: none of
+// them can be renewed from now on.
+func (p *IDP) EndLogins(email string) { p.store.endLogins(email) }
+
+// SetGroups puts a person into groups, in place of those they were in.
+func (p *IDP) SetGroups(email string, groups ...string) { p.store.setGroups(email, groups) }
 
 // SignIn returns a stand-in for the browser: it opens an authorization or device
 // URL of this provider, presses the button of the named user (name or email), and

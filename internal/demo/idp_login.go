@@ -45,7 +45,7 @@ func (p *loginPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && device && userCode == "":
 		p.show(w, http.StatusOK, loginView{AskCode: true})
 	case r.Method == http.MethodGet:
-		p.show(w, http.StatusOK, loginView{Users: p.store.users, Action: r.URL.RequestURI(), UserCode: userCode})
+		p.show(w, http.StatusOK, loginView{Users: p.store.everyone(), Action: r.URL.RequestURI(), UserCode: userCode})
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "GET, POST")
 		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)

@@ -20,6 +20,8 @@ const (
 	requestLifetime = 10 * time.Minute
 	// tokenLifetime covers the exchange for a client certificate, and no more.
 	tokenLifetime = 10 * time.Minute
+	// refreshLifetime is how long a login can be renewed without the person.
+	refreshLifetime = 12 * time.Hour
 	// pendingLimit bounds what a program that never finishes a login can make
 	// this process remember.
 	pendingLimit = 1000
@@ -29,16 +31,17 @@ var errUnknown = errors.New("not known here, or expired")
 
 // idpStore is what the provider remembers, all of it in memory.
 type idpStore struct {
-	users  []User
 	client idpClient
 	key    signingKey
 
 	mu      sync.Mutex                              // guards what follows
+	users   []User                                  //
 	logins  map[string]*authRequest                 // by request id
 	codes   map[string]string                       // authorization code to request id
 	devices map[string]*op.DeviceAuthorizationState // by device code
 	byUser  map[string]string                       // user code to device code
 	tokens  map[string]accessToken                  // by token id
+	refresh map[string]*refreshGrant                // by refresh token
 }
 
 type accessToken struct {
@@ -52,18 +55,37 @@ func newIDPStore(cfg Config) (*idpStore, error) {
 		return nil, err
 	}
 	return &idpStore{
-		users: cfg.Users, client: idpClient{id: cfg.ClientID}, key: signingKey{id: rand.Text(), key: key},
+		users: slices.Clone(cfg.Users), client: idpClient{id: cfg.ClientID}, key: signingKey{id: rand.Text(), key: key},
 		logins: map[string]*authRequest{}, codes: map[string]string{}, tokens: map[string]accessToken{},
 		devices: map[string]*op.DeviceAuthorizationState{}, byUser: map[string]string{},
+		refresh: map[string]*refreshGrant{},
 	}, nil
 }
 
+// user finds a person. The caller holds mu.
 func (s *idpStore) user(email string) (User, bool) {
 	i := slices.IndexFunc(s.users, func(u User) bool { return u.Email == email })
 	if i < 0 {
 		return User{}, false
 	}
 	return s.users[i], true
+}
+
+// everyone lists the people.
+func (s *idpStore) everyone() []User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.users)
+}
+
+func (s *idpStore) setGroups(email string, groups []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.users {
+		if s.users[i].Email == email {
+			s.users[i].Groups = groups
+		}
+	}
 }
 
 // sweep forgets what has expired. The caller holds mu.
@@ -86,6 +108,11 @@ func (s *idpStore) sweep(now time.Time) {
 	for user, code := range s.byUser {
 		if s.devices[code] == nil {
 			delete(s.byUser, user)
+		}
+	}
+	for token, g := range s.refresh {
+		if now.After(g.expires) {
+			delete(s.refresh, token)
 		}
 	}
 	for id, t := range s.tokens {
@@ -234,7 +261,9 @@ func (s *idpStore) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, 
 // describe puts every claim in every token, as many company providers do: what a
 // person may do here never depends on the scopes a program thought of asking for.
 func (s *idpStore) describe(info *oidc.UserInfo, subject string) error {
+	s.mu.Lock()
 	u, ok := s.user(subject)
+	s.mu.Unlock()
 	if !ok {
 		return errUnknown
 	}
@@ -258,27 +287,88 @@ func (s *idpStore) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorit
 	return []jose.SignatureAlgorithm{jose.ES256}, nil
 }
 
-// What follows is asked for by the library and not offered here: confidential
-// clients, refresh tokens, introspection, JWT assertions.
-
-func (s *idpStore) AuthorizeClientIDSecret(context.Context, string, string) error { return errUnknown }
-func (s *idpStore) CreateAccessAndRefreshTokens(context.Context, op.TokenRequest, string) (string, string, time.Time, error) {
-	return "", "", time.Time{}, oidc.ErrUnsupportedGrantType()
+// CreateAccessAndRefreshTokens gives a refresh token that works once: it is replaced at
+// each use, and whoever uses an old one ends the login, because somebody has stolen one.
+func (s *idpStore) CreateAccessAndRefreshTokens(ctx context.Context, req op.TokenRequest, current string) (string, string, time.Time, error) {
+	id, expires, err := s.CreateAccessToken(ctx, req)
+	if err != nil {
+		return "", "", time.Time{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grant := &refreshGrant{client: s.client.id, subject: req.GetSubject(), scopes: req.GetScopes(), login: rand.Text(), authTime: time.Now()}
+	if old, ok := req.(*refreshGrant); ok {
+		kept := s.refresh[current]
+		if kept == nil || kept.used {
+			return "", "", time.Time{}, op.ErrInvalidRefreshToken // another use of it was quicker
+		}
+		kept.used = true
+		grant.login, grant.authTime = old.login, old.authTime
+	}
+	if len(s.refresh) >= pendingLimit {
+		return "", "", time.Time{}, oidc.ErrServerError().WithDescription("too many live refresh tokens")
+	}
+	grant.expires = time.Now().Add(refreshLifetime)
+	token := rand.Text()
+	s.refresh[token] = grant
+	return id, token, expires, nil
 }
 
-func (s *idpStore) TokenRequestByRefreshToken(context.Context, string) (op.RefreshTokenRequest, error) {
-	return nil, op.ErrInvalidRefreshToken
+func (s *idpStore) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.refresh[token]
+	if g == nil || time.Now().After(g.expires) {
+		return nil, op.ErrInvalidRefreshToken
+	}
+	if g.used {
+		s.endLogin(g.login)
+		return nil, op.ErrInvalidRefreshToken
+	}
+	return g.copy(), nil
 }
 
-func (s *idpStore) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
+// endLogin forgets all refresh tokens that came of one login. The caller holds mu.
+func (s *idpStore) endLogin(login string) {
+	for token, g := range s.refresh {
+		if g.login == login {
+			delete(s.refresh, token)
+		}
+	}
+}
+
+// endLogins is an administrator who ends every login of a person.
+func (s *idpStore) endLogins(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for token, g := range s.refresh {
+		if g.subject == subject {
+			delete(s.refresh, token)
+		}
+	}
+}
+
+func (s *idpStore) GetRefreshTokenInfo(_ context.Context, _, token string) (string, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.refresh[token]; g != nil {
+		return g.subject, token, nil
+	}
 	return "", "", op.ErrInvalidRefreshToken
 }
 
-func (s *idpStore) TerminateSession(context.Context, string, string) error { return nil }
+// What follows is asked for by the library and not offered here: confidential
+// clients, introspection, JWT assertions.
+
+func (s *idpStore) AuthorizeClientIDSecret(context.Context, string, string) error { return errUnknown }
+func (s *idpStore) TerminateSession(context.Context, string, string) error        { return nil }
 func (s *idpStore) RevokeToken(_ context.Context, id, _, _ string) *oidc.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.tokens, id)
+	if g := s.refresh[id]; g != nil {
+		s.endLogin(g.login)
+	}
 	return nil
 }
 

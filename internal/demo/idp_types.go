@@ -40,6 +40,28 @@ func (r *authRequest) GetCodeChallenge() *oidc.CodeChallenge {
 	return &oidc.CodeChallenge{Challenge: r.req.CodeChallenge, Method: r.req.CodeChallengeMethod}
 }
 
+// refreshGrant is what a refresh token stands for. The store's own are guarded by its
+// lock; the library is given copies.
+type refreshGrant struct {
+	client   string
+	subject  string
+	scopes   []string
+	login    string // all tokens of one login have it in common
+	authTime time.Time
+	expires  time.Time
+	used     bool // there is a newer one
+}
+
+func (g *refreshGrant) copy() *refreshGrant { c := *g; return &c }
+
+func (g *refreshGrant) GetAMR() []string                 { return []string{"demo"} }
+func (g *refreshGrant) GetAudience() []string            { return []string{g.client} }
+func (g *refreshGrant) GetAuthTime() time.Time           { return g.authTime }
+func (g *refreshGrant) GetClientID() string              { return g.client }
+func (g *refreshGrant) GetScopes() []string              { return g.scopes }
+func (g *refreshGrant) GetSubject() string               { return g.subject }
+func (g *refreshGrant) SetCurrentScopes(scopes []string) { g.scopes = scopes }
+
 // idpClient is the one program that may ask: public (it can keep no secret),
 // native (it returns to a loopback port of its choice).
 type idpClient struct{ id string }
@@ -54,14 +76,16 @@ func (c idpClient) IDTokenLifetime() time.Duration       { return tokenLifetime 
 func (c idpClient) DevMode() bool                        { return false }
 func (c idpClient) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (c idpClient) ClockSkew() time.Duration             { return 0 }
-func (c idpClient) IsScopeAllowed(scope string) bool     { return scope == "groups" }
-func (c idpClient) LoginURL(id string) string            { return "/login?id=" + url.QueryEscape(id) }
+func (c idpClient) IsScopeAllowed(scope string) bool {
+	return scope == "groups" || scope == oidc.ScopeOfflineAccess
+}
+func (c idpClient) LoginURL(id string) string { return "/login?id=" + url.QueryEscape(id) }
 func (c idpClient) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
 
 func (c idpClient) GrantTypes() []oidc.GrantType {
-	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeDeviceCode}
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeDeviceCode, oidc.GrantTypeRefreshToken}
 }
 
 func (c idpClient) RestrictAdditionalIdTokenScopes() func([]string) []string { return allScopes }
