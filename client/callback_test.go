@@ -46,8 +46,9 @@ func request(t *testing.T, method, at string, query url.Values) *http.Request {
 	return req
 }
 
-// Nothing that other pages or programs can send ends the login or gets in.
-func TestCallbackRefusesStrangers(t *testing.T) {
+// SSO redirect or state theft, and DNS rebinding: nothing that other pages or programs
+// can send ends the login or gets in.
+func TestSSOStateTheftAndDNSRebinding(t *testing.T) {
 	cb := newCallback(t)
 	good := url.Values{"state": {"the-state"}, "code": {"c"}}
 	rebound := request(t, http.MethodGet, cb.url(), good)
@@ -83,7 +84,7 @@ func TestCallbackRefusesStrangers(t *testing.T) {
 	}
 }
 
-func TestCallbackIsUsedOnce(t *testing.T) {
+func TestSSOAnswerReplayed(t *testing.T) {
 	cb := newCallback(t)
 	good := url.Values{"state": {"the-state"}, "code": {"first"}}
 	go cb.finish(t.Context(), "ada", nil)
@@ -97,7 +98,7 @@ func TestCallbackIsUsedOnce(t *testing.T) {
 	}
 }
 
-func TestCallbackEscapesWhatItShows(t *testing.T) {
+func TestErrorPageInjection(t *testing.T) {
 	const script = `<script>alert(1)</script>`
 	for name, q := range map[string]url.Values{
 		"error":       {"state": {"the-state"}, "error": {script}},
@@ -122,6 +123,56 @@ func TestCallbackEscapesWhatItShows(t *testing.T) {
 	_, page := visit(t, request(t, http.MethodGet, cb.url(), url.Values{"state": {"the-state"}, "code": {"c"}}))
 	if strings.Contains(page, "<b>") {
 		t.Errorf("a name is shown as HTML:\n%s", page)
+	}
+}
+
+// SSO redirect theft: the code goes to no address but a port of this very login on the
+// loopback interface, and is worth nothing to who gets hold of it there.
+func TestSSORedirectTheft(t *testing.T) {
+	gw := newGateway(t)
+	hooked := errors.New("seen")
+	var at *url.URL
+	_, err := Login(t.Context(), LoginOptions{
+		Gateway: gw.addr, Store: gw.store(), HTTP: gw.http(), Trust: func(string) error { return nil },
+		OpenBrowser: func(u string) error {
+			at, _ = url.Parse(u)
+			q := at.Query()
+			back, err := url.Parse(q.Get("redirect_uri"))
+			if err != nil || back.Scheme != "http" || back.Hostname() != "127.0.0.1" || back.Path != "/callback" || back.RawQuery != "" {
+				t.Errorf("redirect to %q", q.Get("redirect_uri"))
+			}
+			if len(q.Get("state")) < 40 || len(q.Get("nonce")) < 40 || q.Get("code_challenge_method") != "S256" || q.Get("code_verifier") != "" {
+				t.Errorf("the address holds %v", q)
+			}
+			// A thief who saw the code has no verifier, and the code is gone once used.
+			c := gw.http()
+			c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			resp, err := c.Get(u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			to, err := url.Parse(resp.Header.Get("Location"))
+			if err != nil || to.Query().Get("code") == "" {
+				t.Fatalf("no code: %v, %v", to, err)
+			}
+			resp, err = c.PostForm(gw.provider.URL+"/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {"sluice"}, "code": {to.Query().Get("code")}, "redirect_uri": {q.Get("redirect_uri")}})
+			if err != nil || resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("a stolen code: %v, %v", resp, err)
+			}
+			resp.Body.Close()
+			go func() { // the login itself is told by another page that it is over
+				resp, err := c.Get(q.Get("redirect_uri") + "?error=access_denied&state=" + url.QueryEscape(q.Get("state")))
+				if err == nil {
+					resp.Body.Close()
+				}
+			}()
+			return hooked
+		},
+	})
+	wantError(t, err, api.CodeNotLoggedIn, "access_denied", "again")
+	if at == nil {
+		t.Fatal("no address was opened")
 	}
 }
 

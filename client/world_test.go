@@ -39,6 +39,10 @@ type provider struct {
 
 	mu    sync.Mutex
 	codes map[string]url.Values // code to the request it answers; under mu
+
+	refresh  string // the token that works; "" if none does; under mu
+	uses     int    // of refresh tokens; under mu
+	unbacked bool   // sends no refresh token; under mu
 }
 
 func newProvider(t *testing.T) *provider {
@@ -82,6 +86,10 @@ func (p *provider) auth(w http.ResponseWriter, r *http.Request) {
 
 func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	r.ParseForm()
+	if r.Form.Get("grant_type") == "refresh_token" {
+		p.renew(w, r.Form.Get("refresh_token"))
+		return
+	}
 	p.mu.Lock()
 	q, ok := p.codes[r.Form.Get("code")]
 	delete(p.codes, r.Form.Get("code"))
@@ -93,14 +101,44 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"error":"invalid_grant"}`)
 		return
 	}
+	p.give(w, q.Get("nonce"))
+}
+
+// renew takes a refresh token once, and ends the login if one is used twice.
+func (p *provider) renew(w http.ResponseWriter, token string) {
+	p.mu.Lock()
+	p.uses++
+	good := token != "" && token == p.refresh
+	p.refresh = ""
+	p.mu.Unlock()
+	if !good {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"error":"invalid_grant"}`)
+		return
+	}
+	p.give(w, "")
+}
+
+// give sends tokens for ada.
+func (p *provider) give(w http.ResponseWriter, nonce string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.unbacked {
+		p.refresh = rand.Text()
+	}
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.key, KeyID: "k"}}, nil)
 	if err != nil {
 		panic(err)
 	}
-	claims, _ := json.Marshal(map[string]any{
-		"iss": p.URL, "aud": "sluice", "sub": "u1", "email": "ada@example.com", "groups": []string{"dba"}, "nonce": q.Get("nonce"),
-		"iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),
-	})
+	said := map[string]any{
+		"iss": p.URL, "aud": "sluice", "sub": "u1", "email": "ada@example.com", "groups": []string{"dba"},
+		"iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(), "jti": rand.Text(),
+	}
+	if nonce != "" {
+		said["nonce"] = nonce
+	}
+	claims, _ := json.Marshal(said)
 	obj, err := s.Sign(claims)
 	if err != nil {
 		panic(err)
@@ -110,7 +148,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": raw, "expires_in": 300})
+	json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": raw, "expires_in": 300, "refresh_token": p.refresh})
 }
 
 // gatewayWorld is a gateway without databases: the API's login half, and a
@@ -224,6 +262,30 @@ func (g *gatewayWorld) serveAPI(ctx context.Context, st *tunnel.Stream) {
 		json.NewEncoder(w).Encode(api.Info{Version: "test", GatewayID: "gw", Issuer: g.provider.URL, ClientID: "sluice"})
 	})
 	mux.HandleFunc("POST "+api.CertificatePath, g.certificate)
+	mux.HandleFunc("POST "+api.RenewPath, func(w http.ResponseWriter, r *http.Request) {
+		var req api.RenewRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			problem(w, &api.Error{Sentence: err.Error(), Code: api.CodeUsage})
+			return
+		}
+		was, err := g.authority.Identify(st.TLS)
+		if err != nil {
+			problem(w, &api.Error{Sentence: err.Error(), Code: api.CodeNotLoggedIn})
+			return
+		}
+		leaf := st.TLS.PeerCertificates[0]
+		id, err := g.verify.VerifyRenewal(r.Context(), req.IDToken, was, leaf.PublicKey)
+		if err != nil {
+			problem(w, &api.Error{Sentence: err.Error(), Code: api.CodeNotLoggedIn})
+			return
+		}
+		der, err := g.authority.Issue(id, leaf.PublicKey, g.ttl)
+		if err != nil {
+			problem(w, &api.Error{Sentence: err.Error(), Code: api.CodeError})
+			return
+		}
+		json.NewEncoder(w).Encode(api.CertificateResponse{CertPEM: string(identity.EncodeCertificate(der))})
+	})
 	mux.HandleFunc("GET "+api.WhoAmIPath, func(w http.ResponseWriter, _ *http.Request) {
 		id, err := g.authority.Identify(st.TLS)
 		if err != nil {
