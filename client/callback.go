@@ -32,6 +32,7 @@ type callback struct {
 	answers chan answer  // 1: the one answer that is taken
 	outcome chan outcome // 1: what the browser is shown at the end
 	shown   chan struct{}
+	facts   []fact // set before outcome is sent
 
 	mu   sync.Mutex
 	used bool // under mu
@@ -46,6 +47,9 @@ type outcome struct {
 	name string
 	err  error
 }
+
+// fact is a line under the name.
+type fact struct{ What, Is string }
 
 func listenCallback(state, issuer string) (*callback, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -128,7 +132,7 @@ func (cb *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if o.err != nil {
 			refuse(w, http.StatusForbidden, sentence(o.err))
 		} else {
-			show(w, http.StatusOK, view{OK: true, Title: "You are logged in", Text: "as " + o.name, Foot: "You can close this page and go back to the terminal."})
+			show(w, http.StatusOK, view{OK: true, Title: "You are logged in", Text: "as " + o.name, Facts: cb.facts, Foot: "You can close this page and go back to the terminal.", Next: "sluice ls"})
 		}
 		close(cb.shown)
 	case <-r.Context().Done():
@@ -178,6 +182,8 @@ func refuse(w http.ResponseWriter, status int, text string) {
 type view struct {
 	OK                bool
 	Title, Text, Foot string
+	Facts             []fact
+	Next              string // command to go on with
 }
 
 // show sends the whole page before it returns, because the server is closed
@@ -207,12 +213,17 @@ main{width:min(26rem,92vw);padding:2.5rem 2rem;background:var(--card);border:1px
 svg{display:block;width:56px;height:56px;margin:0 auto 1.25rem;stroke:var(--bad);stroke-width:2.5;fill:none;stroke-linecap:round;stroke-linejoin:round}
 .ok svg{stroke:var(--good)}
 h1{margin:0 0 .25rem;font-size:1.35rem;font-weight:650;letter-spacing:-.01em}
-p{margin:0;overflow-wrap:anywhere}
+p{margin:0;overflow-wrap:anywhere;text-wrap:balance}
+dl{display:grid;grid-template-columns:auto 1fr;gap:.35rem 1rem;margin:1.25rem 0 0;padding:.9rem 1.1rem;background:var(--bg);border-radius:10px;font-size:.92rem;text-align:left}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+code{padding:.1rem .4rem;background:var(--bg);border-radius:6px;color:var(--ink);font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .foot{margin-top:1.5rem;padding-top:1.25rem;border-top:1px solid var(--line);color:var(--soft);font-size:.92rem}
 .name{margin-top:2rem;color:var(--soft);font-size:.8rem;letter-spacing:.14em;text-transform:uppercase}
 </style></head>
 <body><div><main{{if .OK}} class="ok"{{end}}>
 <svg viewBox="0 0 56 56" aria-hidden="true"><circle cx="28" cy="28" r="25"/>{{if .OK}}<path d="M17 29l8 8 15-17"/>{{else}}<path d="M20 20l16 16M36 20L20 36"/>{{end}}</svg>
-<h1>{{.Title}}</h1><p>{{.Text}}</p><p class="foot">{{.Foot}}</p>
+<h1>{{.Title}}</h1><p>{{.Text}}</p>
+{{with .Facts}}<dl>{{range .}}<dt>{{.What}}</dt><dd>{{.Is}}</dd>{{end}}</dl>{{end}}
+<p class="foot">{{.Foot}}{{with .Next}} What you may use: <code>{{.}}</code>{{end}}</p>
 </main><p class="name" style="text-align:center">Sluice</p></div></body></html>
 `))

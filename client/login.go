@@ -79,23 +79,27 @@ func Login(ctx context.Context, opt LoginOptions) (identity.Identity, error) {
 		return identity.Identity{}, err
 	}
 	var id identity.Identity
-	err = l.run(ctx, func(ctx context.Context, tok tokens) (string, error) {
+	err = l.run(ctx, func(ctx context.Context, tok tokens) (string, []fact, error) {
 		c, err := certify(ctx, gw, key, tok, l.nonce)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		c.Gateway, c.ID, c.Trust, c.LoggedIn = addr, info.GatewayID, trust, opt.Store.Now().UTC()
 		c.Issued, c.Provider = c.LoggedIn, l.provider
 		unlock, err := opt.Store.lock(ctx, addr) // so that no renewal writes over it
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		defer unlock()
 		if err := opt.Store.Save(c); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		id = c.Identity
-		return id.Name(), nil
+		until := id.Expires.Local().Format("Monday 15:04")
+		if c.Refresh != "" {
+			until += ", then renewed while your identity provider agrees"
+		}
+		return id.Name(), []fact{{"Gateway", addr}, {"Until", until}}, nil
 	})
 	return id, err
 }
@@ -343,11 +347,11 @@ func checkIssuer(issuer string) error {
 
 // run has the person log in, and hands the tokens to finish, whose outcome the browser
 // shows too if it is on this machine.
-func (l *login) run(ctx context.Context, finish func(ctx context.Context, tok tokens) (name string, err error)) error {
+func (l *login) run(ctx context.Context, finish func(ctx context.Context, tok tokens) (name string, facts []fact, err error)) error {
 	if l.device {
 		tok, err := l.byDevice(ctx)
 		if err == nil {
-			_, err = finish(ctx, tok)
+			_, _, err = finish(ctx, tok)
 		}
 		return err
 	}
@@ -374,7 +378,7 @@ func (l *login) run(ctx context.Context, finish func(ctx context.Context, tok to
 		var tok tokens
 		var name string
 		if tok, err = l.exchange(ctx, code); err == nil {
-			name, err = finish(ctx, tok)
+			name, cb.facts, err = finish(ctx, tok)
 		}
 		cb.finish(ctx, name, err)
 	}

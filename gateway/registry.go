@@ -101,7 +101,7 @@ func (s *session) describeFor() api.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return api.Session{
-		ID: s.id, Who: whoAmI(s.Who), Connection: s.Connection, From: s.From, Client: s.program,
+		ID: s.id, Who: whoAmI(s.who()), Connection: s.Connection, From: s.From, Client: s.program,
 		Since: s.since, State: s.state, Statements: s.count.Load(),
 	}
 }
