@@ -200,9 +200,10 @@ func refreshed(ctx context.Context, store *Store, c *Credentials) (idToken strin
 	return raw, nil
 }
 
-// lock waits until no other process renews the login at addr.
-func (s *Store) lock(ctx context.Context, addr string) (unlock func(), err error) {
-	path := s.file(addr) + ".lock"
+// lock waits until no other process of this person's has what: the address of a gateway,
+// whose login is renewed, or the path of a file.
+func (s *Store) lock(ctx context.Context, what string) (unlock func(), err error) {
+	path := s.file(what) + ".lock"
 	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the credential directory: %w", err)
 	}

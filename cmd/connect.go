@@ -30,6 +30,8 @@ type connectFlags struct {
 	port       int
 	socket     bool
 	noPassword bool
+	printURL   bool
+	entries    entryFlags
 	format     format
 }
 
@@ -56,8 +58,13 @@ each time, so that other programs on this machine cannot use it. While the gatew
 is away the ports stay open: programs wait a while, and are then told why.
 
 With a command, a port is opened for it alone, PGHOST, PGPORT, PGUSER, PGPASSWORD,
-PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.`,
-		Example: "  sluice connect orders\n  sluice connect orders billing\n  sluice connect orders -- psql -c 'select 1'",
+PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.
+
+--pg-service NAME makes the port known to psql service=NAME and all who read that
+file, for as long as it is open. --write dbeaver makes a connection there that stays,
+and whose password is in ~/.pgpass while the port is open; --write pgadmin makes a file
+to import. --remove takes them out. Entries of others in these files are never touched.`,
+		Example: "  sluice connect orders\n  sluice connect orders billing\n  sluice connect orders -- psql -c 'select 1'\n  sluice connect orders --pg-service orders",
 		Args:    func(c *cobra.Command, args []string) error { return o.check(args, c.ArgsLenAtDash()) },
 		ValidArgsFunction: func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 			names, how := a.names(&o.addr)(c, nil, word)
@@ -74,10 +81,14 @@ PGDATABASE, PGSSLMODE and DATABASE_URL are set, and its exit status is ours.`,
 	c.Flags().IntVar(&o.port, "port", 0, "local port, instead of the connection's own")
 	c.Flags().BoolVar(&o.socket, "socket", false, "open a unix socket that only you can use, instead of a port")
 	c.Flags().BoolVar(&o.noPassword, "no-password", false, "let every program on this machine use the port")
+	c.Flags().BoolVar(&o.printURL, "print-url", false, "print the URL of each port alone, on standard output")
+	o.entries.flags(c)
 	c.MarkFlagsMutuallyExclusive("port", "socket")
+	c.MarkFlagsMutuallyExclusive("write", "socket")
 	a.addGateway(c, &o.addr)
 	addTokenFile(c, &o.tokenFile)
 	addFormat(c, &o.format, "text", "json")
+	c.MarkFlagsMutuallyExclusive("print-url", "output")
 	return c
 }
 
@@ -96,6 +107,10 @@ func (o connectFlags) check(args []string, dash int) error {
 		return tell(exitUsage, "name the one that the command is for", "a command takes one connection, not %d", len(names))
 	case len(names) > 1 && o.port != 0:
 		return tell(exitUsage, "leave --port out: each connection has a port of its own", "--port is for one connection, not for %d", len(names))
+	case dash >= 0 && len(o.entries.write) > 0:
+		return tell(exitUsage, "leave the command out", "--write is for a port that stays, not for that of a command")
+	case len(names) > 1 && o.entries.service != "":
+		return tell(exitUsage, "connect them one by one", "--pg-service is for one connection, not for %d", len(names))
 	case o.port < 0 || o.port > 65535:
 		return usageError{fmt.Errorf("--port is %d, must be 1 to 65535", o.port)}
 	}
@@ -110,6 +125,7 @@ func (o connectFlags) check(args []string, dash int) error {
 // localPort is one connection's, open on this machine.
 type localPort struct {
 	connectReady
+	env   string // of the connection
 	ln    net.Listener
 	close func()
 	open  func(context.Context) (net.Conn, error)
@@ -121,6 +137,9 @@ func (a *app) connect(ctx context.Context, names, command []string, o connectFla
 		ctx, stop = untilTerminated(ctx)
 	}
 	defer stop()
+	if len(o.entries.remove) > 0 {
+		return a.removeProfiles(ctx, o.addr, names, o.entries)
+	}
 	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
 		var ports []localPort
 		for _, name := range names {
@@ -130,6 +149,11 @@ func (a *app) connect(ctx context.Context, names, command []string, o connectFla
 			}
 			defer p.close()
 			ports = append(ports, p)
+			forget, err := a.writeEntries(ctx, gw.Address, p, o.entries)
+			defer forget()
+			if err != nil {
+				return err
+			}
 		}
 		if len(command) == 0 {
 			if err := a.printReady(o, ports); err != nil {
@@ -198,7 +222,7 @@ func (a *app) openPort(ctx context.Context, gw *client.Gateway, name string, o c
 	}
 	ready.URL = ready.url()
 	open := func(ctx context.Context) (net.Conn, error) { return gw.Stream(ctx, name, verifier) }
-	return localPort{connectReady: ready, ln: ln, close: closeLocal, open: open}, nil
+	return localPort{connectReady: ready, env: conn.Env, ln: ln, close: closeLocal, open: open}, nil
 }
 
 // openLocal opens what programs connect to. A command gets any free port.
@@ -264,6 +288,14 @@ func (r connectReady) url() string {
 }
 
 func (a *app) printReady(o connectFlags, ports []localPort) error {
+	if o.printURL {
+		for _, p := range ports {
+			if _, err := fmt.Fprintln(a.out, p.URL); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if o.format.name == "json" {
 		for _, p := range ports {
 			if err := json.NewEncoder(a.out).Encode(p.connectReady); err != nil {
