@@ -68,7 +68,10 @@ func (a *app) examineData(d *diagnosis, cfg *gatewayConfig) {
 		return
 	}
 	wide := []string{}
-	for _, name := range []string{"", "authority", "authority/client-ca.key", "server", "server/server-ca.key", "record"} {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 { // others may list it; what is in it is closed
+		wide = append(wide, fmt.Sprintf("%s (mode %04o)", cfg.Data, info.Mode().Perm()))
+	}
+	for _, name := range []string{"authority", "authority/client-ca.key", "server", "server/server-ca.key", "record"} {
 		path := filepath.Join(cfg.Data, filepath.FromSlash(name))
 		if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 			wide = append(wide, fmt.Sprintf("%s (mode %04o)", path, info.Mode().Perm()))
@@ -84,7 +87,7 @@ func (a *app) examineData(d *diagnosis, cfg *gatewayConfig) {
 	case err != nil:
 		d.wrong("data", "run this as the gateway's user; if it is that, give it the directory", "nothing can be written in the data directory %s: %s", cfg.Data, reason(err))
 	default:
-		d.ok("data", "the data directory %s is for its owner only", cfg.Data)
+		d.ok("data", "nobody else on this machine gets at the keys and the record in %s", cfg.Data)
 	}
 	free, err := freeSpace(cfg.Data)
 	const hint = "make room: a gateway that cannot write its record stops, and nothing runs"
