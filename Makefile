@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 15m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak audit-scale conformance cross bench lint fmt vet check vuln postgres compiler python clean
+.PHONY: build demo test fuzz soak audit-scale conformance idp cross bench lint fmt vet check vuln postgres compiler python clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -65,6 +65,12 @@ conformance: postgres
 	REGRESS="$$(case regress in $(ONLY)*) sh scripts/ensure-regress.sh ;; esac)" && export REGRESS && \
 	$(GO) test -tags conformance -count=1 -v -timeout 0 -run '^TestOracle$$' ./query && \
 	$(GO) test -tags conformance -count=1 -v -timeout 0 -run 'TestConformance/$(ONLY)' ./internal/conformance
+
+# A person's day with an identity provider that others wrote, in a real browser: login,
+# renewal, the end of it, device code. Needs node, npm and Chromium, which it installs.
+idp: postgres
+	IDP_MODULES="$$(sh scripts/ensure-idp.sh)" && export IDP_MODULES && \
+	$(GO) test -tags idp -count=1 -v -run '^TestProviderOfOthers' ./cmd
 
 # What a release is built from must compile everywhere, without a C compiler.
 cross:

@@ -57,6 +57,7 @@ type Info struct {
 
 	Audiences    []string  `json:"audiences,omitempty"`     // what tokens of jobs must be made for
 	ClientSecret string    `json:"client_secret,omitempty"` // for providers that give programs on laptops one, which keeps nothing secret
+	Prompt       string    `json:"prompt,omitempty"`        // to send with a login in a browser
 	Device       bool      `json:"device,omitempty"`        // people may log in by device code
 	Now          time.Time `json:"now,omitzero"`            // the gateway's clock
 }

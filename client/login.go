@@ -248,7 +248,8 @@ type login struct {
 	nonce    string
 	verifier string
 	device   bool
-	offline  bool // the provider wants to be asked for a refresh token in its own way
+	prompt   string // what the provider is to ask of the person; mostly nothing
+	offline  bool   // the provider wants to be asked for a refresh token in its own way
 }
 
 // tokens are what a login gives.
@@ -287,6 +288,7 @@ func newLogin(ctx context.Context, info api.Info, key *ecdsa.PrivateKey, opt Log
 		nonce:    nonce,
 		verifier: oauth2.GenerateVerifier(),
 		offline:  info.Issuer == google,
+		prompt:   info.Prompt,
 	}
 	l.provider = Provider{Issuer: info.Issuer, ClientID: info.ClientID, ClientSecret: info.ClientSecret, Scopes: scopes(info.Scopes, meta.Scopes)}
 	l.conf = l.provider.config(p)
@@ -366,6 +368,9 @@ func (l *login) run(ctx context.Context, finish func(ctx context.Context, tok to
 	how := []oauth2.AuthCodeOption{oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier)}
 	if l.offline {
 		how = append(how, oauth2.AccessTypeOffline, oauth2.ApprovalForce)
+	}
+	if l.prompt != "" && !l.offline {
+		how = append(how, oauth2.SetAuthURLParam("prompt", l.prompt))
 	}
 	at := l.conf.AuthCodeURL(l.state, how...)
 	if l.opt.OpenBrowser == nil {

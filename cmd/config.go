@@ -50,7 +50,8 @@ type oidcConfig struct {
 	Scopes        []string `yaml:"scopes"`         // instead of the usual ones
 	RequireGroups bool     `yaml:"require_groups"` // refuse a login without the claim; true if groups_claim is given
 
-	Device bool `yaml:"device"` // whether people may log in by device code; default true
+	Prompt string `yaml:"prompt"` // consent, for providers that give no refresh token without it
+	Device bool   `yaml:"device"` // whether people may log in by device code; default true
 
 	// Domains are groups for everyone of a domain, for providers that tell none.
 	Domains map[string][]string `yaml:"domains"`

@@ -103,6 +103,7 @@ func (c *gatewayConfig) closed() (names []string) {
 
 var (
 	durabilities = []string{"balanced", "strict"}
+	prompts      = []string{"consent", "login", "select_account"}
 	groupSplits  = []string{"space", "comma"}
 	sslModes     = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 )
@@ -119,6 +120,9 @@ func (o *oidcConfig) check(s *sheet) {
 	}
 	if err := identity.CheckDomains(o.Domains); err != nil {
 		s.sayAt("oidc.domains", "domains: %v", err)
+	}
+	if o.Prompt != "" && !slices.Contains(prompts, o.Prompt) {
+		s.sayAt("oidc.prompt", "prompt is %q, must be %s", short(o.Prompt, 40), listed(prompts))
 	}
 	if len(o.Scopes) > 0 && !slices.Contains(o.Scopes, "openid") {
 		s.sayAt("oidc.scopes", "scopes needs openid among them, or the provider sends no ID token")

@@ -165,7 +165,7 @@ func (a *app) examineLogin(ctx context.Context, d *diagnosis, addr string, have 
 	}
 	d.ok("login", "the gateway knows you as %s until %s", who.Name(), me.Expires.Local().Format("2006-01-02 15:04"))
 	if full.Refresh == "" && who.Method == "oidc" {
-		d.warn("renewal", "log in again at that time, or ask whoever runs the identity provider for refresh tokens", "your login is not renewed by itself")
+		d.warn("renewal", "log in again at that time; whoever runs the gateway can try oidc.prompt: consent, or allow offline_access at the identity provider", "your login is not renewed by itself")
 	}
 	if len(me.Groups) == 0 {
 		d.warn("groups", "if you should be in some, ask whoever runs the gateway to look at oidc.groups_claim", "your identity provider names no groups of yours")

@@ -77,7 +77,7 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, witness: cfg.Witness, durability: cfg.Record.Durability, log: a.err, level: slog.LevelInfo,
 		oidc: cfg.OIDC.provider(),
 		base: gateway.Config{
-			Scopes: cfg.OIDC.Scopes, ClientSecret: cfg.OIDC.ClientSecret, DeviceLogin: cfg.OIDC.Device,
+			Scopes: cfg.OIDC.Scopes, ClientSecret: cfg.OIDC.ClientSecret, DeviceLogin: cfg.OIDC.Device, Prompt: cfg.OIDC.Prompt,
 			Admins: cfg.Admins, Auditors: cfg.Auditors, CertificateTTL: time.Duration(cfg.Certificate),
 			Sessions: cfg.Limits.inAll(), SessionsEach: cfg.Limits.each(), Memory: int64(cfg.Limits.Memory),
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),

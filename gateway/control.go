@@ -213,7 +213,7 @@ func fail(w http.ResponseWriter, err error) {
 func (g *Gateway) info(*http.Request) (any, error) {
 	return api.Info{
 		Version: g.cfg.Version, GatewayID: g.cfg.ID, Issuer: g.cfg.Issuer, ClientID: g.cfg.ClientID,
-		ClientSecret: g.cfg.ClientSecret, Device: g.cfg.DeviceLogin, Scopes: g.cfg.Scopes, Now: g.cfg.Now().UTC(), Audiences: g.audiences(),
+		ClientSecret: g.cfg.ClientSecret, Prompt: g.cfg.Prompt, Device: g.cfg.DeviceLogin, Scopes: g.cfg.Scopes, Now: g.cfg.Now().UTC(), Audiences: g.audiences(),
 	}, nil
 }
 

@@ -63,6 +63,7 @@ type Config struct {
 	Issuer          string              // told to clients that log in
 	ClientID        string
 	ClientSecret    string        // as above, where the provider wants one of programs on laptops
+	Prompt          string        // as above: what the provider is asked to ask of people
 	DeviceLogin     bool          // people may log in by device code
 	Scopes          []string      // as above; the usual ones if empty
 	Auditors        []string      // groups that may read the whole record
