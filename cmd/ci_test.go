@@ -146,7 +146,7 @@ func kubernetesExample(t *testing.T) example {
 // The files of docs/ci, run with the environment and the tokens that those systems give.
 func TestExamplesOfCI(t *testing.T) {
 	is := newCIIssuer(t)
-	bin := programs(t)
+	bin := programsIn(t)
 	tokenFile := filepath.Join(t.TempDir(), "token")
 	for _, c := range []struct {
 		name   string
@@ -190,8 +190,8 @@ func TestExamplesOfCI(t *testing.T) {
 	}
 }
 
-// programs gives a directory with sluice and psql in it.
-func programs(t *testing.T) string {
+// programsIn gives a directory with sluice and psql in it.
+func programsIn(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
