@@ -91,6 +91,7 @@ func (a *analysis) statement(n ast.Node) {
 	a.classify(n)
 	a.look(n)
 	a.follow(n)
+	a.making(n)
 	if !a.within {
 		a.settle()
 	}

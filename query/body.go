@@ -19,6 +19,7 @@ type Routine struct {
 	Body         string     // its source; the whole CREATE statement if it is kept parsed (BEGIN ATOMIC, RETURN)
 	Parsed       bool       // Body is a CREATE statement
 	Defaults     string     // expressions of arguments that a call may leave out, with commas between
+	Result       []string   // names of the columns that it gives in FROM; none if they are not known
 	Names        []string   // of its arguments and result columns, which its body sees as variables
 	Least, Most  int        // arguments that a call may have; Most below 0 is any number
 	Pinned       bool       // it has a search_path of its own: Path
@@ -107,6 +108,9 @@ type effect struct {
 	writes, partial           bool
 	changes                   int
 	reads, relations, targets []Ref
+	puts                      []Put
+	exits                     []Exit
+	probes                    []Ref
 	signs                     []Sign
 	functions                 []string
 	kinds                     []Kind
@@ -422,6 +426,8 @@ func (b *body) add(st *Statement) {
 	e.reads = sortRefs(append(e.reads, st.Reads...))
 	e.relations = sortRefs(append(e.relations, st.Relations...))
 	e.targets = sortRefs(append(e.targets, st.Targets...))
+	e.puts, e.exits = append(e.puts, st.Puts...), append(e.exits, st.Exits...)
+	e.probes = sortRefs(append(e.probes, st.Probes...))
 	e.functions = append(e.functions, st.Functions...)
 	e.signs = append(e.signs, st.Signs...)
 	slices.Sort(e.signs)

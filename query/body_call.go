@@ -206,6 +206,7 @@ func (a *analysis) join(e *effect) {
 	st.Reads = sortRefs(append(st.Reads, e.reads...))
 	st.Relations = sortRefs(append(st.Relations, e.relations...))
 	st.Targets = append(st.Targets, e.targets...)
+	a.carry(e)
 	st.Functions = append(st.Functions, e.functions...)
 	a.sign(e.signs...)
 	for _, k := range e.kinds {

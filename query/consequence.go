@@ -433,6 +433,7 @@ func (c *chain) caused(r called, e *effect) {
 	a := c.a
 	st := a.st
 	st.Writes = st.Writes || e.writes && e.problem == ""
+	a.carry(e)
 	st.Functions = append(st.Functions, e.functions...)
 	for _, ref := range e.relations {
 		c.tell(ref, Select, r.from)

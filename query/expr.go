@@ -36,7 +36,7 @@ func (r *resolver) expr(n ast.Node, sc *scope) flow {
 	case *ast.BoolExpr:
 		return r.list2(sc, n.Args).through()
 	case *ast.NullTest:
-		return r.expr(n.Arg, sc).through()
+		return r.expr(n.Arg, sc).presence()
 	case *ast.BooleanTest:
 		return r.expr(n.Arg, sc).through()
 	case *ast.CaseExpr:
@@ -125,7 +125,7 @@ var operators = wordSet("+ - * / % ^ |/ ||/ @ & | # ~ << >> < > = <= >= <> != ||
 	"~~ ~~* !~~ !~~* ~* !~ !~* ^@ ## &< &> <<| |>> &<| |&> -|- @-@ ?# ?- ?-| ?|| ~= <-> <<= >>= !! *= *<> *< *> ~<~ ~>~ ~<=~ ~>=~")
 
 func (r *resolver) caseOf(n *ast.CaseExpr, sc *scope) flow {
-	r.steer(n.Arg, sc)
+	chosen := r.chooses(n, sc)
 	var f flow
 	for _, w := range items(n.Args) {
 		when, ok := w.(*ast.CaseWhen)
@@ -133,7 +133,12 @@ func (r *resolver) caseOf(n *ast.CaseExpr, sc *scope) flow {
 			f.unknown = true
 			continue
 		}
-		r.steer(when.Expr, sc)
+		switch {
+		case n.Arg == nil:
+			r.condition(when.Expr, sc)
+		case !chosen:
+			r.steer(when.Expr, sc)
+		}
 		f.add(r.expr(when.Result, sc))
 	}
 	f.add(r.expr(n.Defresult, sc))
@@ -199,13 +204,18 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 			r.steer(by.Node, sc)
 		}
 	}
-	r.steer(n.AggFilter, sc)
+	r.condition(n.AggFilter, sc)
 	r.window(n.Over, sc)
+	r.leaves(n, f)
+	r.multiplies(n, f)
 	if !r.known(n) && !r.a.plain(n) {
 		f.unknown = true
 	}
 	if parts := names(n.Funcname); len(parts) > 0 && manyRows[parts[len(parts)-1]] {
 		r.steers.add(f) // how often the values beside it come
+	}
+	if parts := names(n.Funcname); len(parts) > 0 && parts[len(parts)-1] == "count" && r.known(n) {
+		return f.presence()
 	}
 	return f.through()
 }
@@ -223,8 +233,8 @@ json_populate_recordset jsonb_populate_recordset json_to_recordset jsonb_to_reco
 // function of the same name takes that away.
 func (r *resolver) known(n *ast.FuncCall) bool {
 	parts := names(n.Funcname)
-	if len(parts) == 2 && parts[0] == "information_schema" && parts[1] == "_pg_expandarray" {
-		return true // the positions of a key's columns; only a superuser can replace it
+	if len(parts) == 2 && parts[0] == "information_schema" {
+		return standard[parts[1]]
 	}
 	if len(parts) == 0 || len(parts) > 2 || len(parts) == 2 && parts[0] != "pg_catalog" {
 		return false
@@ -241,6 +251,11 @@ func (r *resolver) known(n *ast.FuncCall) bool {
 	}
 	return true
 }
+
+// standard are the functions of information_schema, with which drivers ask for keys and
+// indexes: all but one make their value of their arguments, and that one of an index.
+var standard = wordSet(`_pg_expandarray _pg_index_position _pg_truetypid _pg_truetypmod _pg_char_max_length
+_pg_char_octet_length _pg_numeric_precision _pg_numeric_precision_radix _pg_numeric_scale _pg_datetime_precision _pg_interval_type`)
 
 // elsewhere are harmless functions whose value was put somewhere before, perhaps
 // from a column.

@@ -48,6 +48,7 @@ func (b bitset) within(c bitset) bool {
 // flow is a constant.
 type flow struct {
 	direct, derived bitset
+	counted         *bitset // only whether they are NULL; nil is none, which most have
 	unknown         bool
 }
 
@@ -56,6 +57,7 @@ type flow struct {
 func (f *flow) add(g flow) {
 	f.direct.or(g.direct)
 	f.derived.or(g.derived)
+	f.count(g.present())
 	f.unknown = f.unknown || g.unknown
 }
 
@@ -64,8 +66,37 @@ func (f flow) through() flow {
 	var out flow
 	out.derived.or(f.direct)
 	out.derived.or(f.derived)
+	out.count(f.present())
 	out.unknown = f.unknown
 	return out
+}
+
+// presence is what is left of columns as they are once only their being there counts.
+func (f flow) presence() flow {
+	if !f.asItIs() {
+		return f.through()
+	}
+	var out flow
+	out.count(f.direct)
+	out.count(f.present())
+	return out
+}
+
+func (f flow) present() bitset {
+	if f.counted == nil {
+		return nil
+	}
+	return *f.counted
+}
+
+func (f *flow) count(b bitset) {
+	if b.zero() {
+		return
+	}
+	var own bitset
+	own.or(f.present())
+	own.or(b)
+	f.counted = &own
 }
 
 func (f flow) plus(g flow) flow {
@@ -76,7 +107,7 @@ func (f flow) plus(g flow) flow {
 }
 
 func (f flow) within(g flow) bool {
-	return f.direct.within(g.direct) && f.derived.within(g.derived) && (!f.unknown || g.unknown)
+	return f.direct.within(g.direct) && f.derived.within(g.derived) && f.present().within(g.present()) && (!f.unknown || g.unknown)
 }
 
 var unknownFlow = flow{unknown: true}
@@ -156,11 +187,15 @@ func (r *resolver) columns(cols []column) []Column {
 		var both bitset
 		both.or(c.flow.direct)
 		both.or(c.flow.derived)
+		both.or(c.flow.present())
 		col := Column{Name: c.name, Known: !c.flow.unknown}
 		both.each(func(i int) {
 			how := Direct
-			if c.flow.derived.has(i) {
+			switch {
+			case c.flow.derived.has(i):
 				how = Derived
+			case !c.flow.direct.has(i):
+				how = Counted
 			}
 			col.Sources = append(col.Sources, Source{r.refs[i], how})
 		})

@@ -90,10 +90,12 @@ func (r Ref) String() string {
 // How says by which way a source reaches an output column.
 type How string
 
-// Direct is the value itself; Derived went through an expression.
+// Direct is the value itself; Derived went through an expression; of what is Counted the
+// output says no more than whether it is there.
 const (
 	Direct  How = "direct"
 	Derived How = "derived"
+	Counted How = "counted"
 )
 
 // Source is one base column whose value reaches an output column.
@@ -137,6 +139,14 @@ type Statement struct {
 	Options      map[string]string // options of COPY, lower-case names
 	Problem      string            // why it is Unknown, for people
 	Like         *Statement        // another that differs in constants only, shared by all of its shape; nil if there is none
+	Puts         []Put             // columns written, at any depth and in routines, and with what
+	Exits        []Exit            // what it gives to functions that take it to where no label follows
+	Probes       []Ref             // columns that steer by more than being equal to something, or absent: patterns, ranges, expressions
+	Orders       []Ref             // columns that only sort or group, as they are
+	Equals       []Ref             // columns compared with constants or parameters for being equal
+	Joins        [][2]Ref          // pairs of columns compared with each other for being equal
+	Made         *Made             // the table that it makes, if all columns of it are known
+	Still        bool              // DDL that changes neither the meaning of a name nor a value
 	Partial      bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
 }
 

@@ -55,6 +55,7 @@ func functionName(n ast.Node) string {
 func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc *scope) {
 	f := r.expr(fn, sc).through()
 	r.steers.add(f) // how many rows there are follows from the arguments
+	r.probe(f)      // how many rows it gives tells of what it was given
 	if len(items(defs)) > 0 {
 		for _, d := range items(defs) {
 			if def, ok := d.(*ast.ColumnDef); ok {
@@ -84,6 +85,12 @@ func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc
 			g.unknown = g.unknown || f.unknown && !r.known(call)
 			it.cols = append(it.cols, column{name, g})
 		}
+	case !r.known(call) && !recordFunctions[name] && r.a.plain(call) && r.result(call) != nil:
+		list := r.result(call)
+		it.loose = len(list) == 1 // it may be of another type elsewhere
+		for _, out := range list {
+			it.cols = append(it.cols, column{out, f})
+		}
 	case !r.known(call), recordFunctions[name]:
 		f.unknown = true
 		it.cols, it.open = append(it.cols, column{Star, f}), true
@@ -94,6 +101,32 @@ func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc
 	default:
 		it.cols = append(it.cols, column{name, f})
 	}
+}
+
+// result are the columns of a users' function in FROM, if all that may be meant have the
+// same.
+func (r *resolver) result(n *ast.FuncCall) []string {
+	rs, ok := r.a.schema.(Routiner)
+	parts := names(n.Funcname)
+	if !ok || len(parts) == 0 {
+		return nil
+	}
+	schema := ""
+	if len(parts) == 2 {
+		schema = parts[0]
+	}
+	list, _ := rs.Routines(schema, parts[len(parts)-1])
+	var out []string
+	for _, x := range list {
+		switch {
+		case !x.takes(arityOf(n.Args)):
+		case len(x.Result) == 0 || out != nil && !slices.Equal(out, x.Result):
+			return nil
+		default:
+			out = x.Result
+		}
+	}
+	return out
 }
 
 // outNames are the columns of functions that name them.

@@ -24,6 +24,12 @@ type resolver struct {
 	steers *flow        // what steers the query now being resolved
 	views  map[*Relation]*view
 	multi  map[ast.Node]output // sub-selects of (a, b) = (SELECT …), resolved once
+	puts   []placed            // what is written
+	gone   []column            // what functions take away
+	probes bitset              // see Statement, as the next three
+	orders bitset
+	equals bitset
+	joins  [][2]flow
 	inView int
 	steps  int
 	wide   int
@@ -73,11 +79,16 @@ func (a *analysis) follow(n ast.Node) {
 		return
 	default:
 		// ALTER TABLE … USING and generated columns move values inside a table.
-		_, alters := n.(*ast.AlterTableStmt)
+		alter, alters := n.(*ast.AlterTableStmt)
+		if alters {
+			r.altered(alter)
+		}
 		st.Partial = st.Partial || st.Kind == Unknown || alters
 		return
 	}
 	r.finish()
+	r.moves(n)
+	r.steered()
 }
 
 // finish writes down what was read and what steered.
@@ -94,6 +105,7 @@ func (r *resolver) finish() {
 	var steers bitset
 	steers.or(r.steers.direct)
 	steers.or(r.steers.derived)
+	steers.or(r.steers.present())
 	r.reads.or(steers)
 	for _, cols := range [][]Column{st.Output, st.Returning} {
 		for _, c := range cols {
@@ -138,6 +150,9 @@ func (r *resolver) createdAs(into *ast.IntoClause, out output) {
 	if into.Rel != nil {
 		t := r.a.places(into.Rel)
 		st.Target = &t
+		for _, c := range it.cols {
+			r.puts = append(r.puts, placed{ref: Ref{t.Schema, t.Table, c.name}, at: -1, flow: c.flow})
+		}
 	}
 	st.Output = r.columns(it.cols)
 }
@@ -214,13 +229,16 @@ func (r *resolver) copy(n *ast.CopyStmt) {
 	set := make([]column, len(chosen))
 	for i, c := range chosen {
 		set[i] = column{name: c.name}
+		for _, ref := range refs {
+			r.puts = append(r.puts, placed{ref: Ref{ref.Schema, ref.Table, c.name}, at: -1})
+		}
 		if c.name == Star {
 			set[i].flow = unknownFlow
 		}
 	}
 	st.Output = r.columns(set)
 	r.rels = map[Ref]bool{}
-	r.steer(n.WhereClause, &scope{items: []*item{it}})
+	r.condition(n.WhereClause, &scope{items: []*item{it}})
 }
 
 // enter counts a visit; it says no once a limit is passed.
@@ -246,7 +264,9 @@ func (r *resolver) spend(n int) bool {
 // steer adds what a condition reads to what steers the query.
 func (r *resolver) steer(n ast.Node, sc *scope) {
 	if n != nil {
-		r.steers.add(r.expr(n, sc))
+		f := r.expr(n, sc)
+		r.steers.add(f)
+		r.probe(f)
 	}
 }
 

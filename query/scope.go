@@ -137,6 +137,7 @@ func (r *resolver) mark(f flow) {
 	if r.inView == 0 {
 		r.reads.or(f.direct)
 		r.reads.or(f.derived)
+		r.reads.or(f.present())
 	}
 }
 

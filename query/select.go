@@ -69,12 +69,12 @@ func (r *resolver) plain(n *ast.SelectStmt, up *scope) (*scope, output) {
 	for _, f := range items(n.FromClause) {
 		sc.items = append(sc.items, r.from(f, sc, nil)...)
 	}
-	r.steer(n.WhereClause, sc)
+	r.condition(n.WhereClause, sc)
 	out := r.targetList(n.TargetList, sc)
 	for _, g := range items(n.GroupClause) {
 		r.grouping(g, sc, out)
 	}
-	r.steer(n.HavingClause, sc)
+	r.condition(n.HavingClause, sc)
 	for _, w := range items(n.WindowClause) {
 		if d, ok := w.(*ast.WindowDef); ok {
 			r.window(d, sc)
@@ -271,7 +271,7 @@ func (r *resolver) sortKey(n ast.Node, sc *scope, out output, outputFirst bool) 
 				r.steers.unknown = true
 				return
 			}
-			r.steers.add(out.cols[i.IVal-1].flow)
+			r.order(out.cols[i.IVal-1].flow)
 			return
 		}
 	case *ast.ColumnRef:
@@ -284,11 +284,13 @@ func (r *resolver) sortKey(n ast.Node, sc *scope, out output, outputFirst bool) 
 		}
 		it := item{cols: out.cols}
 		if f, n := it.find(parts[0]); n > 0 {
-			r.steers.add(f)
+			r.order(f)
 			return
 		}
 	}
-	r.steer(n, sc)
+	if n != nil {
+		r.order(r.expr(n, sc))
+	}
 }
 
 // inputHas reports whether a bare name is a column of this level's FROM.
@@ -309,11 +311,11 @@ func (r *resolver) window(d *ast.WindowDef, sc *scope) {
 		return
 	}
 	for _, p := range items(d.PartitionClause) {
-		r.steer(p, sc)
+		r.order(r.expr(p, sc))
 	}
 	for _, o := range items(d.OrderClause) {
 		if by, ok := o.(*ast.SortBy); ok {
-			r.steer(by.Node, sc)
+			r.order(r.expr(by.Node, sc))
 		} else {
 			r.steers.unknown = true
 		}

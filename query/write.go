@@ -9,6 +9,7 @@ import (
 // write is what INSERT, UPDATE, DELETE or MERGE does to its target, and what it
 // returns.
 type write struct {
+	goal      *item          // the target as it was
 	target    []Ref          // what the target's name may mean
 	set       []column       // columns written, with what reaches them
 	at        map[string]int // where in set a name is
@@ -29,7 +30,9 @@ func (w *write) assign(name string, f flow) {
 	w.set = append(w.set, column{name, f})
 }
 
-func (r *resolver) write(n ast.Node, up *scope) write {
+func (r *resolver) write(n ast.Node, up *scope) write { return r.put(r.writeOf(n, up)) }
+
+func (r *resolver) writeOf(n ast.Node, up *scope) write {
 	switch n := n.(type) {
 	case *ast.InsertStmt:
 		return r.insert(n, up)
@@ -54,6 +57,7 @@ func (r *resolver) goal(rv *ast.RangeVar, w *write) *item {
 		before[ref] = true
 	}
 	it := r.base(rv)
+	w.goal = it
 	// The target is read only if a column of it is: Reads and Relations say so then.
 	for _, ref := range w.target {
 		if !before[ref] {
@@ -176,7 +180,7 @@ func (r *resolver) conflict(n *ast.OnConflictClause, w *write, goal *item, with 
 		}
 		r.steer(inf.WhereClause, sc)
 	}
-	r.steer(n.WhereClause, sc)
+	r.condition(n.WhereClause, sc)
 	r.sets(n.TargetList, w, goal, sc)
 }
 
@@ -248,7 +252,7 @@ func (r *resolver) update(n *ast.UpdateStmt, up *scope) write {
 	}
 	others := sc.items
 	sc = &scope{up: with, items: append([]*item{goal}, others...)}
-	r.steer(n.WhereClause, sc)
+	r.condition(n.WhereClause, sc)
 	r.sets(n.TargetList, &w, goal, sc)
 	r.returned(n.ReturningList, &w, goal, with, others...)
 	return w
@@ -264,7 +268,7 @@ func (r *resolver) deletes(n *ast.DeleteStmt, up *scope) write {
 		sc.items = append(sc.items, r.from(f, sc, nil)...)
 	}
 	others := sc.items
-	r.steer(n.WhereClause, &scope{up: with, items: append([]*item{goal}, others...)})
+	r.condition(n.WhereClause, &scope{up: with, items: append([]*item{goal}, others...)})
 	r.returned(n.ReturningList, &w, goal, with, others...)
 	return w
 }
@@ -276,14 +280,14 @@ func (r *resolver) merge(n *ast.MergeStmt, up *scope) write {
 	goal := r.goal(n.Relation, &w)
 	source := r.from(n.SourceRelation, &scope{up: with}, nil)
 	sc := &scope{up: with, items: append([]*item{goal}, source...)}
-	r.steer(n.JoinCondition, sc)
+	r.condition(n.JoinCondition, sc)
 	for _, x := range items(n.MergeWhenClauses) {
 		when, ok := x.(*ast.MergeWhenClause)
 		if !ok {
 			w.assign(Star, unknownFlow)
 			continue
 		}
-		r.steer(when.Condition, sc)
+		r.condition(when.Condition, sc)
 		switch when.CommandType {
 		case ast.CMD_UPDATE:
 			list := &ast.NodeList{}
