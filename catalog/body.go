@@ -68,6 +68,9 @@ func (r routine) public() *query.Routine {
 	if r.variadic {
 		q.Least, q.Most = q.Least-1, -1
 	}
+	if !slices.Contains(r.result, "") { // the server makes up a name
+		q.Result = r.result
+	}
 	for _, n := range r.names {
 		if n != "" {
 			q.Names = append(q.Names, n)

@@ -30,6 +30,8 @@ type Column struct {
 	Comment string
 	Label   Label // zero until labelled: neither PII nor clean, so unknown
 
+	from []string // columns of the same table from which its values are computed
+
 	num int16 // attribute number: with the relation's OID it outlives renames
 }
 
@@ -50,6 +52,7 @@ type Snapshot struct {
 	casts     map[string][]*query.Routine // the users' functions that casts to a type of a name call
 	path      []string                    // search_path of a fresh session; nil means unknown
 	base      map[uint32]uint32
+	enums     map[uint32]bool
 	sum       uint64 // of the structure, to tell whether a refresh found a difference
 }
 
@@ -126,6 +129,16 @@ func (s *Snapshot) InPath(path []string) query.Schema {
 		path = append([]string{"pg_catalog"}, path...)
 	}
 	return inPath{Snapshot: s, path: slices.Clone(path), bodies: &query.Bodies{}}
+}
+
+// Creates implements query.Placer.
+func (p inPath) Creates() string {
+	for _, dir := range p.path {
+		if dir != "pg_catalog" {
+			return dir
+		}
+	}
+	return ""
 }
 
 type inPath struct {
@@ -211,9 +224,16 @@ func (s *Snapshot) Relation(schema, table string) (Relation, bool) {
 	return Relation{}, false
 }
 
+// Enum reports whether a type is one whose values are among those listed when it was
+// made.
+func (s *Snapshot) Enum(oid uint32) bool { return s != nil && s.enums[oid] }
+
 // BaseType resolves a domain to its base type, and citext to text, whose values
 // have the same form. A type that it does not know is returned as it is.
 func (s *Snapshot) BaseType(oid uint32) uint32 {
+	if s == nil {
+		return oid
+	}
 	if b, ok := s.base[oid]; ok {
 		return b
 	}
@@ -379,7 +399,26 @@ func (s *Snapshot) shareLabels() {
 				}
 			}
 		}
+		for _, e := range byOID {
+			changed = e.generate() || changed
+		}
 	}
+}
+
+// generate gives columns that are computed from others of the row the labels of these.
+func (e *entry) generate() (changed bool) {
+	for i := range e.columns {
+		c := &e.columns[i]
+		for _, name := range c.from {
+			for _, src := range e.columns {
+				if src.Name == name && src.Label.PII && !c.Label.PII {
+					c.Label = Label{PII: true, Type: "personal", Where: "whole", Confidence: src.Label.Confidence, Evidence: "generated from " + name}
+					changed = true
+				}
+			}
+		}
+	}
+	return changed
 }
 
 func spread(from, to *entry) (changed bool) {

@@ -39,7 +39,7 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 	if err != nil {
 		return nil, err
 	}
-	s.base = types.bases()
+	s.base, s.enums = types.bases(), types.enums()
 	at := &attachments{rels: map[uint32]*entry{}, columns: map[uint32][]uint32{}}
 	if err := s.loadRelations(ctx, tx, types, at); err != nil {
 		return nil, err
@@ -115,6 +115,16 @@ func (t pgTypes) under(oid uint32) uint32 {
 	return 0
 }
 
+func (t pgTypes) enums() map[uint32]bool {
+	m := map[uint32]bool{}
+	for oid, x := range t {
+		if x.kind == 'e' {
+			m[oid] = true
+		}
+	}
+	return m
+}
+
 func (t pgTypes) bases() map[uint32]uint32 {
 	m := map[uint32]uint32{}
 	for oid, x := range t {
@@ -135,7 +145,12 @@ where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
 order by c.oid`
 
 const columnsSQL = `
-select a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(d.description, '')
+select a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(d.description, ''),
+       case when a.attgenerated = '' then '{}' else coalesce(
+         (select array_agg(distinct s.attname::text) from pg_catalog.pg_attrdef f
+          join pg_catalog.pg_depend p on p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and p.objid = f.oid and p.refobjid = a.attrelid
+          join pg_catalog.pg_attribute s on s.attrelid = a.attrelid and s.attnum = p.refobjsubid and s.attnum <> a.attnum
+          where f.adrelid = a.attrelid and f.adnum = a.attnum), '{}') end
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
 left join pg_catalog.pg_description d
@@ -184,8 +199,9 @@ func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments)
 	var rel, typ uint32
 	var num int16
 	var name, typeName, comment string
+	var from []string
 	var required bool
-	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &required, &comment}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &required, &comment, &from}, func() error {
 		e := at.rels[rel]
 		if e == nil {
 			return nil
@@ -195,7 +211,7 @@ func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments)
 				at.columns[t] = append(at.columns[t], rel)
 			}
 		}
-		c := Column{Name: name, Type: typeName, TypeOID: types.resolve(typ), Comment: comment, num: num}
+		c := Column{Name: name, Type: typeName, TypeOID: types.resolve(typ), Comment: comment, num: num, from: slices.Clone(from)}
 		if c.TypeOID != typ && c.TypeOID != 25 {
 			c.Type = types[c.TypeOID].name
 		} else if c.TypeOID != typ {
@@ -273,7 +289,7 @@ func (s *Snapshot) digest() uint64 {
 	for _, e := range s.entries() {
 		put(e.rel.Schema, e.rel.Name, string(e.rel.Kind), e.rel.Definition, strconv.Itoa(int(e.oid)), fmt.Sprint(e.parents, e.partitioned))
 		for _, c := range e.columns {
-			put(c.Name, c.Type, c.Comment, strconv.Itoa(int(c.TypeOID)), strconv.Itoa(int(c.num)))
+			put(c.Name, c.Type, c.Comment, fmt.Sprint(c.from), strconv.Itoa(int(c.TypeOID)), strconv.Itoa(int(c.num)))
 		}
 	}
 	names := make([]string, 0, len(s.harmless))

@@ -29,8 +29,16 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
            and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
            and e.extname in ('pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube', 'isn', 'seg')),
        exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid
-               and d.deptype = 'e' and n.nspname not in ('pg_catalog', 'information_schema'))
+               and d.deptype = 'e' and n.nspname not in ('pg_catalog', 'information_schema')),
+       coalesce(case
+         when n.nspname in ('pg_catalog', 'information_schema') then '{}'
+         when p.proargmodes && array['o', 'b', 't']::"char"[] then
+           (select array_agg(coalesce(p.proargnames[i], '') order by i) from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't'))
+         when t.typtype = 'c' then
+           (select array_agg(a.attname::text order by a.attnum) from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped)
+         when t.typtype in ('b', 'e', 'r', 'm') or t.typname = 'void' then array[p.proname::text] end, '{}')
 from pg_catalog.pg_proc p
+join pg_catalog.pg_type t on t.oid = p.prorettype
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
 left join (select oprcode::oid as code, array_agg(distinct oprname::text) as names from pg_catalog.pg_operator
@@ -50,6 +58,7 @@ type routine struct {
 	variadic               bool
 	operators              []string // names of the users' operators that call it
 	pieces                 []uint32 // of an aggregate
+	result                 []string // names of its columns in FROM; none if they are not known
 	absent                 string   // expressions of the arguments that have defaults
 	trusted                bool     // in C, and part of an extension that comes with PostgreSQL and only reckons
 	extension              bool     // came with one
@@ -66,10 +75,10 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) (map[uint32]*que
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension, &r.result}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
-		r.operators, r.pieces = slices.Clone(r.operators), slices.Clone(r.pieces)
+		r.operators, r.pieces, r.result = slices.Clone(r.operators), slices.Clone(r.pieces), slices.Clone(r.result)
 		all = append(all, r)
 		return nil
 	})
