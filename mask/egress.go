@@ -9,12 +9,15 @@ import "strings"
 // constraint stay, unless the message was raised by a function, which can put
 // anything there. Otherwise every field is read and hits are hidden. The map given
 // is not changed.
-func Egress(fields map[byte]string, opaque bool) (out map[byte]string, changed bool) {
+//
+// A message of the kinds that said knows stays as it is if all that it quotes stands in
+// one of texts, which are what the client sent.
+func Egress(fields map[byte]string, opaque bool, texts ...string) (out map[byte]string, changed bool) {
 	out = make(map[byte]string, len(fields))
 	for k, v := range fields {
 		w, keep := v, true
 		if opaque {
-			w, keep = opaqueField(fields, k, v)
+			w, keep = opaqueField(fields, k, v, texts)
 		} else if !structural(k) {
 			w, _ = ScanText(v)
 		}
@@ -38,12 +41,15 @@ func structural(k byte) bool {
 	return false
 }
 
-func opaqueField(fields map[byte]string, k byte, v string) (string, bool) {
+func opaqueField(fields map[byte]string, k byte, v string, texts []string) (string, bool) {
 	if structural(k) {
 		return v, true
 	}
 	switch k {
 	case 'M':
+		if said(v, texts) {
+			return v, true
+		}
 		return template(fields['C']), true
 	case 's', 't', 'c', 'd', 'n':
 		if r := fields['R']; r == "" || r == "exec_stmt_raise" {

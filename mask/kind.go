@@ -145,6 +145,21 @@ func scannable(oid uint32) bool {
 	return false
 }
 
+// bytewise says whether values are of a type of an extension or of the users, in binary:
+// the text in them is found without knowing their form.
+func bytewise(oid uint32, binary bool) bool {
+	return binary && kindOf(oid) == kindOther && oid != 0 && !alwaysClean(oid) && !opaqueText(oid)
+}
+
+// plainRange are the ranges of numbers and times, and their multiranges.
+func plainRange(oid uint32) bool {
+	switch oid {
+	case 3904, 3906, 3908, 3910, 3926, 4451, 4532, 4533, 4534, 4536:
+		return true
+	}
+	return false
+}
+
 // opaqueText are built-in types whose text form tells nothing when it is read:
 // geometry, ranges and full-text vectors.
 func opaqueText(oid uint32) bool {
@@ -153,4 +168,16 @@ func opaqueText(oid uint32) bool {
 		return true
 	}
 	return false
+}
+
+// TypeOID is the OID of a type by the name that format_type prints; 0 if it is not one
+// of those that tell something about a column.
+func TypeOID(name string) uint32 { return typeOIDs[name] }
+
+var typeOIDs = map[string]uint32{
+	"text": 25, "character varying": 1043, "character": 1042, "name": 19, "json": 114, "jsonb": 3802, "xml": 142, "bytea": 17,
+	"boolean": 16, "smallint": 21, "integer": 23, "bigint": 20, "real": 700, "double precision": 701, "numeric": 1700, "money": 790,
+	"date": 1082, "timestamp without time zone": 1114, "timestamp with time zone": 1184, "time without time zone": 1083,
+	"time with time zone": 1266, "interval": 1186, "uuid": 2950, "inet": 869, "cidr": 650, "macaddr": 829, "macaddr8": 774,
+	"text[]": 1009, "integer[]": 1007, "bigint[]": 1016,
 }

@@ -61,6 +61,8 @@ type Column struct {
 	Label   string // for people and the record: which personal data it holds
 	TypeOID uint32 // PostgreSQL type of the result column, base type of domains
 	Binary  bool   // result format code is 1
+
+	bytes bool // values of a type that is not known, in binary: what is text in them is read
 }
 
 // SourceLabel is what is known of one base column whose value reaches a result
@@ -130,8 +132,10 @@ func resolveUnread(c Column, known bool) Column {
 		return c
 	}
 	switch {
-	case known && alwaysClean(c.TypeOID):
+	case known && (alwaysClean(c.TypeOID) || plainRange(c.TypeOID)):
 		c.State = Clean
+	case known && bytewise(c.TypeOID, c.Binary):
+		c.State, c.bytes = Unknown, true
 	case readable(c.TypeOID, c.Binary), known && scannable(c.TypeOID):
 		c.State = Unknown
 	default:

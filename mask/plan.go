@@ -105,7 +105,11 @@ func (p *Plan) scanned(dst []byte, c *Column, v []byte) (out []byte, ok, changed
 			return dst, true, changed
 		}
 	}
-	p.spans = Scan(p.spans[:0], v, c.TypeOID, c.Binary)
+	if c.bytes {
+		p.spans = scanText(p.spans[:0], v)
+	} else {
+		p.spans = Scan(p.spans[:0], v, c.TypeOID, c.Binary)
+	}
 	if len(p.spans) == 0 {
 		return dst, true, false
 	}
