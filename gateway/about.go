@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
@@ -17,6 +18,7 @@ type about struct {
 	known    bool                 // result is complete and in order
 	labels   [][]mask.SourceLabel // of the sources of each
 	watch    []watched            // columns of the result to look at while they pass unread
+	steering steering             // see guard.go
 	personal bool                 // it touches personal data, or may
 	redacted string               // its text for the record, of this or one that differs in constants
 	reads    []string             // for the record, as the next two
@@ -37,11 +39,12 @@ type abouts struct {
 // aboutKey is the statement as sent, and what it comes to.
 type aboutKey struct{ text, means *query.Statement }
 
-// of is what is known of x under k. Only what the query cache shares is kept:
+// about is what is known of x in this view. Only what the query cache shares is kept:
 // everything else lives for one request.
-func (k *known) of(x *run) *about {
+func (v view) about(x *run) *about {
+	k := v.known
 	if !x.common {
-		return newAbout(k, x)
+		return newAbout(v, x)
 	}
 	key := aboutKey{shared(x.text), shared(x.means)}
 	k.abouts.mu.RLock()
@@ -50,7 +53,7 @@ func (k *known) of(x *run) *about {
 	if a != nil {
 		return a
 	}
-	a = newAbout(k, x)
+	a = newAbout(v, x)
 	k.abouts.mu.Lock()
 	defer k.abouts.mu.Unlock()
 	if k.abouts.list == nil || len(k.abouts.list) >= maxAbouts {
@@ -69,14 +72,15 @@ func shared(st *query.Statement) *query.Statement {
 	return st
 }
 
-func newAbout(k *known, x *run) *about {
-	a := &about{personal: k.touches(x.means), redacted: query.Redact(x.text)}
+func newAbout(v view, x *run) *about {
+	a := &about{personal: v.touches(x.means), redacted: query.Redact(x.text)}
 	a.result, a.known = x.means.Results()
+	a.steering = v.steering(x.means)
 	for _, c := range a.result {
-		a.labels = append(a.labels, k.labels(c))
+		a.labels = append(a.labels, v.labels(c))
 	}
 	if a.known {
-		a.watch = k.watch(a.result)
+		a.watch = v.known.watch(a.result)
 	}
 	a.touch(x.means)
 	return a
@@ -122,30 +126,33 @@ func addRefs(dst []string, refs []query.Ref) []string {
 }
 
 // labels are what is known of the sources of a result column.
-func (k *known) labels(c query.Column) []mask.SourceLabel {
+func (v view) labels(c query.Column) []mask.SourceLabel {
 	out := make([]mask.SourceLabel, 0, len(c.Sources))
 	for _, src := range c.Sources {
-		label, _ := k.Label(src.Ref)
+		label := v.label(src.Ref)
+		if src.How == query.Counted {
+			label = catalog.Label{Clean: true}
+		}
 		out = append(out, mask.SourceLabel{Type: mask.Type(label.Type), PII: label.PII, Clean: label.Clean, Direct: src.How == query.Direct, Where: label.Where})
 	}
 	return out
 }
 
 // touches reports whether a statement reads or writes personal data, or may.
-func (k *known) touches(st *query.Statement) bool {
+func (v view) touches(st *query.Statement) bool {
 	if st.Kind == query.Unknown || st.Partial {
 		return true
 	}
 	for _, refs := range [][]query.Ref{st.Reads, st.Targets} {
-		if slices.ContainsFunc(refs, k.personal) {
+		if slices.ContainsFunc(refs, v.personal) {
 			return true
 		}
 	}
 	// What a trigger reads comes back in its messages, if at all.
-	if slices.ContainsFunc(st.Consequences, func(c query.Consequence) bool { return k.personal(c.Ref) }) {
+	if slices.ContainsFunc(st.Consequences, func(c query.Consequence) bool { return v.personal(c.Ref) }) {
 		return true
 	}
-	return st.Inner != nil && k.touches(st.Inner)
+	return st.Inner != nil && v.touches(st.Inner)
 }
 
 // seen are the labels of result column i with regard to who asks: kinds of data
@@ -179,7 +186,7 @@ func (x *run) mustLook() bool {
 	if x.bare() || x.text.Kind == query.Declare {
 		return false // of a cursor the rows come with FETCH
 	}
-	if !x.about.known || x.text.Kind == query.Fetch || x.text.Kind == query.Execute {
+	if x.blind != "" || !x.about.known || x.text.Kind == query.Fetch || x.text.Kind == query.Execute {
 		return true // what a name stands for is settled when it runs
 	}
 	for i, c := range x.about.result {
@@ -197,7 +204,7 @@ func (x *run) mustLook() bool {
 
 // columns decides on each result column. The statement's own columns count only if
 // there are as many as the server says.
-func (x *run) columns(told []wire.Column) []mask.Column {
+func (x *run) columns(told []wire.Column, s *catalog.Snapshot) []mask.Column {
 	out := make([]mask.Column, len(told))
 	match := x.about.known && len(x.about.result) == len(told)
 	for i, c := range told {
@@ -205,14 +212,26 @@ func (x *run) columns(told []wire.Column) []mask.Column {
 			out[i] = mask.Column{Name: c.Name, State: mask.Clean, TypeOID: c.TypeOID, Binary: c.Binary}
 			continue
 		}
+		if x.blind != "" {
+			out[i] = mask.Column{Name: c.Name, Label: "steered by " + x.blind, TypeOID: c.TypeOID, Binary: c.Binary}
+			continue
+		}
 		if !match {
 			out[i] = mask.Resolve(nil, false, c.TypeOID, c.Binary, c.Name)
 			continue
 		}
-		out[i] = mask.Resolve(x.seen(i), x.about.result[i].Known, c.TypeOID, c.Binary, c.Name)
+		from, oid := x.about.result[i], s.BaseType(c.TypeOID)
+		if from.Known && s.Enum(oid) {
+			oid = charOID
+		}
+		out[i] = mask.Resolve(x.seen(i), from.Known, oid, c.Binary, c.Name)
 	}
 	return out
 }
+
+// charOID is the type "char", whose values say as little by themselves as an enum's:
+// what these can be was written down when the type was made.
+const charOID = 18
 
 func hiddenColumns(p *mask.Plan) (hidden []string) {
 	for _, c := range p.Columns() {

@@ -42,6 +42,7 @@ type database struct {
 	looked time.Time // guarded by mu: when it was last found to be up to date
 
 	labeller // see label.go
+	newborn  // see made.go
 }
 
 // known is a catalogue that is in use.
@@ -204,11 +205,26 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 		d.drop(ctx)
 		return fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
 	}
-	if err := d.label(ctx, k, unlabelled, catalog.Budget{}); err != nil {
+	var budget catalog.Budget
+	if old != nil { // what is new is looked at; the rest was, and is again now and then
+		budget.Only = k.without()
+	}
+	if err := d.label(ctx, k, unlabelled, budget); err != nil {
 		d.log.Warn("some columns could not be sampled; they stay unknown", "connection", d.Name, "error", err)
 	}
 	d.publish(k)
 	return nil
+}
+
+// without are the relations that have a column without a label.
+func (k *known) without() map[query.Ref]bool {
+	out := map[query.Ref]bool{}
+	for ref, c := range k.Columns() {
+		if unlabelled(ref, c) {
+			out[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
+		}
+	}
+	return out
 }
 
 // publish puts a catalogue with its labels to use; d.mu is held.
@@ -273,6 +289,8 @@ func (d *database) watch(ctx context.Context) {
 			d.poll(ctx)
 		case <-again.C:
 			d.relabel(ctx, nil)
+		case table := <-d.loaded:
+			d.relabel(ctx, map[query.Ref]bool{table: true})
 		case p := <-d.passed:
 			d.inspect(ctx, p)
 		}

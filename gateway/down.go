@@ -116,7 +116,7 @@ func (s *session) describe(r *wire.Reply) {
 	if x == nil {
 		return
 	}
-	x.plan = mask.NewPlan(x.columns(r.Columns))
+	x.plan = mask.NewPlan(x.columns(r.Columns, s.base.snapshot()))
 	x.hidden = hiddenColumns(x.plan)
 }
 
@@ -155,7 +155,7 @@ func (s *session) done(r *wire.Reply) {
 		return
 	}
 	if outcome == "ok" {
-		s.effects(x)
+		s.effects(x, r.Tag)
 	}
 	s.finish(j, x, r, outcome)
 	if r.Failed { // the rest of the message never ran
@@ -189,9 +189,13 @@ func restOutcome(first string) string {
 }
 
 // effects notes what a statement that succeeded has changed for later ones.
-func (s *session) effects(x *run) {
+func (s *session) effects(x *run, tag string) {
 	var err error
 	switch x.text.Kind {
+	case query.CopyFrom:
+		s.copied(x.text.Targets)
+	case query.Transaction:
+		s.ended(x.text.Tag, tag)
 	case query.Prepare:
 		err = s.server.Define(prepared(x.text), false)
 	case query.Declare:
@@ -224,7 +228,7 @@ func (s *session) message(r *wire.Reply, j *job) {
 		return
 	}
 	opaque := j != nil && j.opaque
-	if fields, changed := mask.Egress(r.Fields, opaque); changed {
+	if fields, changed := mask.Egress(r.Fields, opaque, j.texts()...); changed {
 		r.Fields = fields
 		postgres.Reword(r)
 	}

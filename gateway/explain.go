@@ -54,15 +54,16 @@ func (g *Gateway) Explain(ctx context.Context, who identity.Identity, connection
 // explain judges a text as the first of a session, and says what came of it.
 func (s *session) explain(sql string, v view) (*job, []Explained) {
 	out := []Explained{}
-	list := s.statements(&wire.Request{SQL: sql}, v)
+	list, v := s.statements(&wire.Request{SQL: sql}, v)
 	j := &job{}
 	for i := range list {
 		x := &run{text: &list[i], means: &list[i]}
 		if x.text.Kind == query.Declare {
 			x.means = orUnknown(x.text.Inner, "the cursor's query")
 		}
-		x.about = newAbout(v.known, x)
+		x.about = newAbout(v, x)
 		x.verdict = s.decide(x)
+		x.verdict = s.guard(x, v, nil)
 		j.runs = append(j.runs, x)
 	}
 	j.limitRows()

@@ -91,6 +91,7 @@ type Gateway struct {
 	rulings  *rulings
 	sessions registry
 	tunnels  tunnels
+	meter    meter
 	policies policies
 	leases   leases
 

@@ -203,7 +203,7 @@ func (j *job) take(now *job) bool {
 		}
 		x.event = was.event
 	}
-	j.runs, j.most, j.bare = now.runs, now.most, now.bare
+	j.runs, j.view, j.most, j.bare = now.runs, now.view, now.most, now.bare
 	j.gated, j.opaque, j.renames = j.gated || now.gated, j.opaque || now.opaque, j.renames || now.renames
 	return true
 }

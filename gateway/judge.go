@@ -20,6 +20,7 @@ type run struct {
 	about   *about           // what is known of it
 	kept    string           // its text as the record keeps it, without secrets
 	verdict policy.Verdict
+	blind   string // the personal column that steers it, so that all of its result is hidden
 	look    bool   // rows must be seen: not every column is known to be clean
 	event   string // id of the Decided event
 	started time.Time
@@ -42,28 +43,30 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	s.follow()
 	v := s.view(ctx, req.SQL)
 	s.block.see(s.server.Quiet(), s.server.InTransaction())
-	j := &job{}
+	j := &job{view: v}
 	if x := s.textless(req, v); x != nil {
-		x.about = newAbout(v.known, x)
+		x.about = newAbout(v, x)
 		j.runs, j.opaque, j.gated, j.bare = []*run{x}, true, true, x.bare()
 		j.limitRows()
 		return j
 	}
-	statements := s.statements(req, v)
+	statements, after := s.statements(req, v)
 	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known) {
-		v = s.view(ctx, req.SQL)
-		statements = s.statements(req, v)
+		statements, after = s.statements(req, s.view(ctx, req.SQL))
 	}
+	v = after
+	j.view = v
 	names := naming{s: s, v: v}
 	for i := range statements {
 		x := names.resolve(&statements[i])
 		x.common = v.version != 0 && v.misread == "" && len(statements) == 1 && req.Oversize == nil
-		x.about = v.known.of(x)
+		x.about = v.about(x)
 		x.kept = x.about.redacted
 		if x.text.Like != nil { // its constants are its own
 			x.kept = query.Redact(x.text)
 		}
 		x.verdict = s.decide(x)
+		x.verdict = s.guard(x, v, req)
 		x.look = x.mustLook() || asks(x.text)
 		j.runs = append(j.runs, x)
 		j.renames = j.renames || renames(x.text)
@@ -117,29 +120,42 @@ const (
 
 // statements are the analysed statements of a request. What follows, in the same
 // message, one that may change the meaning of names is read without relying on them.
-func (s *session) statements(req *wire.Request, v view) []query.Statement {
+// The view is the one after them all.
+func (s *session) statements(req *wire.Request, v view) ([]query.Statement, view) {
 	if o := req.Oversize; o != nil && !o.Parameters {
-		return []query.Statement{tooLong(req.SQL)}
+		return []query.Statement{tooLong(req.SQL)}, v
 	}
 	list := v.analyze(s.g.cache, req.SQL)
 	if len(list) < 2 {
-		return list
+		return list, v
 	}
-	first := slices.IndexFunc(list, func(st query.Statement) bool { return changes(&st) })
-	if first < 0 || first+1 == len(list) {
-		return list
+	if !slices.ContainsFunc(list[:len(list)-1], func(st query.Statement) bool { return changes(&st) }) {
+		return list, v
 	}
-	code := slices.ContainsFunc(list, func(st query.Statement) bool { return runsUnseen(&st) || st.Has(query.ServerCode) })
-	blind := v.blind(code)
 	list = slices.Clone(list)
-	for i := first + 1; i < len(list); i++ {
-		if again := blind.analyze(s.g.cache, list[i].SQL); len(again) == 1 {
-			list[i] = again[0]
-		} else {
-			list[i] = query.Statement{SQL: list[i].SQL, Kind: query.Unknown, Problem: "it could not be read on its own"}
+	for i := range list {
+		if i > 0 {
+			if again := v.analyze(s.g.cache, list[i].SQL); len(again) == 1 {
+				list[i] = again[0]
+			} else {
+				list[i] = query.Statement{SQL: list[i].SQL, Kind: query.Unknown, Problem: "it could not be read on its own"}
+			}
 		}
+		v = s.after(&list[i], v)
 	}
-	return list
+	return list, v
+}
+
+// after is the view of what follows a statement in the same message: with the table that
+// it makes, if that is all that it changes.
+func (s *session) after(st *query.Statement, v view) view {
+	if !changes(st) || st.Still && !runsUnseen(st) {
+		return v
+	}
+	if m := s.makes(st, v); m != nil && v.schema != nil {
+		return v.with(m)
+	}
+	return v.blind(runsUnseen(st) || st.Has(query.ServerCode))
 }
 
 // renames reports whether what comes after must wait for the answer to this, because

@@ -26,6 +26,7 @@ type labeller struct {
 	note         func(audit.Event) error
 	now          func() time.Time
 
+	loaded  chan query.Ref       // tables into which COPY has put rows; watch has them judged
 	passed  chan passed          // samples of what passed unread; watch reads them
 	tallies map[query.Ref]*tally // owned by watch
 }
@@ -33,6 +34,7 @@ type labeller struct {
 func newLabeller(g *Gateway) labeller {
 	return labeller{
 		relabelEvery: g.cfg.Relabel, rulings: g.rulings, note: g.note, now: g.cfg.Now,
+		loaded:  make(chan query.Ref, maxPassed),
 		passed:  make(chan passed, maxPassed),
 		tallies: map[query.Ref]*tally{},
 	}
@@ -65,6 +67,9 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 			}
 			f := classify(k.Snapshot, ref, c, samples[ref], tables[query.Ref{Schema: ref.Schema, Table: ref.Table}])
 			labels[ref] = judged(c.Label, f, said[ref].As == asDoubt)
+			if l, now := d.take(ref), labels[ref]; l.Clean && !now.PII && said[ref].As != asDoubt && !mask.Readable(c.TypeOID) {
+				labels[ref] = l
+			}
 		}
 		k.Snapshot = k.WithLabels(labels)
 	}

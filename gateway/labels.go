@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,9 @@ type ruling struct {
 	Schema     string    `json:"schema"`
 	Table      string    `json:"table"`
 	Column     string    `json:"column"`
-	As         string    `json:"as"` // a type of personal data, asNone, or asDoubt
+	As         string    `json:"as"`               // a type of personal data, asNone, or asDoubt
+	Where      string    `json:"where,omitempty"`  // of a type: "whole" if it does not say
+	Copied     bool      `json:"copied,omitempty"` // it came with personal data that was written there: Reason says from where
 	Reason     string    `json:"reason,omitempty"`
 	By         string    `json:"by,omitempty"`
 	At         time.Time `json:"at"`
@@ -109,6 +112,30 @@ func (r *rulings) put(x ruling) error {
 	return r.save(next)
 }
 
+// putAll replaces what was said of columns with what was copied there; false if all of it
+// was known.
+func (r *rulings) putAll(list []ruling) (fresh bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := slices.Clone(r.list)
+	for _, x := range list {
+		at := slices.IndexFunc(next, x.same)
+		switch {
+		case at < 0:
+			next, fresh = append(next, x), true
+		case next[at].As != x.As || next[at].Where != x.Where || next[at].Relation != x.Relation && x.Relation != 0:
+			next[at], fresh = x, true
+		}
+	}
+	if !fresh {
+		return false, nil
+	}
+	if len(next) > maxRulings {
+		return false, fmt.Errorf("no more than %d labels can be kept", maxRulings)
+	}
+	return true, r.save(next)
+}
+
 func (r *rulings) save(next []ruling) error {
 	if r.path != "" {
 		data, err := json.MarshalIndent(next, "", " ")
@@ -124,7 +151,7 @@ func (r *rulings) save(next []ruling) error {
 }
 
 func (r ruling) same(x ruling) bool {
-	return r.Connection == x.Connection && r.Database == x.Database && (r.Relation == x.Relation && r.Number == x.Number || r.ref() == x.ref())
+	return r.Connection == x.Connection && r.Database == x.Database && (r.Relation != 0 && r.Relation == x.Relation && r.Number == x.Number || r.ref() == x.ref())
 }
 
 // in are the rulings on the columns of a snapshot, under the names these have now.
@@ -144,7 +171,12 @@ func (r *rulings) in(connection string, s *catalog.Snapshot) (map[query.Ref]ruli
 		}
 		ref, found := byNumber[catalog.Attribute{Relation: x.Relation, Number: x.Number}]
 		near := found && (ref.Column == x.Column || ref.Schema == x.Schema && ref.Table == x.Table)
-		switch _, named := s.Attribute(x.ref()); {
+		at, named := s.Attribute(x.ref())
+		if x.Relation == 0 && named { // it was said before the table was there
+			next[i].Relation, next[i].Number = at.Relation, at.Number
+			moved = true
+		}
+		switch {
 		case near:
 			out[ref] = x
 			if ref != x.ref() { // renamed: so that the next rename is followed too
@@ -168,6 +200,9 @@ func (x ruling) label() catalog.Label {
 	said := fmt.Sprintf("%s said so on %s", x.By, x.At.UTC().Format(time.DateOnly))
 	if x.Reason != "" {
 		said += ": " + x.Reason
+	}
+	if x.Copied {
+		return catalog.Label{PII: true, Type: x.As, Where: x.Where, Confidence: 1, Evidence: x.Reason}
 	}
 	switch x.As {
 	case asNone:

@@ -34,7 +34,7 @@ func shown(l catalog.Label, said ruling) Scanned {
 	case l.Clean:
 		s.State = "clean"
 	}
-	s.Overruled = said.As != "" && said.As != asDoubt
+	s.Overruled = said.As != "" && said.As != asDoubt && !said.Copied
 	return s
 }
 

@@ -50,7 +50,8 @@ type session struct {
 	cut     context.CancelCauseFunc
 	gone    chan struct{} // closed when it has ended
 
-	given    given // owned by up, as the next three
+	incoming incoming // owned by up
+	given    given    // owned by up, as the next three
 	policy   *inForce
 	verdicts verdicts
 	block    block

@@ -11,33 +11,43 @@ import (
 // session may have made a temporary table, or changed its path, a bare name may
 // mean something the catalogue does not know.
 type shadow struct {
-	path    bool            // search_path is no longer the one a session begins with
-	opaque  bool            // something ran whose effect is unknown: any bare name may be shadowed
-	renamed bool            // a temporary relation may have got any name: any bare one may be shadowed
-	names   map[string]bool // relations it has made that hide others of the same name
-	misread string          // the setting that makes statements mean something else than we read
+	path    bool             // search_path is no longer the one a session begins with
+	opaque  bool             // something ran whose effect is unknown: any bare name may be shadowed
+	renamed bool             // a temporary relation may have got any name: any bare one may be shadowed
+	names   map[string]bool  // relations it has made that hide others of the same name
+	made    map[string]*made // relations it has made, with what they hold
+	misread string           // the setting that makes statements mean something else than we read
 
 	// Until a change of the catalogue is known to be committed or undone, nobody but
 	// this session sees it, and this session may see nothing else.
-	changed bool // relations
-	code    bool // and functions
-	sending bool // the request that changes them is being sent, so its answer cannot be judged
+	changed bool        // relations
+	code    bool        // and functions
+	grown   bool        // no more than new relations, whose names are in names or made
+	loaded  []query.Ref // tables into which COPY has put rows that nobody else may see yet
+	sending bool        // the request that changes them is being sent, so its answer cannot be judged
 }
 
 // doubt notes, before a statement is sent, what it may do to names. It only ever
 // adds doubt, so nothing is taken back if the statement fails.
-func (s *session) doubt(st *query.Statement) {
+func (s *session) doubt(st *query.Statement, v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := &s.names
 	unknown := runsUnseen(st)
 	n.opaque = n.opaque || unknown
 	n.path = n.path || st.Kind == query.Set && movesNames(st.SetName) || st.Kind != query.Set && st.Has(query.SessionState)
+	var table *made
 	if alters(st) {
-		n.changed, n.sending = true, true
+		table = s.makes(st, v)
+		n.sending, n.grown = true, true
+		n.changed = n.changed || table == nil && (!st.Still || unknown)
 		n.code = n.code || unknown || st.Has(query.ServerCode)
 	}
-	if st.Kind != query.DDL {
+	switch {
+	case table != nil:
+		n.make(table)
+		return
+	case st.Kind != query.DDL || st.Still:
 		return
 	}
 	for _, t := range st.Targets {
@@ -46,12 +56,22 @@ func (s *session) doubt(st *query.Statement) {
 		case strings.HasPrefix(st.Tag, "ALTER"): // may give a temporary table any name
 			n.renamed = true
 		default:
-			if n.names == nil {
-				n.names = map[string]bool{}
-			}
-			n.names[t.Table] = true
+			n.hide(t.Table)
 		}
 	}
+	if strings.HasSuffix(st.Tag, "VIEW") && len(n.made)+len(n.names) > 0 {
+		for _, t := range st.Targets { // one that shows a temporary table is itself temporary
+			n.hide(t.Table)
+		}
+	}
+}
+
+// makes is the table that a statement makes, if nothing else comes of it.
+func (s *session) makes(st *query.Statement, v view) *made {
+	if st.Kind != query.DDL || runsUnseen(st) || st.Has(query.ServerCode) {
+		return nil
+	}
+	return v.makes(st, s.Who.Name())
 }
 
 // runsUnseen reports whether what a statement runs is not in its text.
@@ -88,9 +108,45 @@ func (s *session) sent() {
 func (s *session) caughtUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := &s.names; n.changed && !n.sending && s.server.Idle() {
-		n.changed, n.code = false, false
+	if n := &s.names; len(n.loaded) > 0 && s.server.Idle() {
+		for _, table := range n.loaded {
+			select {
+			case s.base.loaded <- table:
+			default: // too much is loaded at once: what passes is looked at besides
+			}
+		}
+		n.loaded = nil
+	}
+	if n := &s.names; (n.changed || n.grown) && !n.sending && s.server.Idle() {
+		n.changed, n.code, n.grown = false, false, false
+		n.over(true)
+		n.catalogued(s.base)
 		s.base.stale()
+	}
+}
+
+// ended notes how a transaction ended, before the client hears of it. What going back
+// to a savepoint undoes is not known: tables made since may be there or not.
+func (s *session) ended(said, tag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case tag == "COMMIT":
+		s.names.over(true)
+	case tag == "ROLLBACK" && !strings.Contains(said, "TO"):
+		s.names.over(false)
+	}
+}
+
+// copied notes that COPY has put rows into tables. What they hold is judged again once
+// others can see it.
+func (s *session) copied(targets []query.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range targets {
+		if n := &s.names; !temporary(t.Schema) && len(n.loaded) < maxPassed && !slices.Contains(n.loaded, t) {
+			n.loaded = append(n.loaded, t)
+		}
 	}
 }
 

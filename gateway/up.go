@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 // what is known of the answer. up makes it; from Send on it belongs to down.
 type job struct {
 	runs    []*run
+	view    view         // in which they were judged
 	gate    audit.Ticket // of the decision
 	gated   bool         // gate must be on disk before anything of the answer is handed back
 	held    bool         // people were asked, and have not agreed
@@ -28,6 +30,17 @@ type job struct {
 	most    int64        // rows it may change; 0 is no limit
 	fate    string       // outcome of what was refused, if its answer never comes; "" is lost
 	at      int          // statements finished
+}
+
+// texts are the statements as the client sent them.
+func (j *job) texts() (list []string) {
+	if j == nil {
+		return nil
+	}
+	for _, x := range j.runs {
+		list = append(list, x.text.SQL)
+	}
+	return list
 }
 
 // up carries requests from the client to the database: each is read, decided,
@@ -47,6 +60,7 @@ func (s *session) up(ctx context.Context) error {
 			s.given = given{} // answered: the names are confirmed, or were never given
 		}
 		if req.Action == wire.Pass {
+			s.incoming.load(req)
 			if _, err := s.server.Send(req); err != nil {
 				return err
 			}
@@ -129,6 +143,24 @@ func (s *session) unrecorded(err error) error {
 	return errors.Join(errRecord, err)
 }
 
+// tellBlind tells a person why nothing of a result is shown.
+func (s *session) tellBlind(x *run) {
+	err := s.client.Notice(postgres.Say{
+		Severity: "NOTICE", Code: "01000",
+		Message: fmt.Sprintf("the result is hidden: it is searched or sorted by more than whole values of %s, which holds personal data", x.blind),
+		Hint:    "compare it with = or IN, leave it out, or ask for a rule that unmasks it",
+	})
+	if err != nil {
+		s.g.cfg.Log.Debug("tell a client why its result is hidden", "session", s.id, "error", err)
+	}
+}
+
+// unlabelled ends the session: personal data does not go where its label cannot.
+func (s *session) unlabelled(err error) error {
+	s.g.cfg.Log.Error("keep the labels of what is written", "session", s.id, "error", err)
+	return s.unrecorded(err)
+}
+
 // prepare lets a statement be parsed under its name. Nothing runs yet; it is
 // judged and recorded when it does.
 func (s *session) prepare(req *wire.Request, j *job) error {
@@ -153,7 +185,7 @@ func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v polic
 // fail has a statement fail with the error that the database has for its text.
 func (s *session) fail(ctx context.Context, req *wire.Request, j *job, wrong map[byte]string) error {
 	if !j.bare {
-		wrong, _ = mask.Egress(wrong, j.opaque)
+		wrong, _ = mask.Egress(wrong, j.opaque, j.texts()...)
 	}
 	j.wrong = true
 	return s.instead(ctx, req, j, postgres.SayOf(wrong), "error")
@@ -191,12 +223,24 @@ func (s *session) sayWhy(req *wire.Request, j *job, v policy.Verdict) postgres.S
 
 // forward sends what was allowed.
 func (s *session) forward(req *wire.Request, j *job) error {
+	if err := s.spread(j); err != nil {
+		return s.unlabelled(err)
+	}
+	if err := s.searched(j, paramTexts(req.Params)); err != nil {
+		return s.unrecorded(err)
+	}
 	now := s.g.cfg.Now()
 	for _, x := range j.runs {
 		x.started = now
 		req.Look = req.Look || x.look
-		s.doubt(x.means)
+		s.doubt(x.means, j.view)
 		s.given.add(x.text)
+		if x.means.Kind == query.CopyFrom {
+			s.incoming = incoming{into: j.view.written(x.means)}
+		}
+		if x.blind != "" {
+			s.tellBlind(x)
+		}
 	}
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated

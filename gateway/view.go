@@ -14,7 +14,8 @@ type view struct {
 	schema  query.Schema // nil if nothing is known
 	version uint64       // key for the cache; 0 if this view is the session's own, which no cache may share
 	known   *known
-	misread string // see shadow
+	made    map[string]*made // tables that only this session knows, by name
+	misread string           // see shadow
 }
 
 // fresh is the view of a session that has done nothing yet.
@@ -39,9 +40,23 @@ func (s *session) view(ctx context.Context, sql string) view {
 	if n.path {
 		v.schema, v.version = k.paths[1], v.version|1
 	}
-	if n.opaque || n.renamed || n.changed || len(n.names) > 0 {
-		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque, wide: k.paths[1]}, 0
+	if n.opaque || n.renamed || n.changed || len(n.names) > 0 || len(n.made) > 0 {
+		v.made = maps.Clone(n.made)
+		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), made: v.made, bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque, wide: k.paths[1]}, 0
 	}
+	return v
+}
+
+// with is the view of a statement that follows, in the same message, one that makes m.
+func (v view) with(m *made) view {
+	o, ok := v.schema.(own)
+	if !ok {
+		o = own{Schema: v.schema, wide: v.known.paths[1]}
+	}
+	n := shadow{made: maps.Clone(v.made), names: maps.Clone(o.hidden)}
+	n.make(m)
+	o.hidden, o.made = n.names, n.made
+	v.schema, v.made, v.version = o, n.made, 0
 	return v
 }
 
@@ -96,11 +111,12 @@ func utf8Name(encoding string) bool {
 // another meaning. What is not found is unknown, and so is never shown unread.
 type own struct {
 	query.Schema
-	hidden map[string]bool // these bare names
-	bare   bool            // all bare names
-	all    bool            // all names but those of the system
-	code   bool            // functions too
-	wide   query.Schema    // with every relation that a bare name may mean
+	hidden map[string]bool  // these bare names
+	made   map[string]*made // what this session made is there besides
+	bare   bool             // all bare names
+	all    bool             // all names but those of the system
+	code   bool             // functions too
+	wide   query.Schema     // with every relation that a bare name may mean
 }
 
 // Lookup implements query.Schema.
@@ -109,11 +125,26 @@ func (o own) Lookup(schema, name string) []*query.Relation {
 	case schema == "" && (o.bare || o.all || o.hidden[name]):
 		return nil
 	case schema != "" && temporary(schema):
+		if m := o.made[name]; m != nil && schema == "pg_temp" && m.rel.Schema == schema && !o.bare {
+			return []*query.Relation{m.rel}
+		}
 		return nil
 	case o.all && schema != "pg_catalog" && schema != "information_schema":
 		return nil
 	}
-	return o.Schema.Lookup(schema, name)
+	found := o.Schema.Lookup(schema, name)
+	if m := o.made[name]; m != nil && (schema == "" || schema == m.rel.Schema) {
+		return append([]*query.Relation{m.rel}, found...)
+	}
+	return found
+}
+
+// Creates implements query.Placer.
+func (o own) Creates() string {
+	if p, ok := o.Schema.(query.Placer); ok {
+		return p.Creates()
+	}
+	return ""
 }
 
 // Harmless implements query.Schema. Functions of one name share it whatever their

@@ -1,0 +1,230 @@
+package gateway
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice/catalog"
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/query"
+)
+
+// Where personal data lies in a column.
+const (
+	whole    = "whole"
+	embedded = "embedded"
+)
+
+// carried is a label that flows into a column with what is written there.
+type carried struct {
+	catalog.Label
+	direct bool // the value itself does, and not only something computed from it
+}
+
+// filled is the label of a column that holds nothing but what flows into it.
+func (v view) filled(c query.Column, by string) catalog.Label {
+	if l, ok := v.carried(c, query.Ref{}, by); ok {
+		return l.Label
+	}
+	if !c.Known {
+		return catalog.Label{PII: true, Type: string(mask.Opaque), Where: embedded, Confidence: 0.5, Evidence: "filled by " + by + " with what could not be traced"}
+	}
+	for _, src := range c.Sources {
+		if src.How != query.Counted && !v.label(src.Ref).Clean {
+			return catalog.Label{}
+		}
+	}
+	return catalog.Label{Clean: true, Confidence: 1, Evidence: "filled by " + by + " from what is not personal"}
+}
+
+// carried is the label that personal data brings to a column into which it flows; ok
+// is false if none does. The value itself keeps its type; what was computed from it, or
+// from several, is hidden whole. What a column holds already brings it nothing new.
+func (v view) carried(c query.Column, into query.Ref, by string) (out carried, ok bool) {
+	var first query.Source
+	n, alike := 0, true
+	for _, src := range c.Sources {
+		l := v.label(src.Ref)
+		if !l.PII || src.Ref == into || src.How == query.Counted {
+			continue
+		}
+		if n++; n == 1 {
+			first, out.Label = src, l
+		}
+		alike = alike && src.How == query.Direct && l.Type == out.Type && l.Where == out.Where
+		out.direct = out.direct || src.How == query.Direct
+	}
+	if n == 0 {
+		return out, false
+	}
+	out.Evidence = "copied from " + first.Ref.String()
+	if !alike {
+		out.Type, out.Where = string(mask.Opaque), whole
+	}
+	if !out.direct {
+		out.Evidence = "computed from " + first.Ref.String()
+	}
+	if n > 1 {
+		out.Evidence += fmt.Sprintf(" and %d more", n-1)
+	}
+	out.Evidence += " by " + by
+	return out, true
+}
+
+// flows adds the labels that a statement brings to the columns it writes. What could
+// not be traced counts as personal if the statement reads anything that is.
+func (v view) flows(st *query.Statement, by string, found map[query.Ref]carried) {
+	from := query.Ref{}
+	for _, ref := range st.Reads {
+		if ref.Column != "" && v.label(ref).PII {
+			from = ref
+			break
+		}
+	}
+	for _, ref := range st.Targets { // a trigger on it is given the row
+		if len(st.Consequences) > 0 && from == (query.Ref{}) && v.known.holders[ref] {
+			from = ref
+		}
+	}
+	for _, ref := range st.Relations {
+		if from == (query.Ref{}) && v.nothing(ref) {
+			from = ref
+		}
+	}
+	for _, p := range st.Puts {
+		l, ok := v.carried(p.From, p.Into, by)
+		if !ok && !p.From.Known && from != (query.Ref{}) {
+			l, ok = carried{Label: catalog.Label{PII: true, Type: string(mask.Opaque), Where: whole, Confidence: 0.5,
+				Evidence: "written by " + by + " with what could not be traced, by a statement that reads " + from.String()}}, true
+		}
+		if !ok {
+			continue
+		}
+		for _, ref := range v.columns(p.Into) {
+			if now := v.kept(ref); now.PII && (now.Where == whole || now.Where == "" || l.Where != whole) {
+				continue // it is hidden already
+			}
+			if old, twice := found[ref]; twice {
+				l.Label, l.direct = stricter(old.Label, l.Label), old.direct || l.direct
+			}
+			found[ref] = l
+		}
+	}
+}
+
+// kept is the label of a column as it is kept: what a statement of this message will
+// make has none yet.
+func (v view) kept(ref query.Ref) catalog.Label {
+	if temporary(ref.Schema) {
+		return v.label(ref)
+	}
+	l, _ := v.known.Label(ref)
+	return l
+}
+
+// nothing reports whether nothing at all is known of a relation.
+func (v view) nothing(ref query.Ref) bool {
+	return v.schema == nil || v.known.Snapshot == nil || len(v.schema.Lookup(ref.Schema, ref.Table)) == 0 && len(v.known.paths[1].Lookup(ref.Schema, ref.Table)) == 0
+}
+
+// columns are those that a written column may be: all of the relation if it is a star.
+func (v view) columns(ref query.Ref) (out []query.Ref) {
+	if ref.Column != query.Star || v.schema == nil {
+		return []query.Ref{ref}
+	}
+	for _, rel := range v.schema.Lookup(ref.Schema, ref.Table) {
+		for _, name := range rel.Columns {
+			out = append(out, query.Ref{Schema: rel.Schema, Table: rel.Name, Column: name})
+		}
+	}
+	return out
+}
+
+// spread gives the columns that a request is about to write the labels of what it
+// writes there: on disk and in force before it runs, so that no statement that comes
+// after reads them as clean. They stay if it fails.
+func (s *session) spread(j *job) error {
+	found := map[query.Ref]carried{}
+	for _, x := range j.runs {
+		for st := x.means; st != nil; st = st.Inner {
+			j.view.flows(st, s.Who.Name(), found)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	for ref, l := range found {
+		l.Label = on(l.Label, s.g.cfg.Now())
+		found[ref] = l
+		if s.names.taint(ref, l.Label) && temporary(ref.Schema) {
+			delete(found, ref) // nobody else sees it
+		}
+	}
+	s.mu.Unlock()
+	return s.base.taint(s.Who.Name(), found)
+}
+
+// taint gives a column of a table that the session made a label; false if it made none.
+func (n *shadow) taint(ref query.Ref, l catalog.Label) bool {
+	m := n.made[ref.Table]
+	if m == nil || m.rel.Schema != ref.Schema {
+		return false
+	}
+	next := *m
+	next.labels = maps.Clone(m.labels)
+	next.labels[ref.Column] = stricter(l, m.labels[ref.Column])
+	n.made[ref.Table] = &next
+	return true
+}
+
+// taint keeps labels that flowed into columns and puts them to use. What a person said
+// of a column stands against what is computed from personal data: hashes and counts are
+// what people say such things of. It does not stand against the data itself.
+func (d *database) taint(by string, found map[query.Ref]carried) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.current.Load()
+	if old == nil || old.Snapshot == nil || len(found) == 0 {
+		return nil
+	}
+	said, err := d.rulings.in(d.Name, old.Snapshot)
+	if err != nil {
+		return err
+	}
+	var list []ruling
+	var lines []string
+	for ref, l := range found {
+		if said[ref].As == asNone && !l.direct {
+			continue
+		}
+		at, _ := old.Attribute(ref)
+		list = append(list, ruling{
+			Connection: d.Name, Database: old.Database, Relation: at.Relation, Number: at.Number,
+			Schema: ref.Schema, Table: ref.Table, Column: ref.Column, As: l.Type, Where: l.Where, Copied: true, Reason: l.Evidence, By: by, At: d.now(),
+		})
+		lines = append(lines, fmt.Sprintf("%s is %s: %s", ref, l.Type, l.Evidence))
+	}
+	fresh, err := d.rulings.putAll(list)
+	if err != nil || !fresh {
+		return err
+	}
+	if said, err = d.rulings.in(d.Name, old.Snapshot); err != nil {
+		return err
+	}
+	next := *old
+	next.Snapshot = overrule(old.Snapshot, said)
+	d.replace(old, &next)
+	slices.Sort(lines)
+	d.tell("label: " + strings.Join(lines, "; "))
+	return nil
+}
+
+// on is the evidence with the day.
+func on(l catalog.Label, at time.Time) catalog.Label {
+	l.Evidence += ", " + at.UTC().Format(time.DateOnly)
+	return l
+}
