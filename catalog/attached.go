@@ -19,6 +19,9 @@ type attachments struct {
 	rels     map[uint32]*entry
 	routines map[uint32]*query.Routine // the users' own
 	columns  map[uint32][]uint32       // relations with a column of a type
+	strange  map[uint32]*query.Routine // the server's, that do more than compute
+	taken    map[uint32][]uint32       // types that the users' routines take and give
+	calls    converters
 }
 
 const triggersSQL = `
@@ -42,14 +45,19 @@ select k.confrelid, k.conrelid, k.conname, k.confdeltype::text, k.confupdtype::t
 from pg_catalog.pg_constraint k where k.contype = 'f' order by k.oid`
 
 // hooksSQL are the users' functions that objects of a table depend on, directly or
-// through an operator. Those of the server itself are not written down there.
+// through an operator. Those of the server itself are not written down there:
+// expressionsSQL finds them. A cast from a user's type to one of the server's counts
+// where the user's type is used, and not wherever there is a number.
 const hooksSQL = `
 with uses(class, obj, fn) as (
   select d.classid, d.objid, d.refobjid from pg_catalog.pg_depend d
   where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.deptype = 'n'
   union
   select d.classid, d.objid, o.oprcode::oid from pg_catalog.pg_depend d join pg_catalog.pg_operator o on o.oid = d.refobjid
-  where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.deptype = 'n')
+  where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.deptype = 'n'),
+own_casts as (
+  select c.*, t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace as ours, s.typnamespace = 'pg_catalog'::pg_catalog.regnamespace as theirs
+  from pg_catalog.pg_cast c join pg_catalog.pg_type t on t.oid = c.casttarget join pg_catalog.pg_type s on s.oid = c.castsource where c.castfunc <> 0)
 select k.conrelid, k.contypid, u.fn, 'check ' || k.conname, 'w' from uses u join pg_catalog.pg_constraint k
   on u.class = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = u.obj
 union all
@@ -68,11 +76,11 @@ union all
 select t.tgrelid, 0, u.fn, 'condition of trigger ' || t.tgname, 'w' from uses u join pg_catalog.pg_trigger t
   on u.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = u.obj and u.fn <> t.tgfoid and t.tgenabled <> 'D'
 union all
-select 0, c.casttarget, c.castfunc, 'cast to ' || pg_catalog.format_type(c.casttarget, null), 'w' from pg_catalog.pg_cast c
-  where c.castcontext <> 'e' and c.castfunc <> 0
+select 0, c.casttarget, c.castfunc, 'cast to ' || pg_catalog.format_type(c.casttarget, null), 'w' from own_casts c
+  where c.castcontext <> 'e' and (not c.ours or c.theirs)
 union all
-select 0, c.castsource, c.castfunc, 'cast from ' || pg_catalog.format_type(c.castsource, null), '*' from pg_catalog.pg_cast c
-  where c.castcontext = 'i' and c.castfunc <> 0
+select 0, c.castsource, c.castfunc, 'cast from ' || pg_catalog.format_type(c.castsource, null), '*' from own_casts c
+  where c.castcontext = 'i' or c.castcontext = 'a' and c.ours and not c.theirs
 order by 1, 2, 3, 4, 5`
 
 const eventTriggersSQL = `
@@ -88,6 +96,7 @@ where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and r.ev_class <
 
 // attach reads what acts when relations are read or written.
 func (s *Snapshot) attach(ctx context.Context, tx pgx.Tx, at *attachments) error {
+	at.calls = converters{map[uint32][]query.Hook{}, map[uint32][]*query.Routine{}}
 	at.s, at.byOID = s, make(map[uint32]*query.Attached, len(at.rels))
 	for oid, e := range at.rels {
 		if e.system {
@@ -103,7 +112,7 @@ func (s *Snapshot) attach(ctx context.Context, tx pgx.Tx, at *attachments) error
 			}
 		}
 	}
-	for _, read := range []func(context.Context, pgx.Tx) error{at.triggers, at.rules, at.keys, at.hooks, at.events, at.casts, at.views} {
+	for _, read := range []func(context.Context, pgx.Tx) error{at.triggers, at.rules, at.keys, at.hooks, at.expressions, at.events, at.casts, at.converts, at.views, at.hanging} {
 		if err := read(ctx, tx); err != nil {
 			return err
 		}
@@ -119,11 +128,22 @@ func (s *Snapshot) attach(ctx context.Context, tx pgx.Tx, at *attachments) error
 
 func compareRefs(a, b query.Ref) int { return strings.Compare(a.String(), b.String()) }
 
+func compareRoutines(a, b *query.Routine) int {
+	if c := strings.Compare(a.Schema, b.Schema); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
 func each(ctx context.Context, tx pgx.Tx, what, sql string, into []any, f func()) error {
 	rows, err := tx.Query(ctx, sql)
 	if err == nil {
 		_, err = pgx.ForEachRow(rows, into, func() error { f(); return nil })
 	}
+	return wrapRead(what, err)
+}
+
+func wrapRead(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
@@ -191,22 +211,40 @@ func (at *attachments) keys(ctx context.Context, tx pgx.Tx) error {
 func (at *attachments) hooks(ctx context.Context, tx pgx.Tx) error {
 	var rel, typ, fn uint32
 	var why, when string
-	events := map[string][]query.Kind{"w": {query.Insert, query.Update}, "a": {query.Insert}, "d": {query.Delete}, "r": {query.Select}, "*": {query.Select}}
 	return each(ctx, tx, "checks and defaults", hooksSQL, []any{&rel, &typ, &fn, &why, &when}, func() {
-		r := at.routines[fn]
-		if r == nil {
-			return
-		}
-		on := events[when]
-		if when == "w" && strings.HasPrefix(why, "condition") {
-			on = []query.Kind{query.Insert, query.Update, query.Delete, query.Truncate}
-		}
-		for _, oid := range append(slices.Clone(at.columns[typ]), rel) {
-			if x := at.byOID[oid]; x != nil {
-				x.Calls = append(x.Calls, query.Hook{Runs: r, On: on, Why: why})
-			}
-		}
+		at.hooked(rel, typ, fn, why, when)
 	})
+}
+
+// hooksOn are the writes upon which a kind of hook runs; Select is any use.
+var hooksOn = map[string][]query.Kind{"w": {query.Insert, query.Update}, "a": {query.Insert}, "d": {query.Delete}, "r": {query.Select}, "*": {query.Select}}
+
+// hooked notes a function that a relation, or a type, calls.
+func (at *attachments) hooked(rel, typ, fn uint32, why, when string) {
+	r := at.routines[fn]
+	if r == nil {
+		r = at.strange[fn]
+	}
+	if r == nil {
+		return
+	}
+	on := hooksOn[when]
+	if when == "w" && strings.HasPrefix(why, "condition") {
+		on = []query.Kind{query.Insert, query.Update, query.Delete, query.Truncate}
+	}
+	h := query.Hook{Runs: r, On: on, Why: why}
+	for _, oid := range append(slices.Clone(at.columns[typ]), rel) {
+		at.hook(oid, h)
+	}
+	switch {
+	case typ == 0:
+	case strings.HasPrefix(why, "check "):
+		if !slices.ContainsFunc(at.calls.checks[typ], func(x query.Hook) bool { return x.Runs == r && x.Why == why }) {
+			at.calls.checks[typ] = append(at.calls.checks[typ], h)
+		}
+	case strings.HasPrefix(why, "cast from "):
+		at.calls.away[typ] = append(at.calls.away[typ], r)
+	}
 }
 
 func (at *attachments) events(ctx context.Context, tx pgx.Tx) error {
@@ -341,4 +379,13 @@ func (s *Snapshot) digestAttached(put func(...string)) {
 			put(to, name(r))
 		}
 	}
+	for _, e := range slices.Sorted(maps.Keys(s.extensions)) {
+		put(e)
+	}
+	var hang []string
+	for o, refs := range s.dependents {
+		hang = append(hang, fmt.Sprint(o, refs))
+	}
+	slices.Sort(hang)
+	put(hang...)
 }

@@ -87,6 +87,17 @@ create type money2 as (n int); create function to_money(n int) returns money2 la
 create cast (int as money2) with function to_money(int) as assignment;
 create table prices (p money2);
 create table conditional (id int);
+create function takes(n small) returns int immutable language sql as 'select 1';
+create type pair as (p int, q int);
+create function to_int(p pair) returns int language plpgsql as $$ begin update counts set n = 3; return 1; end $$;
+create cast (pair as int) with function to_int(pair) as implicit;
+create function pair_of(n int) returns pair immutable language sql as 'select row(n, n)::pair';
+create schema far; create table far.away (id int); create type far.mood as enum ('calm'); create table moods (m far.mood, note text);
+create view calm as select id from likes where may(id);
+create domain counted as int default next_id(); create table by_default (id int, n counted);
+create table filed (id int, t text default pg_read_file('PG_VERSION'));
+create table checked_file (id int check (length(pg_read_file('PG_VERSION')) > id));
+create table saved (id int, o oid default lo_create(0)); create table asleep (id int default pg_stat_get_backend_pid(1));
 create trigger only_some after insert on conditional for each row when (check_it(new.id)) execute function touch_nothing();
 `
 
@@ -153,11 +164,27 @@ func TestConsequences(t *testing.T) {
 		"insert into conditional values (3)":                                                               "counts",
 		"truncate customers cascade":                                                                       "invoices items likes orders visits",
 		"drop table customers cascade":                                                                     "guarded invoices likes orders over_shown ruled shown visits",
-		"drop table events":                                                                                "events_1 events_2",
-		"explain delete from customers where id = 1":                                                       "",
-		"explain analyze delete from customers where id = 1":                                               "audit_log counts invoices items orders visits",
-		"do $$ begin delete from customers where id = 1; end $$":                                           "audit_log counts customers invoices items orders visits",
-		"do $$ begin perform 1; update customers set name = 'x' where id = 1; end $$":                      "customers",
+		"select 1::small":                                                                                  "counts", "select small '1'": "counts", "select cast('{1,2}' as small[])": "counts",
+		`select * from json_populate_record(null::domained, '{"n":1}')`:            "counts",
+		`select * from json_to_record('{"n":1}') as x(n small)`:                    "counts",
+		"do $$ declare n small; begin n := 1; end $$":                              "counts",
+		"do $$ declare n constant small not null := 1; begin end $$":               "counts",
+		"do $$ declare n domained.n%type; begin n := 1; end $$":                    "counts",
+		"do $$ declare n public.domained%rowtype; begin n.n := 1; end $$":          "counts",
+		"do $$ declare n int; m customers.id%type; r record; begin n := 1; end $$": "",
+		"select takes(1)": "counts", "select row(1, 2)::pair + 1": "counts", "select sum(pair_of(1))": "counts",
+		"insert into by_default (id) values (1)":                                      "audit_log",
+		"insert into saved (id) values (1)":                                           "",
+		"drop schema far cascade":                                                     "away moods",
+		"drop type far.mood cascade":                                                  "moods",
+		"drop domain positive cascade":                                                "domained",
+		"drop function may(int) cascade":                                              "calm lax tenants",
+		"drop function takes(small)":                                                  "",
+		"drop table events":                                                           "events_1 events_2",
+		"explain delete from customers where id = 1":                                  "",
+		"explain analyze delete from customers where id = 1":                          "audit_log counts invoices items orders visits",
+		"do $$ begin delete from customers where id = 1; end $$":                      "audit_log counts customers invoices items orders visits",
+		"do $$ begin perform 1; update customers set name = 'x' where id = 1; end $$": "customers",
 	} {
 		st := query.Analyze(sql, s)[0]
 		var told, targets []string
@@ -182,6 +209,52 @@ func TestConsequences(t *testing.T) {
 			if !slices.Contains(targets, rel) {
 				t.Errorf("%s: changed %s, which is not in %v", sql, rel, targets)
 			}
+		}
+	}
+}
+
+// Functions of the server that do more than compute are found in defaults and checks,
+// where the server writes down no dependency on them.
+func TestServerFunctionsInDefaultsAreSeen(t *testing.T) {
+	s := load(t, connect(t, attachedDatabase()), nil).InPath([]string{"public"})
+	for sql, want := range map[string]query.Sign{
+		"insert into filed (id) values (1)":           query.ServerFile,
+		"insert into filed values (1, default)":       query.ServerFile,
+		"insert into checked_file values (1)":         query.ServerFile,
+		"update checked_file set id = 1 where id = 2": query.ServerFile,
+		"delete from filed where id = 1":              "",
+		"insert into customers values (9, 'x')":       "",
+	} {
+		st := query.Analyze(sql, s)[0]
+		if got := st.Has(query.ServerFile); got != (want != "") {
+			t.Errorf("%s: signs %v, want %q", sql, st.Signs, want)
+		}
+	}
+	if st := query.Analyze("insert into saved (id) values (1)", s)[0]; !slices.Contains(st.Functions, "pg_catalog.lo_create") {
+		t.Errorf("a large object is made by a default, but the functions are %v", st.Functions)
+	}
+}
+
+// A relation is named by its old name and its new one.
+func TestRenamesNameBoth(t *testing.T) {
+	s := load(t, connect(t, attachedDatabase()), nil).InPath([]string{"public"})
+	for sql, want := range map[string]string{
+		"alter table likes rename to loves":                      "public.likes public.loves",
+		"alter table likes rename customer_id to c":              "public.likes",
+		"alter table likes set schema far":                       "far.likes public.likes",
+		"alter view calm rename to calmer":                       "public.calm public.calmer",
+		"alter schema far rename to near":                        "far.away near.away",
+		"grant select on all tables in schema far to public":     "far.away",
+		"revoke all on all tables in schema far from public":     "far.away",
+		"grant usage on all sequences in schema far to public":   "",
+		"grant execute on all functions in schema far to public": "",
+	} {
+		var got []string
+		for _, r := range query.Analyze(sql, s)[0].Targets {
+			got = append(got, r.String())
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: targets %v, want %s", sql, got, want)
 		}
 	}
 }

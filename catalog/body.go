@@ -71,6 +71,7 @@ func (r routine) public() *query.Routine {
 	if !slices.Contains(r.result, "") { // the server makes up a name
 		q.Result = r.result
 	}
+	q.Args, q.Out = r.given(), r.gives()
 	for _, n := range r.names {
 		if n != "" {
 			q.Names = append(q.Names, n)
@@ -87,6 +88,38 @@ func (r routine) public() *query.Routine {
 		}
 	}
 	return q
+}
+
+// given are the names of the arguments that a call gives.
+func (r routine) given() (args []string) {
+	for i := 0; len(args) < int(r.args); i++ {
+		if i < len(r.modes) && (r.modes[i] == "o" || r.modes[i] == "t") {
+			continue
+		}
+		name := ""
+		if i < len(r.names) {
+			name = r.names[i]
+		}
+		args = append(args, name)
+	}
+	return args
+}
+
+// gives are the columns of what it gives, if these have names.
+func (r routine) gives() (out []string) {
+	if len(r.row) > 0 {
+		return r.row
+	}
+	for i, mode := range r.modes {
+		if mode != "i" && mode != "v" {
+			name := "column" + fmt.Sprint(i+1)
+			if i < len(r.names) && r.names[i] != "" {
+				name = r.names[i]
+			}
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // pathOf reads a search_path as the server keeps it. The schema of temporary tables
@@ -179,9 +212,9 @@ func (s *Snapshot) digestBodies(put func(...string)) {
 		var lines []string
 		for _, r := range s.routines[name] {
 			x := *r
-			x.Pieces = nil // whose names are enough
+			x.Pieces, x.Converts = nil, nil // whose names are enough
 			line := fmt.Sprintf("%+v", x)
-			for _, piece := range r.Pieces {
+			for _, piece := range append(slices.Clone(r.Pieces), r.Converts...) {
 				line += " " + piece.Schema + "." + piece.Name
 			}
 			lines = append(lines, line)

@@ -38,22 +38,24 @@ type Column struct {
 // Snapshot is the catalogue of one database at one moment. It is never changed
 // once published; a refresh makes a new one.
 type Snapshot struct {
-	Database  string
-	Version   uint64 // grows with every refresh or labelling that found a difference
-	relations map[string][]*entry
-	harmless  map[string]bool
-	functions map[uint32]Function
-	routines  map[string][]*query.Routine // the users' own, by name
-	operators map[string][]*query.Routine // the users' functions that operators of a name call, but those in C
-	doubtful  map[string]bool             // names that a routine of the system has which is not harmless
-	bodies    *query.Bodies               // what routines do where the path is not known
-	attached  map[query.Ref]*query.Attached
-	events    []eventTrigger
-	casts     map[string][]*query.Routine // the users' functions that casts to a type of a name call
-	path      []string                    // search_path of a fresh session; nil means unknown
-	base      map[uint32]uint32
-	enums     map[uint32]bool
-	sum       uint64 // of the structure, to tell whether a refresh found a difference
+	Database   string
+	Version    uint64 // grows with every refresh or labelling that found a difference
+	relations  map[string][]*entry
+	harmless   map[string]bool
+	functions  map[uint32]Function
+	routines   map[string][]*query.Routine // the users' own, by name
+	operators  map[string][]*query.Routine // the users' functions that operators of a name call, but those in C
+	doubtful   map[string]bool             // names that a routine of the system has which is not harmless
+	bodies     *query.Bodies               // what routines do where the path is not known
+	attached   map[query.Ref]*query.Attached
+	events     []eventTrigger
+	casts      map[string][]*query.Routine // the users' functions that run where a type of a name is said
+	extensions map[string]bool             // that are installed
+	dependents map[object][]query.Ref      // relations that depend on types, routines and extensions
+	path       []string                    // search_path of a fresh session; nil means unknown
+	base       map[uint32]uint32
+	enums      map[uint32]bool
+	sum        uint64 // of the structure, to tell whether a refresh found a difference
 }
 
 // Function is what a number stands for in a call of the function by number.

@@ -44,7 +44,7 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 	if err := s.loadRelations(ctx, tx, types, at); err != nil {
 		return nil, err
 	}
-	if at.routines, err = s.loadRoutines(ctx, tx); err != nil {
+	if err = s.loadRoutines(ctx, tx, at); err != nil {
 		return nil, err
 	}
 	if err := s.attach(ctx, tx, at); err != nil {

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/sluicehq/sluice/query"
 )
 
 const routinesSQL = `
@@ -36,7 +34,13 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
            (select array_agg(coalesce(p.proargnames[i], '') order by i) from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't'))
          when t.typtype = 'c' then
            (select array_agg(a.attname::text order by a.attnum) from pg_catalog.pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped)
-         when t.typtype in ('b', 'e', 'r', 'm') or t.typname = 'void' then array[p.proname::text] end, '{}')
+         when t.typtype in ('b', 'e', 'r', 'm') or t.typname = 'void' then array[p.proname::text] end, '{}'),
+       case when n.nspname in ('pg_catalog', 'information_schema') then '{}'
+            else coalesce(p.proallargtypes, p.proargtypes::oid[]) || p.prorettype end,
+       coalesce(p.proargmodes::text[], '{}'),
+       case when l.lanname <> 'sql' or n.nspname in ('pg_catalog', 'information_schema') then '{}'
+            else coalesce((select array_agg(a.attname::text order by a.attnum) from pg_catalog.pg_type t join pg_catalog.pg_attribute a on a.attrelid = t.typrelid
+                           where t.oid = p.prorettype and a.attnum > 0 and not a.attisdropped), '{}') end
 from pg_catalog.pg_proc p
 join pg_catalog.pg_type t on t.oid = p.prorettype
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -62,29 +66,34 @@ type routine struct {
 	absent                 string   // expressions of the arguments that have defaults
 	trusted                bool     // in C, and part of an extension that comes with PostgreSQL and only reckons
 	extension              bool     // came with one
+	types                  []uint32 // that it takes and gives
+	modes                  []string // of the arguments, if not all of them are given
+	row                    []string // columns of what it gives, if that is a composite type
 }
 
 // loadRoutines finds which names are harmless. A name is harmless only if all
 // routines that it can mean are: which of them is called depends on argument types
 // and on the search path.
-func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) (map[uint32]*query.Routine, error) {
+func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx, at *attachments) error {
 	rows, err := tx.Query(ctx, routinesSQL)
 	if err != nil {
-		return nil, fmt.Errorf("read routines: %w", err)
+		return fmt.Errorf("read routines: %w", err)
 	}
 	var all []routine
 	var r routine
 	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension, &r.result}, func() error {
+		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension, &r.result, &r.types, &r.modes, &r.row}, func() error {
 		r := r
 		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
-		r.operators, r.pieces, r.result = slices.Clone(r.operators), slices.Clone(r.pieces), slices.Clone(r.result)
+		r.operators, r.pieces, r.types = slices.Clone(r.operators), slices.Clone(r.pieces), slices.Clone(r.types)
+		r.modes, r.row, r.result = slices.Clone(r.modes), slices.Clone(r.row), slices.Clone(r.result)
 		all = append(all, r)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read routines: %w", err)
+		return fmt.Errorf("read routines: %w", err)
 	}
+	at.taken, at.strange = map[uint32][]uint32{}, strangeOnes(all)
 	s.harmless = make(map[string]bool, 2*len(all))
 	s.functions = make(map[uint32]Function, len(all))
 	for _, r := range all {
@@ -98,20 +107,21 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx) (map[uint32]*que
 			s.harmless[key] = ok && (was || !known)
 		}
 	}
-	users := map[string]bool{}
+	names := map[string]bool{}
 	for _, r := range all {
 		if !isSystem(r.schema) {
-			users[r.name] = true
+			names[r.name], at.taken[r.oid] = true, r.types
 			continue
 		}
 		note(r, builtInHarmless(r))
 	}
 	for _, r := range all { // after the built-in ones, which their bodies may call
 		if !isSystem(r.schema) {
-			note(r, s.userHarmless(r, users))
+			note(r, s.userHarmless(r, names))
 		}
 	}
-	return s.keepBodies(all), nil
+	at.routines = s.keepBodies(all)
+	return nil
 }
 
 // builtInHarmless trusts PostgreSQL's own marks for its own functions, but for those

@@ -205,6 +205,20 @@ func (o own) EventTriggers(tag string) []query.Trigger {
 	return nil
 }
 
+// Dependents implements query.Attacher.
+func (o own) Dependents(of query.ObjectKind, schema, name string) []query.Ref {
+	if at, ok := o.Schema.(query.Attacher); ok {
+		return at.Dependents(of, schema, name)
+	}
+	return nil
+}
+
+// Extension implements query.Attacher. What this session has done may have removed it.
+func (o own) Extension(name string) bool {
+	at, ok := o.Schema.(query.Attacher)
+	return ok && !o.code && !o.all && at.Extension(name)
+}
+
 // Along implements query.Routiner: the session's own names hide others in any path.
 func (o own) Along(path []string) query.Schema {
 	if rs, ok := o.Schema.(query.Routiner); ok {

@@ -70,7 +70,10 @@ type analysis struct {
 	called  []called  // routines whose bodies say what they do
 	written []written // relations that the text writes, and what comes of that
 
-	configured bool // it calls set_config
+	configured bool    // it calls set_config
+	sleeps     float64 // seconds of the longest pg_sleep in it
+	rows       float64 // of its largest relation, by the planner's count
+	casts      bool    // types that it names are those of rows there are
 
 	ctes  map[string]*ast.CommonTableExpr // of its WITH clauses, at any depth
 	folds int                             // queries in conditions looked at

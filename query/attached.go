@@ -62,7 +62,24 @@ type Attacher interface {
 	// EventTriggers are the routines that run when objects are changed by a command
 	// with this tag; "" is any.
 	EventTriggers(tag string) []Trigger
+	// Dependents are the relations that go, or lose a part, with what has this name; of
+	// a schema, those in it too. schema may be "".
+	Dependents(of ObjectKind, schema, name string) []Ref
+	// Extension reports whether an extension of that name is installed.
+	Extension(name string) bool
 }
+
+// ObjectKind says what sort of thing a name stands for.
+type ObjectKind string
+
+// The kinds of things that relations depend on.
+const (
+	SchemaObject    ObjectKind = "schema"
+	TypeObject      ObjectKind = "type" // domains too
+	RoutineObject   ObjectKind = "routine"
+	ExtensionObject ObjectKind = "extension"
+	RelationObject  ObjectKind = "relation"
+)
 
 // Consequence is what a statement sets off beside what it says.
 type Consequence struct {

@@ -21,12 +21,15 @@ type Routine struct {
 	Defaults     string     // expressions of arguments that a call may leave out, with commas between
 	Result       []string   // names of the columns that it gives in FROM; none if they are not known
 	Names        []string   // of its arguments and result columns, which its body sees as variables
+	Args         []string   // names of the arguments that a call gives, in order; "" for one without
+	Out          []string   // columns of its result; nil if that is one value without a name
 	Least, Most  int        // arguments that a call may have; Most below 0 is any number
 	Pinned       bool       // it has a search_path of its own: Path
 	Path         []string   //
 	Pieces       []*Routine // what an aggregate is made of, of the users' routines
 	Strange      bool       // it has settings that change who acts, or how text is read
 	Extension    bool       // came with an extension
+	Converts     []*Routine // users' routines that run when its arguments and results become values of their types
 }
 
 // Aggregate is the Language of an aggregate whose pieces are all known.
@@ -76,7 +79,8 @@ type Routiner interface {
 	Operators(name string) []*Routine
 	// Along is the same catalogue seen with another search_path.
 	Along(path []string) Schema
-	// Casts are the users' routines that a cast to a type of that name may call.
+	// Casts are the users' routines that run where a type of that name is said: casts to
+	// it, checks of domains in it, and casts from it that nobody has to write.
 	Casts(to string) []*Routine
 	// Bodies remembers what this catalogue's bodies do; nil if nothing does.
 	Bodies() *Bodies
@@ -187,6 +191,9 @@ func (c called) read() (e *effect) {
 		return r.unknown("is too long")
 	}
 	b := &body{called: c, vars: map[string]bool{}, out: &effect{}}
+	for _, conv := range r.Converts {
+		b.out.calls = append(b.out.calls, called{r: conv, schema: c.schema, along: c.along})
+	}
 	if r.Defaults != "" {
 		b.text("SELECT " + r.Defaults)
 	}

@@ -52,14 +52,14 @@ func (a *analysis) operator(n *ast.A_Expr) {
 	}
 }
 
-// cast notes the users' functions that a cast to a type of this name may call, but
-// those in C, which are how types are made.
-func (a *analysis) cast(n *ast.TypeCast) {
+// converts notes the users' functions that run where a type of this name is said,
+// but those in C, which are how types are made.
+func (a *analysis) converts(n *ast.TypeName) {
 	rs, ok := a.schema.(Routiner)
-	if !ok || n.TypeName == nil {
+	if !ok || n == nil {
 		return
 	}
-	if parts := names(n.TypeName.Names); len(parts) > 0 {
+	if parts := names(n.Names); len(parts) > 0 {
 		for _, r := range rs.Casts(parts[len(parts)-1]) {
 			if !r.byServer() {
 				a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
@@ -79,8 +79,8 @@ func (a *analysis) viewCalls(n ast.Node) {
 		if op, ok := c.Node().(*ast.A_Expr); ok && op != nil {
 			a.operator(op)
 		}
-		if to, ok := c.Node().(*ast.TypeCast); ok && to != nil {
-			a.cast(to)
+		if to, ok := c.Node().(*ast.TypeName); ok {
+			a.converts(to)
 		}
 		f, ok := c.Node().(*ast.FuncCall)
 		if !ok || f == nil {

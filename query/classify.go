@@ -256,72 +256,13 @@ func (a *analysis) maintain(n ast.Node) bool {
 	return true
 }
 
-func (a *analysis) drop(n ast.Node) bool {
-	tag := ""
-	switch n := n.(type) {
-	case *ast.DropStmt:
-		tag = "DROP " + n.RemoveType.String()
-		a.dropped(n)
-		switch n.RemoveType {
-		case ast.OBJECT_POLICY, ast.OBJECT_ROLE:
-			a.sign(Privilege)
-		case ast.OBJECT_TRIGGER, ast.OBJECT_RULE, ast.OBJECT_EVENT_TRIGGER:
-			// What guarded or copied every write is gone.
-			a.sign(ServerCode)
-		}
-	case *ast.DropdbStmt:
-		tag = "DROP DATABASE"
-	case *ast.DropTableSpaceStmt:
-		tag = "DROP TABLESPACE"
-	case *ast.DropUserMappingStmt:
-		tag = "DROP USER MAPPING"
-		a.sign(Privilege)
-	case *ast.DropRoleStmt:
-		tag = "DROP ROLE"
-		a.sign(Privilege)
-	case *ast.DropOwnedStmt:
-		tag = "DROP OWNED"
-		a.sign(Privilege)
-	case *ast.DropReplicationSlotCmd:
-		tag = "DROP REPLICATION SLOT"
-	default:
-		return false
-	}
-	a.st.Kind, a.st.Tag, a.st.Writes = Drop, tag, true
-	a.sign(Destructive)
-	return true
-}
-
-// dropped names the relations of a DROP.
-func (a *analysis) dropped(n *ast.DropStmt) {
-	switch n.RemoveType {
-	case ast.OBJECT_TABLE, ast.OBJECT_VIEW, ast.OBJECT_MATVIEW, ast.OBJECT_FOREIGN_TABLE,
-		ast.OBJECT_SEQUENCE, ast.OBJECT_INDEX:
-	default:
-		return
-	}
-	for _, o := range items(n.Objects) {
-		if list, ok := o.(*ast.NodeList); ok {
-			if parts := names(list); len(parts) > 0 {
-				rv := &ast.RangeVar{RelName: parts[len(parts)-1]}
-				if len(parts) > 1 {
-					rv.SchemaName = parts[len(parts)-2]
-				}
-				a.target(rv)
-				rv.Inh = true
-				a.removes(rv, Drop, n.Behavior)
-			}
-		}
-	}
-}
-
 // privilege classifies what changes who may do what.
 func (a *analysis) privilege(n ast.Node) bool {
 	tag := ""
 	switch n := n.(type) {
 	case *ast.GrantStmt:
 		tag = grantTag(n.IsGrant)
-		a.targets(n.Objects)
+		a.granted(n)
 	case *ast.GrantRoleStmt:
 		tag = grantTag(n.IsGrant)
 	case *ast.AlterDefaultPrivilegesStmt:

@@ -253,6 +253,9 @@ func meets(a, b []string) bool {
 
 // hooks follows the functions in defaults, checks and policies.
 func (c *chain) hooks(x *Attached, kind Kind) {
+	if kind == DDL || kind == Drop {
+		return // of which rows are not looked at
+	}
 	for _, h := range x.Calls {
 		if !slices.Contains(h.On, kind) && !slices.Contains(h.On, Select) || h.Runs.byServer() {
 			continue

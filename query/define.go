@@ -81,14 +81,14 @@ func (a *analysis) defineRelation(n ast.Node) (tag string, ok bool) {
 		a.sign(Privilege)
 		return "ALTER POLICY", true
 	case *ast.RenameStmt:
-		a.target(n.Relation)
+		a.renamed(n)
 		return "ALTER " + n.RenameType.String() + " RENAME", true
 	case *ast.AlterOwnerStmt:
 		a.target(n.Relation)
 		a.sign(Privilege)
 		return "ALTER " + n.ObjectType.String() + " OWNER", true
 	case *ast.AlterObjectSchemaStmt:
-		a.target(n.Relation)
+		a.moved(n)
 		return "ALTER " + n.ObjectType.String() + " SET SCHEMA", true
 	case *ast.CreateSchemaStmt:
 		for _, e := range items(n.SchemaElts) {

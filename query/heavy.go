@@ -10,16 +10,18 @@ import (
 
 // Sizes from which a statement is said to run long.
 const (
-	longSleep  = 5          // seconds
-	longSeries = 10_000_000 // rows that generate_series makes
-	longCross  = 1e9        // pairs of rows of a join without a condition, by the planner's counts
+	longSleep    = 5          // seconds
+	longSeries   = 10_000_000 // rows that generate_series makes
+	functionRows = 1000       // that a function in FROM is taken to make
+	longText     = 100e6      // characters of a text that repeat makes
+	longCross    = 1e9        // pairs of rows of a join without a condition, by the planner's counts
 )
 
 // heavy notes what keeps others out of a table, or runs long, whatever it is for.
 func (a *analysis) heavy(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.LockStmt:
-		if n.Mode >= ast.ExclusiveLock {
+		if n.Mode >= ast.ShareLock { // from which on nobody else may write
 			a.sign(TableLock)
 		}
 	case *ast.AlterTableStmt:
@@ -50,12 +52,50 @@ func (a *analysis) heavy(n ast.Node) {
 		if n == nil {
 			return
 		}
-		if len(items(n.LockingClause)) > 0 && n.WhereClause == nil && n.LimitCount == nil && len(items(n.FromClause)) > 0 {
+		if a.locksAll(n) {
 			a.sign(TableLock)
 		}
 		if endless(n) || a.crosses(n) {
 			a.sign(LongRunning)
 		}
+	}
+}
+
+// locksAll reports whether a query locks every row of its tables. FOR KEY SHARE keeps
+// nobody from more than a delete.
+func (a *analysis) locksAll(n *ast.SelectStmt) bool {
+	locks := slices.ContainsFunc(items(n.LockingClause), func(n ast.Node) bool {
+		c, ok := n.(*ast.LockingClause)
+		return !ok || c.Strength > ast.LCS_FORKEYSHARE
+	})
+	from := items(n.FromClause)
+	if !locks || len(from) == 0 || n.LimitCount != nil && !isNull(n.LimitCount) {
+		return false
+	}
+	if rv, ok := from[0].(*ast.RangeVar); ok && len(from) == 1 {
+		return a.unbounded(n.WhereClause, rv, nil)
+	}
+	v, ok := boolConst(n.WhereClause)
+	return n.WhereClause == nil || ok && v
+}
+
+// isNull reports whether n is NULL, which is how LIMIT ALL is kept.
+func isNull(n ast.Node) bool {
+	c, ok := bare(n).(*ast.A_Const)
+	if !ok {
+		return false
+	}
+	_, null := c.Val.(*ast.Null)
+	return c.Isnull || null
+}
+
+// counted notes how many rows a relation has.
+func (a *analysis) counted(rv *ast.RangeVar) {
+	if rv == nil || a.schema == nil {
+		return
+	}
+	for _, rel := range a.schema.Lookup(rv.SchemaName, rv.RelName) {
+		a.rows = max(a.rows, rel.Rows)
 	}
 }
 
@@ -179,10 +219,15 @@ func (a *analysis) slow(name string, args []ast.Node) {
 	case "pg_sleep":
 		if len(args) == 1 {
 			if s, known := figures(args[0]); known && s < longSleep {
+				a.sleeps = max(a.sleeps, s)
 				return
 			}
 		}
 		a.sign(LongRunning)
+	case "repeat":
+		if len(args) == 2 && a.length(args[0])*a.times(args[1]) > longText {
+			a.sign(LongRunning)
+		}
 	case "pg_sleep_for", "pg_sleep_until":
 		a.sign(LongRunning)
 	case "generate_series":
@@ -201,6 +246,28 @@ func (a *analysis) slow(name string, args []ast.Node) {
 			a.sign(LongRunning)
 		}
 	}
+}
+
+// length is how long a text at least is, if it is a constant or made of one by repeat.
+func (a *analysis) length(n ast.Node) float64 {
+	switch n := bare(n).(type) {
+	case *ast.TypeCast:
+		return a.length(n.Arg)
+	case *ast.FuncCall:
+		if parts, args := names(n.Funcname), items(n.Args); len(parts) > 0 && parts[len(parts)-1] == "repeat" && len(args) == 2 {
+			return a.length(args[0]) * a.times(args[1])
+		}
+	case *ast.A_Const:
+		if s, ok := stringConst(n); ok {
+			return float64(len(s))
+		}
+	}
+	return 1
+}
+
+func (a *analysis) times(n ast.Node) float64 {
+	v, _ := figures(n)
+	return v
 }
 
 // figures reads a constant number, which may have a sign or a cast.

@@ -22,6 +22,10 @@ func TestHeavy(t *testing.T) {
 			"reindex table big": true, "reindex table concurrently big": false, "cluster big": true,
 			"refresh materialized view v": true, "refresh materialized view concurrently v": false,
 			"do 'begin lock table big; end'": true,
+			"lock table big in share mode":   true, "lock table big in share update exclusive mode": false, "lock table big in row exclusive mode": false,
+			"select * from big where 1 = 1 for update": true, "select * from big where id = id or id is null for update": true,
+			"select * from big limit all for update": true, "select * from big for key share": false, "select * from big, small where true for update": true,
+			"select * from big b join small s on b.id = s.id where s.id = 3 for update": false,
 		},
 		AdvisoryLock: {
 			"select pg_advisory_lock(1)": true, "select pg_try_advisory_xact_lock(1, 2)": true, "select pg_advisory_unlock(1)": false,
@@ -43,6 +47,12 @@ func TestHeavy(t *testing.T) {
 			"select * from big, large where big.id = large.id": false, "select * from big join large using (id)": false,
 			"select * from big, small": false, "select * from big natural join large": false, "select * from big": false,
 			"insert into small select b.id from big b, large": true,
+			"select pg_sleep(1) from small":                   true, "select pg_sleep(1)": false, "select 1 from generate_series(1, 100) where pg_sleep(1) is null": true,
+			"select repeat(repeat('x', 1000000), 1000)": true, "select repeat('x', 1000)": false, "select repeat('ab', 100000000)": true,
+			"do 'begin loop null; end loop; end'":                                            true,
+			"do 'begin while true loop null; end loop; end'":                                 true,
+			"do 'declare i int := 0; begin loop i := i + 1; exit when i > 9; end loop; end'": false,
+			"do 'begin perform pg_sleep(3600); end'":                                         true,
 		},
 	} {
 		for sql, want := range tests {

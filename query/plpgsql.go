@@ -273,6 +273,7 @@ func (p *procedural) declaration() {
 		p.statement()
 		return
 	}
+	p.declares()
 	if end := p.until("default", ":=", "="); end >= 0 {
 		p.i = end + 1
 		p.expression(";")
@@ -281,6 +282,44 @@ func (p *procedural) declaration() {
 	}
 	p.need(";")
 }
+
+// declares reads the type of a variable, whose values may have to pass checks. That of
+// a column or a row counts as the whole row.
+func (p *procedural) declares() {
+	from := p.i
+	if p.keyword(from) == "constant" {
+		from++
+	}
+	if k := p.keyword(from); k == "alias" || serverTypes[k] && p.keyword(from+1) != "." {
+		return
+	}
+	end, rows := -1, -1
+	for i := from; i < len(p.toks) && end < 0; i++ {
+		switch p.keyword(i) {
+		case "%":
+			rows = i
+		case "not", "default", "collate", ":=", "=", ";":
+			end = i
+		}
+	}
+	switch {
+	case end < 0:
+		return
+	case rows >= 0 && p.keyword(rows+1) == "type":
+		rows -= 2 // the column, and the dot before it
+	}
+	if rows > from {
+		end = rows
+	}
+	if rows < 0 || rows > from {
+		p.sql("SELECT NULL::" + p.span(from, end))
+	}
+}
+
+// serverTypes are types of which no user's function makes a value unless a user's type
+// is named too.
+var serverTypes = wordSet(`int integer int4 bigint int8 smallint int2 numeric decimal real float float4 float8 double boolean bool text char character
+	varchar bit date time timestamp timestamptz interval uuid json jsonb bytea record refcursor oid regclass name xml inet`)
 
 // statements reads a list up to what ends it.
 func (p *procedural) statements() {

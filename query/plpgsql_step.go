@@ -165,9 +165,11 @@ func (p *procedural) cases() {
 }
 
 func (p *procedural) loop() {
+	from, forever := p.i, p.is("loop")
 	switch p.keyword(p.i) {
 	case "while":
 		p.i++
+		forever = p.is("true") && p.keyword(p.i+1) == "loop"
 		p.expression("loop")
 	case "for":
 		p.i++
@@ -193,6 +195,15 @@ func (p *procedural) loop() {
 	}
 	p.need("loop")
 	p.statements()
+	for ; forever && from < p.i; from++ {
+		switch p.keyword(from) {
+		case "exit", "return", "raise", "assert":
+			forever = false
+		}
+	}
+	if forever {
+		p.out.signs = append(p.out.signs, LongRunning)
+	}
 	p.need("end", "loop")
 	p.depth--
 	if !p.is(";") {

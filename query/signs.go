@@ -36,6 +36,9 @@ func (a *analysis) look(n ast.Node) {
 		a.visit(c.Node())
 		return true
 	}, nil)
+	if a.sleeps*a.rows >= longSleep {
+		a.sign(LongRunning) // once for each row
+	}
 }
 
 // named collects the WITH queries of a statement by their names. A name that is given
@@ -68,9 +71,15 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil {
 			a.operator(n)
 		}
+	case *ast.TypeName:
+		if k := a.st.Kind; k != DDL && k != Drop && k != Grant || a.casts {
+			a.converts(n)
+		}
+	case *ast.AlterTableStmt:
+		a.casts = true // of the rows there are
 	case *ast.TypeCast:
-		if n != nil {
-			a.cast(n)
+		if n != nil && a.st.Kind == DDL {
+			a.converts(n.TypeName)
 		}
 	case *ast.InsertStmt:
 		if n != nil {
@@ -112,7 +121,10 @@ func (a *analysis) visit(n ast.Node) {
 		if n != nil && n.IntoClause != nil {
 			st.Writes = true
 		}
+	case *ast.RangeFunction:
+		a.rows = max(a.rows, functionRows)
 	case *ast.RangeVar:
+		a.counted(n)
 		if n != nil && filesOfServer[n.RelName] && (n.SchemaName == "" || n.SchemaName == "pg_catalog") && a.ctes[n.RelName] == nil {
 			a.sign(ServerFile)
 		}
@@ -154,10 +166,8 @@ func (a *analysis) calls(n ast.Node) {
 			if n != nil {
 				a.operator(n)
 			}
-		case *ast.TypeCast:
-			if n != nil {
-				a.cast(n)
-			}
+		case *ast.TypeName:
+			a.converts(n)
 		}
 		return true
 	}, nil)

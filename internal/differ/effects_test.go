@@ -3,22 +3,12 @@ package differ
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluicehq/sluice/query"
 )
-
-// consequences says whether Targets name what triggers, rules, cascades and
-// partitions write beside what the text names, and whether the functions in casts and
-// in the checks of domains are followed. While they are not, such a change of rows is
-// foretold by any statement that writes something, and by one that names such a type.
-const consequences = false
-
-// converts matches what names a type whose values call functions when they are made.
-var converts = regexp.MustCompile(`loud|pair`)
 
 // TestEffects runs made statements in transactions that are rolled back. Whatever
 // rows, schema, settings, locks or large objects they changed must have been
@@ -51,7 +41,7 @@ type effects struct {
 
 func (e *effects) run(seed, n uint64, sql string) {
 	e.statements++
-	list := query.Analyze(sql, e.w.schema)
+	list := e.analyze(sql)
 	e.w.run("begin")
 	_, err := e.w.conn.Exec(context.Background(), sql).ReadAll()
 	var after state
@@ -74,9 +64,6 @@ func (e *effects) run(seed, n uint64, sql string) {
 		e.changes++
 	}
 	f := foretells(list)
-	if !consequences && converts.MatchString(sql) {
-		f.writes = true
-	}
 	if f.unknown {
 		e.unknown++
 	} else if f.reads() {
@@ -97,6 +84,18 @@ func (e *effects) run(seed, n uint64, sql string) {
 	if sequences { // are not rolled back
 		e.look()
 	}
+}
+
+// analyze reads a message as the gateway does: what follows a change of the path is read
+// without relying on it.
+func (e *effects) analyze(sql string) []query.Statement {
+	list := query.Analyze(sql, e.w.schema)
+	for i := range list {
+		if i > 0 && list[i-1].Kind == query.Set && list[i-1].SetName == "search_path" {
+			list[i] = query.Analyze(list[i].SQL, e.w.schema.(query.Routiner).Along(nil))[0]
+		}
+	}
+	return list
 }
 
 // look notes what there is before a statement.
@@ -183,7 +182,8 @@ func (f *foretold) covers(change string) bool {
 	case "sequence":
 		return f.writes || f.calls("nextval") // which is let pass as a read: decision 029
 	case "schema":
-		return f.defines() && (f.aims(name) || f.has(query.Drop, query.DDL, query.Maintain))
+		// TRUNCATE … RESTART IDENTITY begins the sequences of the table anew.
+		return f.defines() && (f.aims(name) || f.has(query.Drop, query.DDL, query.Maintain) || f.has(query.Truncate) && strings.HasSuffix(name, "_seq"))
 	case "catalog":
 		return f.defines() || f.writes && f.has(query.Drop)
 	case "large":
@@ -198,7 +198,7 @@ func (f *foretold) covers(change string) bool {
 		return f.has(query.Listen)
 	case "lock":
 		// EXPLAIN locks as what it explains would.
-		return f.writes || f.has(query.Lock, query.Maintain) || f.has(query.Explain) && strings.HasSuffix(name, " RowExclusiveLock")
+		return f.writes || f.has(query.Lock, query.Maintain) || f.sign(query.AdvisoryLock) && strings.HasPrefix(name, "advisory") || f.has(query.Explain) && strings.HasSuffix(name, " RowExclusiveLock")
 	case "setting":
 		return f.sets(name)
 	}
@@ -230,7 +230,7 @@ func (f *foretold) aims(name string) bool {
 			return true
 		}
 	}
-	return !consequences && f.writes
+	return false
 }
 
 // sets reports whether a setting is one that is said to be set.
