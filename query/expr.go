@@ -22,7 +22,9 @@ func (r *resolver) expr(n ast.Node, sc *scope) flow {
 	switch n := n.(type) {
 	case *ast.ColumnRef:
 		return r.reference(n, sc)
-	case *ast.A_Const, *ast.ParamRef, *ast.SetToDefault, *ast.SQLValueFunction, *ast.MergeSupportFunc,
+	case *ast.ParamRef:
+		return r.parameter(n)
+	case *ast.A_Const, *ast.SetToDefault, *ast.SQLValueFunction, *ast.MergeSupportFunc,
 		*ast.CurrentOfExpr, *ast.GroupingFunc, *ast.String, *ast.Integer, *ast.Float, *ast.Boolean, *ast.Null, *ast.BitString:
 		return flow{}
 	case *ast.ParenExpr:
@@ -192,6 +194,9 @@ func (r *resolver) subLink(n *ast.SubLink, sc *scope) flow {
 // call follows a function's arguments to its value, if the function is known to
 // make it of nothing else.
 func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
+	if out, ok := r.inlined(n, sc); ok {
+		return all(out.cols).through()
+	}
 	f := r.list2(sc, n.Args)
 	for _, o := range items(n.AggOrder) {
 		by, ok := o.(*ast.SortBy)

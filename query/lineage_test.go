@@ -37,7 +37,7 @@ type lineageTruth struct {
 
 // What is reached on the corpus; better is welcome and raises the bar.
 const (
-	wantExact          = 263 // the rest call functions whose bodies are not followed
+	wantExact          = 270 // the rest call functions in PL/pgSQL that read tables
 	wantIndirectRecall = 0.99
 )
 

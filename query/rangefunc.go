@@ -53,6 +53,18 @@ func functionName(n ast.Node) string {
 
 // functionColumns adds the columns that one function in FROM gives.
 func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc *scope) {
+	if call, ok := fn.(*ast.FuncCall); ok {
+		if out, ok := r.inlined(call, sc); ok && (len(items(defs)) == 0 || len(items(defs)) == len(out.cols)) {
+			for i, c := range out.cols {
+				if def, ok := itemAt(defs, i).(*ast.ColumnDef); ok {
+					c.name = def.Colname
+				}
+				it.cols = append(it.cols, column{c.name, c.flow.through()})
+			}
+			it.name = figure(call)
+			return
+		}
+	}
 	f := r.expr(fn, sc).through()
 	r.steers.add(f) // how many rows there are follows from the arguments
 	r.probe(f)      // how many rows it gives tells of what it was given
@@ -127,6 +139,13 @@ func (r *resolver) result(n *ast.FuncCall) []string {
 		}
 	}
 	return out
+}
+
+func itemAt(l *ast.NodeList, i int) ast.Node {
+	if list := items(l); i < len(list) {
+		return list[i]
+	}
+	return nil
 }
 
 // outNames are the columns of functions that name them.

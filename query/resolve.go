@@ -31,6 +31,8 @@ type resolver struct {
 	equals bitset
 	joins  [][2]flow
 	inView int
+	inline int    // functions that stand in place of their calls
+	args   []flow // of the innermost
 	steps  int
 	wide   int
 	depth  int

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,7 @@ type testSchema struct {
 	path     []string
 	rels     map[[2]string]*Relation
 	routines map[string]bool // names of functions outside pg_catalog
+	bodies   []*Routine      // of those in SQL and PL/pgSQL
 }
 
 func (s *testSchema) Lookup(schema, name string) []*Relation {
@@ -34,6 +36,66 @@ func (s *testSchema) Harmless(schema, name string) bool {
 		return pure(name)
 	}
 	return schema == "" && pure(name) && !s.routines[name]
+}
+
+// Routines, like the rest of Routiner, knows what loadBodies has read.
+func (s *testSchema) Routines(schema, name string) (list []*Routine, all bool) {
+	path := s.path
+	if schema != "" {
+		path = []string{schema}
+	}
+	for _, r := range s.bodies {
+		if r.Name == name && slices.Contains(path, r.Schema) {
+			list = append(list, r)
+		}
+	}
+	return list, schema != "pg_catalog"
+}
+
+func (s *testSchema) Operators(string) []*Routine { return nil }
+func (s *testSchema) Casts(string) []*Routine     { return nil }
+func (s *testSchema) Bodies() *Bodies             { return nil }
+
+func (s *testSchema) Along(path []string) Schema {
+	other := *s
+	other.path = path
+	return &other
+}
+
+// loadBodies reads functions whose arguments are all given by a call.
+func (s *testSchema) loadBodies(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	rows, err := conn.Query(context.Background(), `
+		SELECT n.nspname, p.proname, l.lanname::text, p.prosrc, p.pronargs::int,
+		       coalesce(p.proargnames, '{}'), coalesce(p.proargmodes::text[], '{}')
+		FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+		WHERE l.lanname IN ('sql', 'plpgsql') AND n.nspname NOT IN ('pg_catalog', 'information_schema')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		r := &Routine{Volatile: true}
+		var names, modes []string
+		if err := rows.Scan(&r.Schema, &r.Name, &r.Language, &r.Body, &r.Most, &names, &modes); err != nil {
+			t.Fatal(err)
+		}
+		r.Least, r.Args = r.Most, make([]string, r.Most)
+		copy(r.Args, names)
+		for i, mode := range modes {
+			if mode == "t" {
+				r.Out = append(r.Out, names[i])
+			}
+		}
+		for _, name := range names {
+			if name != "" {
+				r.Names = append(r.Names, name)
+			}
+		}
+		s.bodies = append(s.bodies, r)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *testSchema) Creates() string {
@@ -79,6 +141,7 @@ func loadSchema(t testing.TB, conn *pgx.Conn, path []string) *testSchema {
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+	s.loadBodies(t, conn)
 	rows, err = conn.Query(context.Background(), `
 		SELECT DISTINCT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')`)
