@@ -89,14 +89,18 @@ func (c *Cache) Analyze(sql string, s Schema, version uint64) []Statement {
 		}
 		return Analyze(sql, s)
 	}
+	exact := cacheKey{version: version, sql: sql}
+	if list, ok := c.shards[maphash.String(c.seed, sql)%cacheShards].get(exact); ok {
+		return list // without looking for its shape
+	}
 	var room [512]byte
 	form, constants, plain := shape(room[:0], sql)
 	if plain && constants > 0 {
-		if list, ok := c.alike(string(form), constants, sql, s, version); ok {
+		if list, ok := c.alike(form, constants, sql, s, version); ok {
 			return list
 		}
 	}
-	return c.remember(cacheKey{version: version, sql: sql}, func() []Statement { return Analyze(sql, s) })
+	return c.remember(exact, func() []Statement { return Analyze(sql, s) })
 }
 
 // remember answers from the cache, or with what find finds.
@@ -112,14 +116,16 @@ func (c *Cache) remember(key cacheKey, find func() []Statement) []Statement {
 
 // alike answers with what was found of another text of the same shape. ok is false
 // if their constants matter.
-func (c *Cache) alike(form string, constants int, sql string, s Schema, version uint64) (list []Statement, ok bool) {
-	list = c.remember(cacheKey{version, true, form}, func() []Statement {
-		found, free := analyzeFree(sql, s)
-		if free != constants {
-			return nil // kept as well: it spares the next one the question
-		}
-		return found
-	})
+func (c *Cache) alike(form []byte, constants int, sql string, s Schema, version uint64) (list []Statement, ok bool) {
+	if list, ok = c.shards[maphash.Bytes(c.seed, form)%cacheShards].shaped(version, form); !ok {
+		list = c.remember(cacheKey{version, true, string(form)}, func() []Statement {
+			found, free := analyzeFree(sql, s)
+			if free != constants {
+				return nil // kept as well: it spares the next one the question
+			}
+			return found
+		})
+	}
 	if len(list) != 1 {
 		return nil, false
 	}
@@ -144,6 +150,18 @@ func (sh *shard) get(key cacheKey) ([]Statement, bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, ok := sh.entries[key]
+	if !ok {
+		return nil, false
+	}
+	sh.recent.MoveToFront(e)
+	return e.Value.(*cached).statements, true
+}
+
+// shaped is get of a shape, of which it makes no copy.
+func (sh *shard) shaped(version uint64, form []byte) ([]Statement, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.entries[cacheKey{version, true, string(form)}]
 	if !ok {
 		return nil, false
 	}
