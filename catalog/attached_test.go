@@ -175,6 +175,11 @@ func TestConsequences(t *testing.T) {
 		"select takes(1)": "counts", "select row(1, 2)::pair + 1": "counts", "select sum(pair_of(1))": "counts",
 		"insert into by_default (id) values (1)":                                      "audit_log",
 		"insert into saved (id) values (1)":                                           "",
+		"alter table base alter id type bigint":                                       "heir",
+		"alter table events add extra int":                                            "events_1 events_2",
+		"alter table only base add check (id > 0) no inherit":                         "",
+		"alter table heir add more int":                                               "",
+		"alter table base rename id to ident":                                         "heir",
 		"drop schema far cascade":                                                     "away moods",
 		"drop type far.mood cascade":                                                  "moods",
 		"drop domain positive cascade":                                                "domained",
@@ -232,6 +237,22 @@ func TestServerFunctionsInDefaultsAreSeen(t *testing.T) {
 	}
 	if st := query.Analyze("insert into saved (id) values (1)", s)[0]; !slices.Contains(st.Functions, "pg_catalog.lo_create") {
 		t.Errorf("a large object is made by a default, but the functions are %v", st.Functions)
+	}
+}
+
+// Only of an extension that is there does CREATE EXTENSION IF NOT EXISTS nothing.
+func TestExtensionThatIsThere(t *testing.T) {
+	s := load(t, connect(t, ""), nil)
+	for sql, want := range map[string]query.Kind{
+		"create extension if not exists plpgsql": query.Maintain, `create extension if not exists "plpgsql" with schema pg_catalog`: query.Maintain,
+		"create extension plpgsql": query.DDL, "create extension if not exists no_such": query.DDL, `create extension if not exists "PLPGSQL"`: query.DDL,
+	} {
+		if st := query.Analyze(sql, s)[0]; st.Kind != want || st.Has(query.ServerCode) != (want == query.DDL) || st.Writes != (want == query.DDL) {
+			t.Errorf("%s: %s %v, want %s", sql, st.Kind, st.Signs, want)
+		}
+	}
+	if st := query.Analyze("create extension if not exists plpgsql", nil)[0]; st.Kind != query.DDL {
+		t.Error("without a catalogue an extension is taken to be there")
 	}
 }
 

@@ -68,6 +68,27 @@ func (a *analysis) converts(n *ast.TypeName) {
 	}
 }
 
+// retyped notes what runs when the rows of a table get values of another type. A new
+// column has its default only, which a cast that nobody wrote does not make.
+func (a *analysis) retyped(n *ast.AlterTableStmt) {
+	for _, c := range items(n.Cmds) {
+		cmd, ok := c.(*ast.AlterTableCmd)
+		if !ok {
+			continue
+		}
+		switch cmd.Subtype {
+		case ast.AT_AlterColumnType:
+			a.casts = true
+		case ast.AT_AddColumn:
+			if def, ok := cmd.Def.(*ast.ColumnDef); ok && def.TypeName != nil {
+				if parts := names(def.TypeName.Names); len(parts) > 0 && !serverTypes[parts[len(parts)-1]] {
+					a.converts(def.TypeName)
+				}
+			}
+		}
+	}
+}
+
 // viewCalls notes what the functions in a view's definition do. Those in C were
 // made by who rules the server, and are taken for what views may have.
 func (a *analysis) viewCalls(n ast.Node) {

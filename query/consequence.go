@@ -154,7 +154,7 @@ func (c *chain) upon(x *Attached, w written) {
 	}
 	c.seen[key] = true
 	for _, parent := range x.Parents {
-		if w.below && parent == w.above {
+		if w.below && parent == w.above || w.kind == DDL {
 			continue
 		}
 		kind := w.kind

@@ -8,6 +8,10 @@ import (
 
 // define classifies CREATE and ALTER of anything but roles.
 func (a *analysis) define(n ast.Node) bool {
+	if ext, ok := n.(*ast.CreateExtensionStmt); ok && a.isThere(ext) {
+		a.st.Kind, a.st.Tag = Maintain, "CREATE EXTENSION"
+		return true
+	}
 	if tag, ok := a.defineRelation(n); ok {
 		a.st.Kind, a.st.Tag, a.st.Writes = DDL, tag, true
 		return true
@@ -18,6 +22,13 @@ func (a *analysis) define(n ast.Node) bool {
 		return true
 	}
 	return false
+}
+
+// isThere reports whether CREATE EXTENSION IF NOT EXISTS does nothing, as the programs
+// that send it at each start expect.
+func (a *analysis) isThere(n *ast.CreateExtensionStmt) bool {
+	at, ok := a.schema.(Attacher)
+	return ok && n.IfNotExists && at.Extension(n.Extname)
 }
 
 // defineRelation knows the statements that make or change relations.
@@ -57,7 +68,6 @@ func (a *analysis) defineRelation(n ast.Node) (tag string, ok bool) {
 		a.target(n.Sequence)
 		return "ALTER SEQUENCE", true
 	case *ast.AlterTableStmt:
-		a.target(n.Relation)
 		a.alterTable(n)
 		return "ALTER " + n.Objtype.String(), true
 	case *ast.IndexStmt:
@@ -104,6 +114,8 @@ func (a *analysis) defineRelation(n ast.Node) (tag string, ok bool) {
 
 // alterTable looks at what an ALTER TABLE takes away or opens.
 func (a *analysis) alterTable(n *ast.AlterTableStmt) {
+	a.target(n.Relation)
+	a.writes(n.Relation, DDL, nil) // and what inherits from it
 	for _, c := range items(n.Cmds) {
 		cmd, ok := c.(*ast.AlterTableCmd)
 		if !ok {

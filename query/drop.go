@@ -133,6 +133,8 @@ func (a *analysis) granted(n *ast.GrantStmt) {
 func (a *analysis) renamed(n *ast.RenameStmt) {
 	a.target(n.Relation)
 	switch n.RenameType {
+	case ast.OBJECT_COLUMN:
+		a.writes(n.Relation, DDL, nil) // and what inherits from it
 	case ast.OBJECT_TABLE, ast.OBJECT_VIEW, ast.OBJECT_MATVIEW, ast.OBJECT_FOREIGN_TABLE, ast.OBJECT_SEQUENCE, ast.OBJECT_INDEX:
 		if n.Relation != nil {
 			for _, ref := range a.place(n.Relation) {

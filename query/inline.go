@@ -39,10 +39,9 @@ func (r *Routine) named(out output) (output, bool) {
 	switch {
 	case out.open || len(out.cols) == 0:
 		return output{}, false
+	case r.Out == nil && len(out.cols) > 1:
+		return out, true // a record: who calls it names its columns
 	case r.Out == nil:
-		if len(out.cols) != 1 {
-			return output{}, false
-		}
 		return output{cols: []column{{r.Name, out.cols[0].flow}}}, true
 	case len(out.cols) != len(r.Out) && len(out.cols) != 1:
 		return output{}, false

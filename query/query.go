@@ -39,7 +39,7 @@ const (
 	Fetch        Kind = "fetch"         // FETCH, MOVE
 	Close        Kind = "close"         // CLOSE cursor
 	Listen       Kind = "listen"        // LISTEN, UNLISTEN, NOTIFY
-	Maintain     Kind = "maintain"      // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT
+	Maintain     Kind = "maintain"      // VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT; CREATE EXTENSION IF NOT EXISTS of one that is there
 	Lock         Kind = "lock"          // LOCK TABLE
 	Call         Kind = "call"          // CALL of a procedure whose body is known
 	Do           Kind = "do"            // DO whose body is known

@@ -76,7 +76,7 @@ func (a *analysis) visit(n ast.Node) {
 			a.converts(n)
 		}
 	case *ast.AlterTableStmt:
-		a.casts = true // of the rows there are
+		a.retyped(n)
 	case *ast.TypeCast:
 		if n != nil && a.st.Kind == DDL {
 			a.converts(n.TypeName)
