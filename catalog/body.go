@@ -18,6 +18,7 @@ func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 	byOID := map[uint32]*query.Routine{}
 	harmless := map[uint32]bool{}
 	for _, r := range all {
+		harmless[r.oid] = r.reckons()
 		if isSystem(r.schema) {
 			harmless[r.oid] = builtInHarmless(r)
 			if !harmless[r.oid] {
@@ -43,9 +44,10 @@ func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 		q.Language = query.Aggregate
 		for _, oid := range r.pieces {
 			switch piece := byOID[oid]; {
+			case harmless[oid]:
 			case piece != nil:
 				q.Pieces = append(q.Pieces, piece)
-			case !harmless[oid]:
+			default:
 				q.Strange = true
 			}
 		}
@@ -55,7 +57,7 @@ func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 
 func (r routine) public() *query.Routine {
 	q := &query.Routine{Schema: r.schema, Name: r.name, Procedure: r.kind == "p", Volatile: r.volatility == "v",
-		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args), Extension: r.extension}
+		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args), Extension: r.extension, Reckons: r.reckons()}
 	if r.def != "" {
 		q.Body, q.Parsed = r.def, true
 	}

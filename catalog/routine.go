@@ -25,7 +25,7 @@ select n.nspname, p.proname, p.provolatile::text, l.lanname::text, p.prosecdef o
          select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
          where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
            and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-           and e.extname in ('pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube', 'isn', 'seg')),
+           and e.extname in (` + trustedExtensions + `)),
        exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid
                and d.deptype = 'e' and n.nspname not in ('pg_catalog', 'information_schema')),
        coalesce(case
@@ -47,6 +47,25 @@ join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
 left join (select oprcode::oid as code, array_agg(distinct oprname::text) as names from pg_catalog.pg_operator
            where oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace group by oprcode) o on o.code = p.oid`
+
+// trustedExtensions are those whose functions in C only reckon with their arguments:
+// they come with PostgreSQL, or are made by projects that many look at and whose sources
+// were searched for whatever runs SQL or opens tables and files. tablefunc, xml2 and
+// dblink run SQL that is a text, so they are not here; nor are those that show what other
+// sessions do. PostGIS is, but for beyondArguments: what its others read is
+// spatial_ref_sys, which is the same everywhere.
+const trustedExtensions = `'pg_trgm', 'pgcrypto', 'uuid-ossp', 'citext', 'unaccent', 'fuzzystrmatch', 'hstore', 'ltree', 'intarray', 'cube',
+  'earthdistance', 'isn', 'seg', 'btree_gin', 'btree_gist', 'dict_int', 'dict_xsyn', 'vector', 'postgis'`
+
+// beyondArguments are functions in C of PostGIS that do more, whatever their marks say:
+// show samples of columns, and make a table.
+var beyondArguments = words(`st_estimatedextent st_estimated_extent geometry_estimated_extent _postgis_stats _postgis_selectivity
+	_postgis_join_selectivity _postgis_index_extent st_fromflatgeobuftotable`)
+
+// reckons reports whether a function of a trusted extension only gives a value.
+func (r routine) reckons() bool {
+	return r.trusted && r.kind == "f" && !r.special && !beyondArguments[r.name] && (r.volatility == "i" || r.volatility == "s" || extensionHarmless[r.name])
+}
 
 type routine struct {
 	schema, name, body string
@@ -148,7 +167,7 @@ func builtInHarmless(r routine) bool {
 // PostgreSQL are trusted like its own.
 func (s *Snapshot) userHarmless(r routine, users map[string]bool) bool {
 	if r.trusted {
-		return r.kind == "f" && !r.special && (r.volatility == "i" || r.volatility == "s" || extensionHarmless[r.name])
+		return r.reckons()
 	}
 	return r.kind == "f" && r.volatility == "i" && r.language == "sql" && !r.special && r.body != "" && r.absent == "" && s.plainBody(r.body, users)
 }
@@ -237,7 +256,7 @@ var dangerousPrefixes = []string{
 // extensionHarmless are the volatile functions of trusted extensions that only give a
 // value: random ones.
 var extensionHarmless = words(`gen_random_uuid gen_random_bytes gen_salt pgp_sym_encrypt pgp_sym_encrypt_bytea pgp_pub_encrypt pgp_pub_encrypt_bytea
-	uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4`)
+	uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 st_generatepoints`)
 
 var volatileHarmless = words(`random random_normal setseed clock_timestamp timeofday gen_random_uuid uuidv4 uuidv7
 	pg_sleep pg_sleep_for pg_sleep_until nextval currval lastval pg_relation_size pg_total_relation_size pg_table_size

@@ -29,6 +29,7 @@ type Routine struct {
 	Pieces       []*Routine // what an aggregate is made of, of the users' routines
 	Strange      bool       // it has settings that change who acts, or how text is read
 	Extension    bool       // came with an extension
+	Reckons      bool       // gives a value of its arguments and does nothing else, whatever its language
 	Converts     []*Routine // users' routines that run when its arguments and results become values of their types
 }
 
@@ -185,6 +186,8 @@ func (c called) read() (e *effect) {
 		}
 	}()
 	switch {
+	case r.Reckons:
+		return &effect{}
 	case r.Strange:
 		return r.unknown("has settings of its own that change who acts or how text is read")
 	case len(r.Body) > maxBody:
