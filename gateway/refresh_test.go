@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/identity"
 )
 
 // While the catalogue cannot be read, what needs nothing of it is answered, and what
@@ -49,6 +50,54 @@ func TestNobodyWaitsForARefreshHeDoesNotNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := await(t, waits); err != nil {
+		t.Error(err)
+	}
+}
+
+func machine(name string) identity.Identity {
+	who := person(name)
+	who.Kind = identity.Job
+	return who
+}
+
+// DDL in a DO block, by which Sequelize makes its types, leaves names in doubt only
+// until it is committed and the catalogue is read again; that in a block whose SQL is
+// computed, for as long as the session.
+func TestDoubtOfABlockEndsWithTheCatalogue(t *testing.T) {
+	th := start(t, "dev", shop+`; create function twice(n int) returns int language plpgsql as $$ begin return n + n; end $$`, nil)
+	conn := connect(t, th.as(machine("ci")))
+	calls := func() error { _, err := run(conn, "select twice(2)"); return err }
+	for _, sql := range []string{
+		`DO 'BEGIN CREATE TYPE "public"."enum_mood" AS ENUM(''calm'', ''busy''); EXCEPTION WHEN duplicate_object THEN null; END';`,
+		"begin; do $$ begin create table block_made (id int); end $$; commit",
+	} {
+		if _, err := run(conn, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if err := calls(); err != nil {
+			t.Errorf("after %s: %v", sql, err)
+		}
+	}
+	if _, err := run(conn, "begin; do $$ begin create table block_open (id int); end $$"); err != nil {
+		t.Fatal(err)
+	}
+	if err := calls(); err == nil {
+		t.Error("a function was called while DDL of the block was not committed")
+	}
+	if _, err := run(conn, "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	if err := calls(); err != nil {
+		t.Errorf("after the rollback: %v", err)
+	}
+}
+
+// CREATE EXTENSION IF NOT EXISTS of one that is there, which programs send at each start,
+// needs no second look.
+func TestExtensionThatIsThere(t *testing.T) {
+	th := start(t, "prod", shop, nil)
+	conn := connect(t, th.as(machine("ci")))
+	if _, err := run(conn, "create extension if not exists plpgsql"); err != nil {
 		t.Error(err)
 	}
 }

@@ -74,6 +74,7 @@ rules:
 	}
 	for _, doubt := range []string{
 		"selec 1", "do $$ begin execute format('select 1'); end $$", "create temp table cities (id int, name text)", "create temp table elsewhere (id int)",
+		"do $$ begin create temp table cities (id int, name text); end $$", "do $$ begin create table pg_temp.cities (id int, name text); end $$",
 		"set search_path = other, public", "create schema other",
 	} {
 		t.Run(doubt, func(t *testing.T) {

@@ -32,28 +32,28 @@ type shadow struct {
 func (s *session) doubt(st *query.Statement, v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := &s.names
-	unknown := runsUnseen(st)
-	n.opaque = n.opaque || unknown
+	n, unseen := &s.names, runsUnseen(st)
+	n.opaque = n.opaque || st.Kind == query.Unknown || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL)
 	n.path = n.path || st.Kind == query.Set && movesNames(st.SetName) || st.Kind != query.Set && st.Has(query.SessionState)
 	var table *made
 	if alters(st) {
 		table = s.makes(st, v)
 		n.sending, n.grown = true, true
-		n.changed = n.changed || table == nil && (!st.Still || unknown)
-		n.code = n.code || unknown || st.Has(query.ServerCode)
+		n.changed = n.changed || table == nil && (!st.Still || unseen)
+		n.code = n.code || unseen || st.Has(query.ServerCode)
 	}
+	inside := st.Runs(query.DDL, query.Drop) // a DO block, whose DDL ends in doubt only until it is committed
 	switch {
 	case table != nil:
 		n.make(table)
 		return
-	case st.Kind != query.DDL || st.Still:
+	case !inside && (st.Kind != query.DDL || st.Still):
 		return
 	}
 	for _, t := range st.Targets {
 		switch {
 		case !temporary(t.Schema):
-		case strings.HasPrefix(st.Tag, "ALTER"): // may give a temporary table any name
+		case strings.HasPrefix(st.Tag, "ALTER"), inside: // may give a temporary table any name
 			n.renamed = true
 		default:
 			n.hide(t.Table)
