@@ -21,8 +21,20 @@ type Ask struct {
 	Votes      []Vote    `json:"votes,omitempty"`
 	Created    time.Time `json:"created"`
 	Deadline   time.Time `json:"deadline"`
-	State      string    `json:"state"`                // waiting, approved, denied, expired, cancelled
-	MayAnswer  bool      `json:"may_answer,omitempty"` // whether the caller who reads this may
+	State      string    `json:"state"`                 // waiting, approved, denied, expired, cancelled
+	MayAnswer  bool      `json:"may_answer,omitempty"`  // whether the caller who reads this may
+	Seal       string    `json:"seal,omitempty"`        // what a vote must repeat: it says what was looked at
+	Needs      []Need    `json:"needs,omitempty"`       // all of these must be met; Groups and Needed are their sum, for older readers
+	BreakGlass bool      `json:"break_glass,omitempty"` // released by its own author; while it waits: the caller may do so
+}
+
+// Need is a number of people of some groups.
+type Need struct {
+	Groups []string  `json:"groups"`
+	Count  int       `json:"count"`
+	Have   int       `json:"have"`            // who agreed so far
+	Later  []string  `json:"later,omitempty"` // groups that are asked besides, from From on
+	From   time.Time `json:"from,omitzero"`   //
 }
 
 // The states of an ask.
@@ -44,8 +56,10 @@ type Vote struct {
 
 // AskDecision is the caller's answer to an ask. The zero value denies.
 type AskDecision struct {
-	Grant  bool   `json:"grant"`
-	Reason string `json:"reason,omitempty"`
+	Grant      bool   `json:"grant"`
+	Reason     string `json:"reason,omitempty"`
+	Seal       string `json:"seal,omitempty"`        // of the ask that was looked at; nothing is granted without
+	BreakGlass bool   `json:"break_glass,omitempty"` // release one's own ask, with a reason, where the rule lets
 }
 
 // Session is one open database session.

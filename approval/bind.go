@@ -44,3 +44,18 @@ func count(h hash.Hash, n int) {
 	binary.BigEndian.PutUint64(b[:], uint64(n))
 	h.Write(b[:])
 }
+
+// sealVersion starts every seal, as bindVersion does every binding.
+const sealVersion = "sluice ask 1"
+
+// seal is what a vote must repeat to count: it belongs to one ask, and to no other of
+// the same statement. The nonce also keeps those who see it from trying what a text
+// that they are not shown, such as a password, may be.
+func seal(nonce, id, binding string) string {
+	h := sha256.New()
+	part(h, sealVersion)
+	part(h, nonce)
+	part(h, id)
+	part(h, binding)
+	return hex.EncodeToString(h.Sum(nil))
+}

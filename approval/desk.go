@@ -2,6 +2,7 @@ package approval
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,6 +38,11 @@ type Config struct {
 	Now     func() time.Time // the clock; without one nothing can be held, so everything is refused
 	NewID   func() string    // proposes an id; NewID of this package if nil
 	MaxOpen int              // asks that may wait at once; MaxOpen if 0
+
+	// Barred says why somebody has no rights any more, whatever their certificate
+	// says; nil bars nobody. It is asked at each vote, of all who voted, and must not
+	// block or call the desk.
+	Barred func(identity.Identity) error
 }
 
 // Desk keeps the asks that wait. It decides under one lock, so that of a grant, a
@@ -50,11 +56,9 @@ type Desk struct {
 
 // hold is one waiting ask. All but ctx is guarded by the desk's lock.
 type hold struct {
-	ask    Ask
-	ctx    context.Context // of the caller that waits: a vote after its end does not count
-	votes  []Vote
-	answer Answer        // meaningful once ended
-	ended  chan struct{} // closed when answer is set
+	poll
+	ctx   context.Context // of the caller that waits: a vote after its end does not count
+	ended chan struct{}   // closed when there is an answer
 }
 
 // Open is a waiting ask and the votes so far.
@@ -70,6 +74,9 @@ func NewDesk(cfg Config) *Desk {
 	}
 	if cfg.MaxOpen <= 0 {
 		cfg.MaxOpen = MaxOpen
+	}
+	if cfg.Barred == nil {
+		cfg.Barred = func(identity.Identity) error { return nil }
 	}
 	return &Desk{cfg: cfg, open: map[string]*hold{}, watchers: map[chan struct{}]struct{}{}}
 }
@@ -87,15 +94,31 @@ func (d *Desk) Wait(ctx context.Context, a Ask, opened func(Ask)) (Answer, error
 	if opened != nil {
 		opened(h.ask.clone())
 	}
-	timer := time.NewTimer(h.ask.Deadline.Sub(d.cfg.Now()))
+	alarms := append(h.ask.Quorum.Escalates(h.ask.Created), h.ask.Deadline)
+	for _, at := range alarms {
+		if at.After(h.ask.Deadline) {
+			at = h.ask.Deadline
+		}
+		if over := d.until(ctx, h, at); over {
+			break
+		}
+		d.wake() // more people may answer now, and are shown it
+	}
+	return d.giveUp(h), nil
+}
+
+// until waits for the end of a hold, or that time; over tells the end.
+func (d *Desk) until(ctx context.Context, h *hold, at time.Time) (over bool) {
+	timer := time.NewTimer(at.Sub(d.cfg.Now()))
 	defer timer.Stop()
 	select {
 	case <-h.ended:
-		return h.answer, nil
+		return true
 	case <-ctx.Done():
+		return true
 	case <-timer.C:
+		return false
 	}
-	return d.giveUp(h), nil
 }
 
 // add checks the ask and lists it.
@@ -132,8 +155,8 @@ func (d *Desk) add(ctx context.Context, a Ask) (*hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.ID = id
-	h := &hold{ask: a, ctx: ctx, ended: make(chan struct{})}
+	a.ID, a.Seal = id, seal(rand.Text(), id, a.Hash)
+	h := &hold{poll: poll{ask: a}, ctx: ctx, ended: make(chan struct{})}
 	d.open[a.ID] = h
 	d.signal()
 	return h, nil
@@ -173,8 +196,9 @@ func (d *Desk) freeID(id string) (string, error) {
 }
 
 // Decide records v on the ask with that id. A refusal by one person ends it; it is
-// granted when the quorum is met. The returned Ask is what the vote was about, also
-// with an error, if the ask exists.
+// granted when the quorum is met by people who still have the right at this moment, or
+// by break-glass. A grant must carry the seal of the ask that was looked at. The
+// returned Ask is what the vote was about, also with an error, if the ask exists.
 func (d *Desk) Decide(id string, v Vote) (Ask, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -185,24 +209,11 @@ func (d *Desk) Decide(id string, v Vote) (Ask, error) {
 	v.At = d.cfg.Now()
 	v.Reason = cut(v.Reason, MaxReason)
 	v.Who.Groups = slices.Clone(v.Who.Groups)
-	if err := h.ask.MayAnswer(v.Who, v.At); err != nil {
+	if err := h.vote(v, d.cfg.Barred); err != nil {
 		return h.ask.clone(), err
 	}
-	// Who agreed may still change their mind to no, never the other way round.
-	agreed := slices.ContainsFunc(h.votes, func(have Vote) bool { return samePerson(have.Who, v.Who) })
-	if agreed && v.Grant {
-		return h.ask.clone(), fmt.Errorf("%w: %s", ErrTwice, v.Who.Name())
-	}
-	h.votes = append(h.votes, v)
-	switch {
-	case !v.Grant:
-		why := "denied by " + v.Who.Name()
-		if v.Reason != "" {
-			why += ": " + v.Reason
-		}
-		h.end(Answer{Why: why})
-	case h.ask.Quorum.Met(h.votes):
-		h.end(Answer{Granted: true, Why: "approved by " + names(h.votes)})
+	if h.done {
+		close(h.ended)
 	}
 	d.signal()
 	return h.ask.clone(), nil
@@ -211,20 +222,7 @@ func (d *Desk) Decide(id string, v Vote) (Ask, error) {
 // over reports whether no vote counts any more: it has an answer, its caller has
 // gone, or its time is up, whether or not the waiting goroutine has noticed.
 func (h *hold) over(now time.Time) bool {
-	select {
-	case <-h.ended:
-		return true
-	default:
-		return h.ctx.Err() != nil || !now.Before(h.ask.Deadline)
-	}
-}
-
-// end sets the answer; the desk's lock is held and the hold has not ended.
-func (h *hold) end(a Answer) {
-	a.Hash = h.ask.Hash
-	a.Votes = slices.Clone(h.votes)
-	h.answer = a
-	close(h.ended)
+	return h.done || h.ctx.Err() != nil || !now.Before(h.ask.Deadline)
 }
 
 // giveUp ends an ask that nobody answered in time, or whose caller left. A vote
@@ -232,18 +230,9 @@ func (h *hold) end(a Answer) {
 func (d *Desk) giveUp(h *hold) Answer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	select {
-	case <-h.ended:
-		return h.answer
-	default:
-	}
-	switch waited := h.ask.Deadline.Sub(h.ask.Created).Round(time.Second); {
-	case h.ctx.Err() != nil:
-		h.end(Answer{Why: "cancelled"})
-	case len(h.votes) > 0:
-		h.end(Answer{Why: fmt.Sprintf("not enough people answered in %s: needs %s, approved by %s so far", waited, h.ask.Quorum, names(h.votes))})
-	default:
-		h.end(Answer{Why: fmt.Sprintf("nobody answered in %s", waited)})
+	if !h.done {
+		h.poll.giveUp(h.ctx.Err() != nil)
+		close(h.ended)
 	}
 	return h.answer
 }
@@ -291,6 +280,13 @@ func (d *Desk) Watch(ctx context.Context) <-chan struct{} {
 	return ch
 }
 
+// wake tells the watchers that the list may read differently.
+func (d *Desk) wake() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.signal()
+}
+
 // signal wakes the watchers; the lock is held.
 func (d *Desk) signal() {
 	for ch := range d.watchers {
@@ -306,22 +302,4 @@ func (a Ask) clone() Ask {
 	a.Who.Groups = slices.Clone(a.Who.Groups)
 	a.Quorum = a.Quorum.clone()
 	return a
-}
-
-// names lists who agreed, each once, in order.
-func names(votes []Vote) string {
-	var s []string
-	for _, v := range votes {
-		if v.Grant {
-			s = append(s, v.Who.Name())
-		}
-	}
-	return strings.Join(s, ", ")
-}
-
-func cut(s string, most int) string {
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "")
 }

@@ -21,7 +21,7 @@ func person(name string, groups ...string) identity.Identity {
 	}
 }
 
-func yes(who identity.Identity) Vote { return Vote{Who: who, Grant: true} }
+func yes(a Ask, who identity.Identity) Vote { return Vote{Who: who, Grant: true, Saw: a.Seal} }
 
 func ask(who identity.Identity, q Quorum) Ask {
 	return Ask{
@@ -65,7 +65,7 @@ func TestGrant(t *testing.T) {
 		if list := d.List(); len(list) != 1 || list[0].Ask.ID != a.ID {
 			t.Fatalf("list is %+v, want the one ask", list)
 		}
-		if _, err := d.Decide(a.ID, yes(person("bo", "dba"))); err != nil {
+		if _, err := d.Decide(a.ID, yes(a, person("bo", "dba"))); err != nil {
 			t.Fatal(err)
 		}
 		r := <-done
@@ -76,7 +76,7 @@ func TestGrant(t *testing.T) {
 			t.Error("the ask is still listed")
 		}
 		// Single use: nothing is left that a second vote or execution could use.
-		if _, err := d.Decide(a.ID, yes(person("cy", "dba"))); !errors.Is(err, ErrUnknown) {
+		if _, err := d.Decide(a.ID, yes(a, person("cy", "dba"))); !errors.Is(err, ErrUnknown) {
 			t.Errorf("a vote after the end gave %v", err)
 		}
 	})
@@ -116,7 +116,7 @@ func TestRefusedVotes(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				a, done := wait(t, ctx, d, ask(tt.asker, oneDBA))
 				for _, grant := range []bool{true, false} {
-					if _, err := d.Decide(a.ID, Vote{Who: tt.voter, Grant: grant}); !errors.Is(err, tt.want) {
+					if _, err := d.Decide(a.ID, Vote{Who: tt.voter, Grant: grant, Saw: a.Seal}); !errors.Is(err, tt.want) {
 						t.Errorf("grant %v gave %v, want %v", grant, err, tt.want)
 					}
 				}
@@ -138,13 +138,13 @@ func TestOnePersonIsNotTwo(t *testing.T) {
 		d := NewDesk(Config{Now: time.Now})
 		a, done := wait(t, t.Context(), d, ask(person("ana"), Quorum{Groups: []string{"dba", "security"}, Count: 2}))
 		bo := person("bo", "dba", "security")
-		if _, err := d.Decide(a.ID, yes(bo)); err != nil {
+		if _, err := d.Decide(a.ID, yes(a, bo)); err != nil {
 			t.Fatal(err)
 		}
 		again := bo
 		again.Subject, again.Issuer = "bo-elsewhere", "https://other.example.com"
 		for _, who := range []identity.Identity{bo, again} {
-			if _, err := d.Decide(a.ID, yes(who)); !errors.Is(err, ErrTwice) {
+			if _, err := d.Decide(a.ID, yes(a, who)); !errors.Is(err, ErrTwice) {
 				t.Errorf("%s of %s again gave %v", who.Subject, who.Issuer, err)
 			}
 		}
@@ -152,7 +152,7 @@ func TestOnePersonIsNotTwo(t *testing.T) {
 		if len(done) != 0 {
 			t.Fatal("one person was enough for two")
 		}
-		if _, err := d.Decide(a.ID, yes(person("cy", "security"))); err != nil {
+		if _, err := d.Decide(a.ID, yes(a, person("cy", "security"))); err != nil {
 			t.Fatal(err)
 		}
 		if r := <-done; !r.answer.Granted || r.answer.Why != "approved by bo@example.com, cy@example.com" {
@@ -165,7 +165,7 @@ func TestDenyEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := NewDesk(Config{Now: time.Now})
 		a, done := wait(t, t.Context(), d, ask(person("ana"), Quorum{Groups: []string{"dba"}, Count: 3}))
-		if _, err := d.Decide(a.ID, yes(person("bo", "dba"))); err != nil {
+		if _, err := d.Decide(a.ID, yes(a, person("bo", "dba"))); err != nil {
 			t.Fatal(err)
 		}
 		// The one who agreed may change their mind to no.
@@ -189,7 +189,7 @@ func TestEveryPartOfAQuorumIsNeeded(t *testing.T) {
 		q := oneDBA.Plus(Quorum{Groups: []string{"security"}, Count: 1})
 		a, done := wait(t, t.Context(), d, ask(person("ana"), q))
 		for _, name := range []string{"bo", "cy"} {
-			if _, err := d.Decide(a.ID, yes(person(name, "dba"))); err != nil {
+			if _, err := d.Decide(a.ID, yes(a, person(name, "dba"))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -197,7 +197,7 @@ func TestEveryPartOfAQuorumIsNeeded(t *testing.T) {
 		if len(done) != 0 {
 			t.Fatal("granted without anybody of security")
 		}
-		if _, err := d.Decide(a.ID, yes(person("di", "security"))); err != nil {
+		if _, err := d.Decide(a.ID, yes(a, person("di", "security"))); err != nil {
 			t.Fatal(err)
 		}
 		if r := <-done; !r.answer.Granted {
@@ -220,7 +220,7 @@ func TestDeadline(t *testing.T) {
 		}
 		a.Deadline = time.Now().Add(time.Minute)
 		open, done := wait(t, t.Context(), d, a)
-		if _, err := d.Decide(open.ID, yes(person("bo", "dba"))); err != nil {
+		if _, err := d.Decide(open.ID, yes(open, person("bo", "dba"))); err != nil {
 			t.Fatal(err)
 		}
 		want := "not enough people answered in 1m0s: needs 2 of dba, approved by bo@example.com so far"
@@ -314,7 +314,7 @@ func TestWatch(t *testing.T) {
 		a, done := wait(t, t.Context(), d, ask(person("ana"), Quorum{Groups: []string{"dba"}, Count: 2}))
 		<-changed
 		for _, name := range []string{"bo", "cy"} {
-			if _, err := d.Decide(a.ID, yes(person(name, "dba"))); err != nil {
+			if _, err := d.Decide(a.ID, yes(a, person(name, "dba"))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -347,7 +347,7 @@ func TestListIsACopy(t *testing.T) {
 		spoilt.Quorum.Groups[0], spoilt.Quorum.And[0].Groups[0] = "dev", "dev"
 		mine.Params[0], mine.Quorum.Groups[0], mine.Quorum.And[0].Groups[0] = "3", "all", "all"
 		got := d.List()[0].Ask
-		want.ID, want.Hash, want.Created = got.ID, got.Hash, got.Created
+		want.ID, want.Hash, want.Seal, want.Created = got.ID, got.Hash, got.Seal, got.Created
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

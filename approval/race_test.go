@@ -15,8 +15,8 @@ func TestTwoApproversAtOnce(t *testing.T) {
 	d := NewDesk(Config{Now: time.Now})
 	a, done := wait(t, t.Context(), d, ask(person("ana"), oneDBA))
 	errs := make([]error, 2)
-	atOnce(func() { _, errs[0] = d.Decide(a.ID, yes(person("bo", "dba"))) },
-		func() { _, errs[1] = d.Decide(a.ID, yes(person("cy", "dba"))) })
+	atOnce(func() { _, errs[0] = d.Decide(a.ID, yes(a, person("bo", "dba"))) },
+		func() { _, errs[1] = d.Decide(a.ID, yes(a, person("cy", "dba"))) })
 	r := <-done
 	if !r.answer.Granted || len(r.answer.Votes) != 1 {
 		t.Errorf("got %+v", r)
@@ -30,7 +30,7 @@ func TestTwoApproversAtOnce(t *testing.T) {
 func TestTwoNeededAtOnce(t *testing.T) {
 	d := NewDesk(Config{Now: time.Now})
 	a, done := wait(t, t.Context(), d, ask(person("ana"), Quorum{Groups: []string{"dba"}, Count: 2}))
-	atOnce(func() { d.Decide(a.ID, yes(person("bo", "dba"))) }, func() { d.Decide(a.ID, yes(person("cy", "dba"))) })
+	atOnce(func() { d.Decide(a.ID, yes(a, person("bo", "dba"))) }, func() { d.Decide(a.ID, yes(a, person("cy", "dba"))) })
 	if r := <-done; !r.answer.Granted || len(r.answer.Votes) != 2 {
 		t.Errorf("got %+v", r)
 	}
@@ -43,7 +43,7 @@ func TestApproveAgainstCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	a, done := wait(t, ctx, d, ask(person("ana"), oneDBA))
 	var err error
-	atOnce(cancel, func() { _, err = d.Decide(a.ID, yes(person("bo", "dba"))) })
+	atOnce(cancel, func() { _, err = d.Decide(a.ID, yes(a, person("bo", "dba"))) })
 	if r := <-done; r.answer.Granted != (err == nil) {
 		t.Errorf("the approver got %v, the caller %+v", err, r)
 	}
@@ -53,7 +53,7 @@ func TestApproveAgainstDeny(t *testing.T) {
 	d := NewDesk(Config{Now: time.Now})
 	a, done := wait(t, t.Context(), d, ask(person("ana"), oneDBA))
 	var granted, denied error
-	atOnce(func() { _, granted = d.Decide(a.ID, yes(person("bo", "dba"))) },
+	atOnce(func() { _, granted = d.Decide(a.ID, yes(a, person("bo", "dba"))) },
 		func() { _, denied = d.Decide(a.ID, Vote{Who: person("cy", "dba")}) })
 	r := <-done
 	if (granted == nil) == (denied == nil) || r.answer.Granted != (granted == nil) {
@@ -75,7 +75,7 @@ func TestVoteAfterCancel(t *testing.T) {
 	}()
 	a := <-opened
 	cancel()
-	if _, err := d.Decide(a.ID, yes(person("bo", "dba"))); !errors.Is(err, ErrUnknown) {
+	if _, err := d.Decide(a.ID, yes(a, person("bo", "dba"))); !errors.Is(err, ErrUnknown) {
 		t.Errorf("the vote gave %v", err)
 	}
 	if len(d.List()) != 0 {
@@ -96,7 +96,7 @@ func TestApproveAgainstDeadline(t *testing.T) {
 			var err error
 			voted := make(chan struct{})
 			time.AfterFunc(time.Until(a.Deadline)-early, func() {
-				_, err = d.Decide(a.ID, yes(person("bo", "dba")))
+				_, err = d.Decide(a.ID, yes(a, person("bo", "dba")))
 				close(voted)
 			})
 			r := <-done
@@ -124,7 +124,7 @@ func TestManyAtOnce(t *testing.T) {
 				case 0:
 					go cancel()
 				case 1:
-					go d.Decide(a.ID, yes(person("bo", "dba")))
+					go d.Decide(a.ID, yes(a, person("bo", "dba")))
 				case 2:
 					go d.Decide(a.ID, Vote{Who: person("cy", "dba")})
 				}

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,7 +44,10 @@ func (a *app) approvalsCommand() *cobra.Command {
 		},
 	}
 	addFormat(ls, &f, "table", "json", "csv")
-	c.AddCommand(ls, a.answerCommand(&addr, "approve", true), a.answerCommand(&addr, "deny", false))
+	c.AddCommand(ls)
+	for _, how := range waysToAnswer {
+		c.AddCommand(a.answerCommand(&addr, how))
+	}
 	return c
 }
 
@@ -57,27 +62,85 @@ func (a *app) asksTable(list []api.Ask) table {
 			yours = "yes"
 		}
 		left := max(k.Deadline.Sub(a.now()), 0).Round(time.Second).String()
-		needs := fmt.Sprintf("%d of %s", k.Needed, strings.Join(k.Groups, ", "))
-		t.rows = append(t.rows, []string{k.ID, nameOf(k.Who), k.Connection, short(k.SQL, statementWidth), k.Rule, needs, left, yours})
+		t.rows = append(t.rows, []string{k.ID, nameOf(k.Who), k.Connection, short(k.SQL, statementWidth), k.Rule, needsOf(k), left, yours})
 	}
 	return t
 }
 
-func (a *app) answerCommand(addr *string, verb string, grant bool) *cobra.Command {
-	var reason string
+// needsOf says who must agree: "2 of dba, 1 of security".
+func needsOf(k api.Ask) string {
+	var parts []string
+	for _, n := range k.Needs {
+		parts = append(parts, fmt.Sprintf("%d of %s", n.Count, strings.Join(n.Groups, " or ")))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// answer is one way to vote on an ask.
+type answer struct {
+	verb, does, done string
+	grant, glass     bool
+}
+
+var waysToAnswer = []answer{
+	{verb: "approve", does: "approve a statement that waits", done: "approved", grant: true},
+	{verb: "deny", does: "deny a statement that waits", done: "denied"},
+	{verb: "break-glass", does: "release your own statement in an emergency, in everybody's sight", done: "broke the glass for", grant: true, glass: true},
+}
+
+func (a *app) answerCommand(addr *string, how answer) *cobra.Command {
+	var reason, seal string
 	c := &cobra.Command{
-		Use: verb + " ID", Short: verb + " a statement that waits", Args: oneArg,
-		Example: "  sluice approvals " + verb + " k7m2p --reason 'ticket 1234'",
+		Use: how.verb + " ID", Short: how.does, Args: oneArg,
+		Example: "  sluice approvals " + how.verb + " k7m2p --reason 'ticket 1234'",
 		RunE: func(c *cobra.Command, args []string) error {
-			var k api.Ask
-			if err := a.call(c.Context(), *addr, http.MethodPost, askPath(url.PathEscape(args[0])), api.AskDecision{Grant: grant, Reason: reason}, &k); err != nil {
-				return err
+			if how.glass && strings.TrimSpace(reason) == "" {
+				return usageError{errors.New("breaking the glass needs a --reason")}
 			}
-			done := map[bool]string{true: "approved", false: "denied"}[grant]
-			_, err := fmt.Fprintf(a.err, "You %s %s of %s on %s: %s\n", done, clean(k.ID), clean(nameOf(k.Who)), clean(k.Connection), short(k.SQL, statementWidth))
-			return err
+			return a.with(c.Context(), *addr, func(gw *client.Gateway) error {
+				in := api.AskDecision{Grant: how.grant, Reason: reason, Seal: seal, BreakGlass: how.glass}
+				if in.Seal == "" && in.Grant {
+					k, err := askNamed(c.Context(), gw, args[0])
+					if err != nil {
+						return err
+					}
+					a.showSQL(k) // what is answered is on the screen
+					in.Seal = k.Seal
+				}
+				var k api.Ask
+				if err := gw.Call(c.Context(), http.MethodPost, askPath(url.PathEscape(args[0])), in, &k); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(a.err, "You %s %s of %s on %s: %s\n", how.done, clean(k.ID), clean(nameOf(k.Who)), clean(k.Connection), short(k.SQL, statementWidth))
+				return err
+			})
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "a few words for whoever asked, and for the record")
+	c.Flags().StringVar(&seal, "seal", "", "seal of the ask you looked at, from ls -o json: with another it is refused; without it the ask is shown first")
 	return c
+}
+
+// askNamed is the ask with an id, if it still waits.
+func askNamed(ctx context.Context, gw *client.Gateway, id string) (api.Ask, error) {
+	var list []api.Ask
+	if err := gw.Call(ctx, http.MethodGet, api.AsksPath, nil, &list); err != nil {
+		return api.Ask{}, err
+	}
+	for _, k := range list {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return api.Ask{}, tell(exitError, "run: sluice approvals ls", "no statement waits under the id %q", id)
+}
+
+// showSQL prints the whole statement of an ask.
+func (a *app) showSQL(k api.Ask) {
+	for l := range strings.Lines(k.SQL) {
+		fmt.Fprintf(a.err, "  %s\n", clean(strings.TrimRight(l, "\r\n")))
+	}
+	for i, p := range k.Params {
+		fmt.Fprintf(a.err, "  $%d = %s\n", i+1, clean(p))
+	}
 }

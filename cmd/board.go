@@ -75,25 +75,23 @@ func (b board) show(ctx context.Context, asks []api.Ask, show func(tui.State)) e
 }
 
 // Decide implements tui.Backend.
-func (b board) Decide(ctx context.Context, id string, grant bool, reason string) error {
-	return b.gw.Call(ctx, http.MethodPost, askPath(id), api.AskDecision{Grant: grant, Reason: reason}, nil)
+func (b board) Decide(ctx context.Context, a tui.Answer) error {
+	return b.gw.Call(ctx, http.MethodPost, askPath(a.ID), api.AskDecision{Grant: a.Grant, Reason: a.Reason, Seal: a.Seal}, nil)
 }
 
 func askPath(id string) string { return strings.Replace(api.AskPath, "{id}", id, 1) }
 
 func (b board) ask(a api.Ask) tui.Ask {
 	out := tui.Ask{
-		ID: a.ID, Who: nameOf(a.Who), WhoKind: a.Who.Kind, Connection: a.Connection, Session: a.Session, Kind: a.Kind, SQL: a.SQL,
+		ID: a.ID, Seal: a.Seal, Who: nameOf(a.Who), WhoKind: a.Who.Kind, Connection: a.Connection, Session: a.Session, Kind: a.Kind, SQL: a.SQL,
 		Params: a.Params, Rule: a.Rule, Reason: a.Reason, Created: a.Created, Deadline: a.Deadline,
 	}
-	have := 0
 	for _, v := range a.Votes {
 		out.Votes = append(out.Votes, tui.Vote{Who: v.Who, Grant: v.Grant})
-		if v.Grant {
-			have++
-		}
 	}
-	out.Needs = []tui.Need{{Groups: a.Groups, Count: a.Needed, Have: have}}
+	for _, n := range a.Needs {
+		out.Needs = append(out.Needs, tui.Need{Groups: n.Groups, Count: n.Count, Have: n.Have})
+	}
 	if !a.MayAnswer {
 		out.Refusal = "you are not one of those who may answer this"
 		if a.Who.Subject == b.gw.Identity.Subject && a.Who.Issuer == b.gw.Identity.Issuer {

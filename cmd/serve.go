@@ -35,6 +35,7 @@ import (
 //	record/     the record, its signing key and its index beside it
 //	labels.json what people said that columns hold
 //	standing.json  who is locked, what is revoked, hashes of tokens
+//	asks/       what waits for people
 type house struct {
 	dir         string
 	id          string
@@ -93,7 +94,7 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 		}
 		gc.Issuer, gc.ClientID = cfg.oidc.Issuer, cfg.oidc.ClientID
 	}
-	gc.RecordDir = filepath.Join(cfg.dir, "record")
+	gc.RecordDir, gc.StateDir = filepath.Join(cfg.dir, "record"), filepath.Join(cfg.dir, "asks")
 	h.record, err = audit.Open(audit.Config{Dir: gc.RecordDir, Origin: "sluice/" + h.id, Durability: cfg.durability, Now: a.now, Log: h.log})
 	if err != nil {
 		if errors.Is(err, audit.ErrInUse) {

@@ -207,11 +207,11 @@ func (t *tourist) approve(ctx context.Context, sql string) error {
 		return fmt.Errorf("grace sees %d asks, not the one", len(asks))
 	}
 	path := askPath(asks[0].ID)
-	if err := t.w.ada.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: true}, nil); err == nil {
+	if err := t.w.ada.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: true, Seal: asks[0].Seal}, nil); err == nil {
 		return errors.New("ada approved her own statement")
 	}
 	fmt.Fprintf(t.out, "   ada$ sluice approvals approve %s      %s\n", asks[0].ID, t.paint("31", "refused: nobody answers their own ask"))
-	if err := t.w.grace.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: true, Reason: "the customer called"}, nil); err != nil {
+	if err := t.w.grace.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: true, Reason: "the customer called", Seal: asks[0].Seal}, nil); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.out, "   grace$ sluice approvals approve %s    %s\n", asks[0].ID, t.paint("32", "approved"))

@@ -14,10 +14,8 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/api"
-	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/identity"
-	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/tunnel"
 )
 
@@ -296,88 +294,6 @@ func (g *Gateway) Connections(who identity.Identity) []api.Connection {
 		out = append(out, api.Connection{Name: c.Name, Env: c.Env, Kind: "postgres", Database: c.Database.Database, Rules: g.rulesFor(who, c)})
 	}
 	return out
-}
-
-// Asks lists what waits: one's own asks, and those one may answer.
-func (g *Gateway) Asks(who identity.Identity) []api.Ask {
-	out := []api.Ask{}
-	for _, o := range g.desk.List() {
-		may := o.Ask.MayAnswer(who, g.cfg.Now()) == nil
-		if may || owns(who, o.Ask.Who) || g.auditor(who) {
-			out = append(out, askFor(o, may))
-		}
-	}
-	return out
-}
-
-func askFor(o approval.Open, may bool) api.Ask {
-	a := api.Ask{
-		ID: o.Ask.ID, Who: whoAmI(o.Ask.Who), Connection: o.Ask.Connection, Session: o.Ask.Session, SQL: o.Ask.SQL, Params: o.Ask.Params,
-		Kind: o.Ask.Kind, Rule: o.Ask.Rule, Reason: o.Ask.Reason, Created: o.Ask.Created, Deadline: o.Ask.Deadline, State: api.AskWaiting, MayAnswer: may,
-	}
-	for _, q := range o.Ask.Quorum.Parts() {
-		a.Groups = append(a.Groups, q.Groups...)
-		a.Needed = max(a.Needed, q.Count)
-	}
-	for _, v := range o.Votes {
-		a.Votes = append(a.Votes, api.Vote{Who: v.Who.Name(), Grant: v.Grant, Reason: v.Reason, At: v.At})
-	}
-	return a
-}
-
-// watchAsks sends the list of asks each time it changes.
-func (g *Gateway) watchAsks(w http.ResponseWriter, r *http.Request, caller func() identity.Identity) {
-	w.Header().Set("Content-Type", "application/jsonl")
-	flusher := http.NewResponseController(w)
-	enc := json.NewEncoder(w)
-	for range g.desk.Watch(r.Context()) {
-		who := caller() // who may have renewed their login meanwhile
-		if g.known(who) != nil || enc.Encode(g.Asks(who)) != nil || flusher.Flush() != nil {
-			return
-		}
-	}
-}
-
-// Answer votes on an ask. The vote is recorded when it has been counted; the
-// statement itself runs only after its own record of the answer.
-func (g *Gateway) Answer(who identity.Identity, id string, in api.AskDecision) (api.Ask, error) {
-	ask, err := g.desk.Decide(id, approval.Vote{Who: who, Grant: in.Grant, Reason: in.Reason})
-	effect := policy.Deny
-	if in.Grant {
-		effect = policy.Allow
-	}
-	ev := audit.Event{
-		Kind: audit.Voted, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Connection: ask.Connection,
-		Session: ask.Session, Rule: ask.Rule, Reason: in.Reason, Effect: effect.String(), SQLHash: ask.Hash, Detail: "ask " + id, Outcome: "ok",
-	}
-	if err != nil {
-		ev.Outcome, ev.Error = "refused", err.Error()
-	}
-	if rerr := g.note(ev); rerr != nil {
-		return api.Ask{}, rerr
-	}
-	if err != nil {
-		return api.Ask{}, answerError(id, err)
-	}
-	out := askFor(approval.Open{Ask: ask}, true)
-	out.State = api.AskDenied
-	if in.Grant {
-		out.State = api.AskApproved
-	}
-	for _, o := range g.desk.List() {
-		if o.Ask.ID == id { // more people must agree
-			return askFor(o, false), nil
-		}
-	}
-	return out, nil
-}
-
-func answerError(id string, err error) error {
-	e := &api.Error{Sentence: err.Error(), Hint: "run: sluice approvals ls", Code: api.CodeRefused}
-	if errors.Is(err, approval.ErrUnknown) {
-		e.Sentence, e.Code = fmt.Sprintf("no statement waits under the id %q", id), api.CodeError
-	}
-	return e
 }
 
 // once is a listener that has one connection to give.

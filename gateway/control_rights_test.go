@@ -110,7 +110,7 @@ func TestControlMessagesAnswerByRight(t *testing.T) {
 
 	t.Run("answer", func(t *testing.T) {
 		for name, gw := range map[string]*client.Gateway{"own": ada, "stranger": otto, "auditor": aud, "administrator": root} {
-			if _, code := call[api.Ask](t, gw, "POST", path(api.AskPath, ask.ID), api.AskDecision{Grant: true}); code != api.CodeRefused {
+			if _, code := call[api.Ask](t, gw, "POST", path(api.AskPath, ask.ID), api.AskDecision{Grant: true, Seal: ask.Seal}); code != api.CodeRefused {
 				t.Errorf("%s answered: code %d", name, code)
 			}
 		}
@@ -139,7 +139,7 @@ func TestControlMessagesAnswerByRight(t *testing.T) {
 		}
 	})
 	t.Run("grant", func(t *testing.T) {
-		got, code := call[api.Ask](t, bob, "POST", path(api.AskPath, ask.ID), api.AskDecision{Grant: true, Reason: "as agreed"})
+		got, code := call[api.Ask](t, bob, "POST", path(api.AskPath, ask.ID), api.AskDecision{Grant: true, Reason: "as agreed", Seal: ask.Seal})
 		if code != 0 || got.State != api.AskApproved {
 			t.Errorf("%+v, code %d", got, code)
 		}

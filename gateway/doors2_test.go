@@ -11,8 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"github.com/sluicehq/sluice/api"
 )
 
 // raw takes a connection after its login, to write messages as they come.
@@ -201,7 +199,8 @@ func TestNoticeOfAnApprovedBlockIsScanned(t *testing.T) {
 	case err := <-done:
 		t.Fatalf("it was not held: %v", err)
 	}
-	if _, err := th.Answer(person("bob", "dba"), th.Asks(person("bob", "dba"))[0].ID, api.AskDecision{Grant: true}); err != nil {
+	waits := th.Asks(person("bob", "dba"))[0].ID
+	if _, err := th.Answer(person("bob", "dba"), waits, th.yes(waits)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {

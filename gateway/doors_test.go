@@ -244,12 +244,12 @@ func TestHeldStatementIsApprovedOnce(t *testing.T) {
 				t.Fatal(msg)
 			}
 			ask := th.Asks(person("bob", "dba"))[0]
-			if _, err := th.Answer(person("ada", "dba"), ask.ID, api.AskDecision{Grant: true}); err == nil {
+			if _, err := th.Answer(person("ada", "dba"), ask.ID, th.yes(ask.ID)); err == nil {
 				t.Error("an own ask was answered")
 			}
 			switch name {
 			case "approve", "deny":
-				if _, err := th.Answer(person("bob", "dba"), ask.ID, api.AskDecision{Grant: name == "approve"}); err != nil {
+				if _, err := th.Answer(person("bob", "dba"), ask.ID, api.AskDecision{Grant: name == "approve", Seal: ask.Seal}); err != nil {
 					t.Error(err)
 				}
 			case "cancel":

@@ -56,6 +56,7 @@ type Config struct {
 	Record          *audit.Log
 	RecordDir       string              // where Record lies, for verification
 	Index           *index.Index        // of Record; nil to read Record itself for each question
+	StateDir        string              // what waits is kept here, for the next gateway; nothing is if empty
 	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
 	Provider        *identity.Provider  // as above
 	Workloads       *identity.Workloads // nil if no jobs are let in
@@ -176,6 +177,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 		}
 	})
 	p := g.policies.now.Load()
+	if err := g.endLost(ctx); err != nil {
+		cancel(err)
+	}
 	if err := g.note(audit.Event{Kind: audit.Started, Detail: "policy " + p.Source + " sha256:" + p.hash}); err != nil {
 		cancel(err)
 	}

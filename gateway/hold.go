@@ -88,6 +88,11 @@ func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask 
 
 // asked records that the statement waits.
 func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
+	end := s.event(audit.Answered)
+	end.Of, end.Rule, end.SQLHash, end.Detail = j.gate.ID, a.Rule, a.Hash, "ask "+a.ID
+	if err := s.g.keepAsk(a.ID, end); err != nil {
+		return err
+	}
 	ev := s.event(audit.Asked)
 	ev.Of, ev.Rule, ev.Reason, ev.SQLHash = j.gate.ID, a.Rule, a.Reason, a.Hash
 	ev.Approvers, ev.Detail = a.Quorum.Groups, "ask "+a.ID
@@ -102,7 +107,7 @@ func (s *session) announce(wait context.Context, a approval.Ask) {
 			Severity: "NOTICE", Code: "01000",
 			Message: fmt.Sprintf("waiting for approval %s by %s", a.ID, a.Quorum),
 			Detail:  fmt.Sprintf("rule %s: %s", a.Rule, a.Reason),
-			Hint:    fmt.Sprintf("press Ctrl-C to withdraw it; it is refused if nobody answers within %s", left.Round(time.Second)),
+			Hint:    s.whatNow(a, left),
 		})
 		if err != nil {
 			s.g.cfg.Log.Debug("tell a client that it waits", "session", s.id, "error", err)
@@ -121,6 +126,15 @@ func (s *session) announce(wait context.Context, a approval.Ask) {
 	}
 }
 
+// whatNow is what a person may do while they wait.
+func (s *session) whatNow(a approval.Ask, left time.Duration) string {
+	hint := fmt.Sprintf("press Ctrl-C to withdraw it; it is refused if nobody answers within %s", left.Round(time.Second))
+	if a.MayBreakGlass(s.Who, s.g.cfg.Now()) == nil {
+		hint += fmt.Sprintf("; in an emergency, release it yourself: sluice approvals break-glass %s --reason …", a.ID)
+	}
+	return hint
+}
+
 // answered records the answer and makes a verdict of it. Only an answer to this
 // very ask lets the statement run, and only if the policy in force by then lets it.
 func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a approval.Ask, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
@@ -133,7 +147,7 @@ func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a app
 		for _, vote := range answer.Votes {
 			ev.Approvers = append(ev.Approvers, vote.Who.Name())
 		}
-		result = s.review(ctx, req, j, answer)
+		result = s.review(ctx, req, j, a, answer)
 		if result.Effect != policy.Allow {
 			ev.Rule, ev.Reason = result.Rule, result.Reason
 		}
@@ -142,9 +156,13 @@ func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a app
 		result.Rule = ruleCancelled
 	}
 	ev.Detail = "ask " + a.ID
+	if answer.BreakGlass {
+		ev.Detail += breakGlassMark
+	}
 	if _, err := s.record(ctx, ev, true); err != nil {
 		return policy.Verdict{}, err
 	}
+	s.g.forgetAsk(s.id, a.ID)
 	if result.Effect == policy.Allow {
 		s.tellApproved(answer)
 	}
@@ -167,7 +185,7 @@ func (s *session) tellApproved(answer approval.Answer) {
 // review judges a request again that people have agreed to. What they saw was held by
 // rules that may have changed since, over tables that may have: it runs only if the
 // policy allows it as things stand, or holds it for no more than these votes.
-func (s *session) review(ctx context.Context, req *wire.Request, j *job, answer approval.Answer) policy.Verdict {
+func (s *session) review(ctx context.Context, req *wire.Request, j *job, a approval.Ask, answer approval.Answer) policy.Verdict {
 	before := s.policy
 	now := s.judge(ctx, req)
 	v := now.verdict()
@@ -176,7 +194,7 @@ func (s *session) review(ctx context.Context, req *wire.Request, j *job, answer 
 		changed = ", but the policy has changed since"
 	}
 	switch {
-	case v.Effect == policy.Deny, v.Effect == policy.Hold && !v.Approvers.Met(answer.Votes):
+	case v.Effect == policy.Deny, v.Effect == policy.Hold && !enough(v, a, answer, s.g.cfg.Now()):
 		v.Reason = answer.Why + changed + ": " + v.Reason
 	case !j.take(now):
 		v = policy.Verdict{Rule: ruleMoved, Reason: answer.Why + ", but what it would do has changed since; run it again"}
@@ -187,6 +205,17 @@ func (s *session) review(ctx context.Context, req *wire.Request, j *job, answer 
 		j.held = false
 	}
 	return v
+}
+
+// enough reports whether what holds a statement now is met by the answer to its ask.
+func enough(v policy.Verdict, a approval.Ask, answer approval.Answer, now time.Time) bool {
+	if answer.BreakGlass {
+		a.Quorum = v.Approvers
+		return slices.ContainsFunc(answer.Votes, func(vote approval.Vote) bool {
+			return vote.BreakGlass && vote.Grant && a.MayBreakGlass(vote.Who, now) == nil
+		})
+	}
+	return v.Approvers.Met(answer.Votes, a.Created)
 }
 
 // take makes j go on as it was judged now. It is false if that is something else than

@@ -73,10 +73,23 @@ func (th *through) held(t *testing.T, n int) []api.Ask {
 
 func (th *through) approve(t *testing.T, id string) {
 	t.Helper()
-	if _, err := th.Answer(approver, id, api.AskDecision{Grant: true}); err != nil {
+	if _, err := th.Answer(approver, id, th.yes(id)); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// yes is the vote of somebody who has looked at an ask.
+func (th *through) yes(id string) api.AskDecision {
+	for _, a := range th.Asks(auditor) {
+		if a.ID == id {
+			return api.AskDecision{Grant: true, Seal: a.Seal}
+		}
+	}
+	return api.AskDecision{Grant: true, Seal: "of what waits no more"}
+}
+
+// auditor sees every ask.
+var auditor = person("aud", "audit")
 
 // wantCode checks the SQLSTATE of an error, and gives the error.
 func wantCode(t *testing.T, err error, code string) *pgconn.PgError {
@@ -152,7 +165,7 @@ func TestHoldOfAClientThatLeavesIsWithdrawn(t *testing.T) {
 		t.Error("a closed connection answered")
 	}
 	th.held(t, 0)
-	if _, err := th.Answer(approver, ask.ID, api.AskDecision{Grant: true}); err == nil {
+	if _, err := th.Answer(approver, ask.ID, th.yes(ask.ID)); err == nil {
 		t.Error("an ask of nobody could be approved")
 	}
 	eventually(t, "the session ended", func() bool { return len(th.Sessions(person("ada"))) == 0 })
@@ -312,7 +325,7 @@ func TestHoldApprovalIsForOneExecution(t *testing.T) {
 		t.Fatalf("the other session's ended too: %v", err)
 	default:
 	}
-	if _, err := th.Answer(approver, asks[0], api.AskDecision{Grant: true}); err == nil {
+	if _, err := th.Answer(approver, asks[0], th.yes(asks[0])); err == nil {
 		t.Error("an answered ask could be answered again")
 	}
 	again := background(conns[0], sql) // the same session, the same text: a new ask

@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
 )
 
@@ -61,7 +60,7 @@ func TestApprovedStatementDoesNotRunWithoutARecord(t *testing.T) {
 	if err := th.log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := th.Answer(approver, ask.ID, api.AskDecision{Grant: true}); err == nil {
+	if _, err := th.Answer(approver, ask.ID, th.yes(ask.ID)); err == nil {
 		t.Error("a vote was counted that is not in the record")
 	}
 	wantCode(t, await(t, done), "58030")
@@ -149,7 +148,7 @@ func TestPasswordsAreNotInTheRecord(t *testing.T) {
 				default:
 				}
 				for _, a := range th.Asks(approver) {
-					if _, err := th.Answer(approver, a.ID, api.AskDecision{Grant: true}); err != nil {
+					if _, err := th.Answer(approver, a.ID, th.yes(a.ID)); err != nil {
 						t.Error(err)
 					}
 				}

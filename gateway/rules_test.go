@@ -128,7 +128,7 @@ func TestApprovalUnderTheOldPolicy(t *testing.T) {
 				if columnExists(t, th, column) {
 					t.Fatal("it ran on the approval of those who are not asked any more")
 				}
-				if _, err := th.Answer(sec, asks[0].ID, api.AskDecision{Grant: true}); err != nil {
+				if _, err := th.Answer(sec, asks[0].ID, th.yes(asks[0].ID)); err != nil {
 					t.Fatal(err)
 				}
 			}

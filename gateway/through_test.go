@@ -39,6 +39,7 @@ type through struct {
 	stop   func() error // ends the gateway, and says how it ended
 	broken bool         // the test closed the record, so the gateway cannot end well
 	t      testing.TB
+	cfg    gateway.Config
 }
 
 // start runs a gateway with connection "orders" marked env. setup is run on the
@@ -84,14 +85,8 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 	if err != nil {
 		t.Fatal(err)
 	}
-	th := &through{Gateway: g, direct: dsn, record: dir, log: log, t: t}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Watch(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }) }()
-	th.stop = sync.OnceValue(func() error {
-		cancel()
-		return <-done
-	})
+	th := &through{Gateway: g, direct: dsn, record: dir, log: log, t: t, cfg: cfg}
+	th.run(t)
 	t.Cleanup(func() {
 		if err := th.stop(); err != nil && !th.broken {
 			t.Errorf("gateway: %v", err)
@@ -158,4 +153,38 @@ func (th *through) events(kind audit.Kind) []audit.Event {
 		res.Events[i], res.Events[j] = res.Events[j], res.Events[i]
 	}
 	return res.Events
+}
+
+// again starts another gateway over the same record and database, after the first was
+// stopped, in its place.
+func (th *through) again(t *testing.T, change ...func(*gateway.Config)) {
+	t.Helper()
+	cfg := th.cfg
+	for _, c := range change {
+		c(&cfg)
+	}
+	g, err := gateway.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	th.Gateway = g
+	th.run(t)
+}
+
+// run has the gateway watch until the test stops it.
+func (th *through) run(t testing.TB) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done, up := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- th.Watch(ctx, func(ctx context.Context) error { close(up); <-ctx.Done(); return nil })
+	}()
+	select {
+	case <-up:
+	case err := <-done:
+		t.Fatalf("the gateway does not start: %v", err)
+	}
+	th.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/gateway"
 )
@@ -196,7 +195,7 @@ func (g *guest) hear(until byte) error {
 func (g *guest) approved() {
 	for _, a := range g.th.Asks(approver) {
 		if a.Who.Subject == g.name {
-			_, _ = g.th.Answer(approver, a.ID, api.AskDecision{Grant: true}) // the session may be over
+			_, _ = g.th.Answer(approver, a.ID, g.th.yes(a.ID)) // the session may be over
 		}
 	}
 }

@@ -28,6 +28,8 @@ const (
 	maxReason = 500
 	// maxPeople is the largest number of approvers that makes sense to ask for.
 	maxPeople = 20
+	// maxEscalate is longer than anybody waits in front of a prompt.
+	maxEscalate = 24 * time.Hour
 )
 
 // Problem is one thing wrong with a policy file.
@@ -206,7 +208,7 @@ func (l *loader) list(n *yaml.Node) {
 // rule reads one rule and checks that it can work.
 func (l *loader) rule(n *yaml.Node) {
 	before := len(l.problems)
-	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "unmask", "max_rows", "function_calls")
+	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "window", "unmask", "max_rows", "function_calls")
 	whole := len(l.problems) == before
 	r, has := Rule{}, map[string]bool{}
 	for _, f := range fields {
@@ -222,6 +224,8 @@ func (l *loader) rule(n *yaml.Node) {
 			r.Reason = l.reason(f)
 		case "approvers":
 			r.Approvers = l.approvers(f.value)
+		case "window":
+			r.Window = l.boolean(f)
 		case "unmask":
 			r.Unmask = l.words(f, "kind of personal data, such as email")
 		case "max_rows":
@@ -252,11 +256,15 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 	case !has["effect"] && !has["unmask"] && !has["max_rows"] && !has["function_calls"]:
 		l.problem(line, "the rule does nothing: it has none of \"effect\", \"unmask\", \"max_rows\" and \"function_calls\"")
 	case !r.Decides:
-		if has["approvers"] {
-			l.problem(line, "\"approvers\" needs effect: hold")
+		for _, key := range []string{"approvers", "window"} {
+			if has[key] {
+				l.problem(line, "%q needs effect: hold", key)
+			}
 		}
 	case r.Effect == Hold && !has["approvers"]:
 		l.problem(line, "nobody could ever approve what this rule holds; add approvers: {groups: [dba], count: 1}")
+	case r.Effect != Hold && has["window"]:
+		l.problem(line, "\"window\" needs effect: hold, this rule says %s", r.Effect)
 	case r.Effect != Hold && has["approvers"]:
 		l.problem(line, "\"approvers\" needs effect: hold, this rule says %s", r.Effect)
 	case r.Effect == Deny && has["function_calls"]:
@@ -313,7 +321,7 @@ func (l *loader) reason(f field) string {
 func (l *loader) approvers(n *yaml.Node) approval.Quorum {
 	q := approval.Quorum{Count: 1}
 	before := len(l.problems)
-	for _, f := range l.fields(n, "approvers", "groups", "count") {
+	for _, f := range l.fields(n, "approvers", "groups", "count", "escalate", "break_glass") {
 		switch f.key {
 		case "groups":
 			q.Groups = l.words(f, "group")
@@ -323,12 +331,49 @@ func (l *loader) approvers(n *yaml.Node) approval.Quorum {
 				l.problem(f.value.Line, "count is how many people must agree, 1 to %d, not %q", maxPeople, f.value.Value)
 			}
 			q.Count = count
+		case "escalate":
+			q.Escalate = l.escalate(f.value)
+		case "break_glass":
+			q.BreakGlass = l.breakGlass(f.value)
 		}
 	}
 	if len(l.problems) == before && !q.Possible() {
 		l.problem(n.Line, "approvers must name a group: nobody could ever answer")
 	}
 	return q
+}
+
+// escalate is who may answer besides, and when.
+func (l *loader) escalate(n *yaml.Node) *approval.Escalation {
+	e, before := approval.Escalation{}, len(l.problems)
+	for _, f := range l.fields(n, "escalate", "after", "groups") {
+		switch f.key {
+		case "after":
+			after, err := time.ParseDuration(f.value.Value)
+			if err != nil || after < time.Second || after > maxEscalate {
+				l.problem(f.value.Line, "after is how long the first groups have to themselves, such as 5m, from 1s to %s, not %q", maxEscalate, f.value.Value)
+			}
+			e.After = after
+		case "groups":
+			e.Groups = l.words(f, "group")
+		}
+	}
+	if len(l.problems) == before && (e.After == 0 || len(e.Groups) == 0) {
+		l.problem(n.Line, "escalate needs both: {after: 5m, groups: [leads]}")
+	}
+	return &e
+}
+
+// breakGlass is who may release their own.
+func (l *loader) breakGlass(n *yaml.Node) (groups []string) {
+	before := len(l.problems)
+	for _, f := range l.fields(n, "break_glass", "groups") {
+		groups = l.words(f, "group")
+	}
+	if len(l.problems) == before && len(groups) == 0 {
+		l.problem(n.Line, "break_glass must name a group: {groups: [oncall]}")
+	}
+	return groups
 }
 
 // rows is a limit on how many rows a statement may change.

@@ -2,8 +2,14 @@ package policy
 
 import (
 	"slices"
+	"strings"
+	"time"
 
 	"cel.dev/cel-go/common/types"
+
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/query"
 )
 
 // DecidePartly decides on a statement of which not everything is known: lacks are the
@@ -64,4 +70,35 @@ func (r *Rule) matchesPartly(f *facts) (matches, known bool, err error) {
 		return false, true, errNotBool
 	}
 	return bool(b), true, nil
+}
+
+// Windows are the people who must agree to an access window for who on a connection:
+// those of every rule that may hold a statement of theirs there and lets a window
+// answer. ok is false if there is no such rule, and then no window can be asked for.
+func (r *Rules) Windows(who identity.Identity, connection Connection, at time.Time) (q approval.Quorum, rules []string, ok bool) {
+	if !who.Valid(at) {
+		return q, nil, false
+	}
+	lacks := map[string]bool{}
+	for name := range names() {
+		lacks[name] = strings.HasPrefix(name, "statement.") || tellsTime(name)
+	}
+	f := facts{req: &Request{Who: who, Connection: connection, Statement: &query.Statement{}, At: at}, zone: r.Zone, lacks: lacks}
+	for i := range r.List {
+		rule := &r.List[i]
+		if !rule.Window || rule.Effect != Hold {
+			continue
+		}
+		// One that cannot be worked out refuses when it is asked; here it may match.
+		if matches, known, err := rule.matchesPartly(&f); known && err == nil && !matches {
+			continue
+		}
+		if ok {
+			q = q.Plus(rule.Approvers)
+		} else {
+			q, ok = rule.Approvers, true
+		}
+		rules = append(rules, rule.Name)
+	}
+	return q, rules, ok
 }

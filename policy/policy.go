@@ -38,6 +38,7 @@ type Rule struct {
 	Effect    Effect          //
 	Reason    string          // for the person whose statement it is
 	Approvers approval.Quorum // for Hold: who must agree
+	Window    bool            // for Hold: an access window that the approvers granted answers too
 	Unmask    []string        // kinds of personal data shown in clear to the people it matches; to jobs and agents only if When names their kind
 	Calls     []string        // functions that may be called by number; without a schema those of pg_catalog
 	MaxRows   int64           // that a statement may change; 0 is no limit
@@ -105,6 +106,7 @@ type Verdict struct {
 	Unmask    []string        `json:"unmask,omitempty"`   // kinds of personal data shown in clear
 	MaxRows   int64           `json:"max_rows,omitempty"` // rows it may change, else it is undone; 0 is no limit
 	Approvers approval.Quorum `json:"approvers"`          // with Hold: who must agree
+	Window    bool            `json:"window,omitempty"`   // with Hold: every rule that holds it lets an access window answer
 }
 
 // Names of the verdicts that no rule gave. Files may not use them.
@@ -143,7 +145,7 @@ func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 			continue
 		}
 		if rule.Decides {
-			v := Verdict{Effect: rule.Effect, Rule: rule.Name, Reason: rule.Reason, Approvers: rule.Approvers}
+			v := Verdict{Effect: rule.Effect, Rule: rule.Name, Reason: rule.Reason, Approvers: rule.Approvers, Window: rule.Window}
 			if v.Effect == Deny {
 				return v
 			}
@@ -204,6 +206,7 @@ func stricter(sum, v Verdict, decided bool) Verdict {
 	}
 	if v.Effect == Hold && sum.Effect == Hold {
 		sum.Approvers = sum.Approvers.Plus(v.Approvers)
+		sum.Window = sum.Window && v.Window
 		sum.Rule = join(sum.Rule, v.Rule, ", ")
 		sum.Reason = join(sum.Reason, v.Reason, "; ")
 	}

@@ -18,7 +18,7 @@ const maxReason = 300
 type model struct {
 	note   string
 	theme  theme
-	decide func(id string, grant bool, reason string) tea.Cmd
+	decide func(Answer) tea.Cmd
 
 	width, height int
 	now           time.Time // of the last tick
@@ -231,7 +231,7 @@ func (m model) send() (tea.Model, tea.Cmd) {
 		reason = ""
 	}
 	m.sent = a.ID
-	return m, m.decide(a.ID, grant, reason)
+	return m, m.decide(Answer{ID: a.ID, Seal: a.Seal, Grant: grant, Reason: reason})
 }
 
 // chosen is the ask under the cursor, or nil.

@@ -33,12 +33,12 @@ func (f *fakeBackend) Watch(ctx context.Context, show func(State)) error {
 	}
 }
 
-func (f *fakeBackend) Decide(_ context.Context, id string, grant bool, reason string) error {
+func (f *fakeBackend) Decide(_ context.Context, a Answer) error {
 	f.mu.Lock()
 	f.state.Asks = f.state.Asks[1:]
 	f.mu.Unlock()
 	f.changed <- struct{}{}
-	f.answers <- fmt.Sprint(id, " ", grant, " ", reason)
+	f.answers <- fmt.Sprint(a.ID, " ", a.Grant, " ", a.Reason, a.Seal)
 	return nil
 }
 

@@ -25,6 +25,7 @@ type State struct {
 // Ask is a statement that waits.
 type Ask struct {
 	ID         string
+	Seal       string // what an answer to it must repeat
 	Who        string // name of the caller
 	WhoKind    string // "person", "job", "agent"
 	Connection string
@@ -71,8 +72,16 @@ type Backend interface {
 	// Watch calls show with the state at once and after each change. It returns
 	// when ctx is done or the link is lost.
 	Watch(ctx context.Context, show func(State)) error
-	// Decide answers the ask with that id.
-	Decide(ctx context.Context, id string, grant bool, reason string) error
+	// Decide answers an ask.
+	Decide(ctx context.Context, a Answer) error
+}
+
+// Answer is what the person decided, and on what.
+type Answer struct {
+	ID     string
+	Seal   string // of the ask that was on the screen
+	Grant  bool
+	Reason string
 }
 
 // Options are what the caller may add to the screen.
@@ -91,9 +100,9 @@ const (
 func Run(ctx context.Context, b Backend, in io.Reader, out io.Writer, opt Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	m := newModel(opt, newTheme(lipgloss.NewRenderer(out)))
-	m.decide = func(id string, grant bool, reason string) tea.Cmd {
+	m.decide = func(a Answer) tea.Cmd {
 		return func() tea.Msg {
-			return decidedMsg{id: id, grant: grant, err: b.Decide(ctx, id, grant, reason)}
+			return decidedMsg{id: a.ID, grant: a.Grant, err: b.Decide(ctx, a)}
 		}
 	}
 	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen())

@@ -59,8 +59,8 @@ func testModel(width, height int) model {
 	r := lipgloss.NewRenderer(io.Discard)
 	r.SetColorProfile(termenv.Ascii)
 	m := newModel(Options{Note: "psql 'postgres://ana:secret@localhost:5433/orders'"}, newTheme(r))
-	m.decide = func(id string, grant bool, reason string) tea.Cmd {
-		return func() tea.Msg { return decidedMsg{id: id, grant: grant} }
+	m.decide = func(a Answer) tea.Cmd {
+		return func() tea.Msg { return decidedMsg{id: a.ID, grant: a.Grant} }
 	}
 	return play(m, tea.WindowSizeMsg{Width: width, Height: height}, tickMsg(now))
 }

@@ -111,7 +111,7 @@ func (w *worker) ask(ctx context.Context, mark string) (found api.Ask, err error
 
 func (w *worker) answer(ctx context.Context, a api.Ask, grant bool) error {
 	path := strings.Replace(api.AskPath, "{id}", a.ID, 1)
-	return w.house.boss.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: grant, Reason: "soak"}, nil)
+	return w.house.boss.Call(ctx, http.MethodPost, path, api.AskDecision{Grant: grant, Reason: "soak", Seal: a.Seal}, nil)
 }
 
 // asked counts the rows that a held statement made, and takes them away.
