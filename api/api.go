@@ -19,6 +19,7 @@ const (
 	AsksPath        = "/v1/asks"               // GET: []Ask
 	AsksWatchPath   = "/v1/asks/watch"         // GET: one []Ask a line, each time something changes
 	AskPath         = "/v1/asks/{id}"          // POST AskDecision: Ask
+	PreviewPath     = "/v1/asks/{id}/preview"  // POST, no body: Preview
 	SessionsPath    = "/v1/sessions"           // GET: []Session
 	KillPath        = "/v1/sessions/{id}/kill" // POST, no body: Session
 	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult

@@ -21,11 +21,46 @@ type Ask struct {
 	Votes      []Vote    `json:"votes,omitempty"`
 	Created    time.Time `json:"created"`
 	Deadline   time.Time `json:"deadline"`
-	State      string    `json:"state"`                 // waiting, approved, denied, expired, cancelled
-	MayAnswer  bool      `json:"may_answer,omitempty"`  // whether the caller who reads this may
-	Seal       string    `json:"seal,omitempty"`        // what a vote must repeat: it says what was looked at
+	State      string    `json:"state"`                // waiting, approved, denied, expired, cancelled
+	MayAnswer  bool      `json:"may_answer,omitempty"` // whether the caller who reads this may
+	Seal       string    `json:"seal,omitempty"`       // what a vote must repeat: it says what was looked at
+	Evidence   *Evidence `json:"evidence,omitempty"`
 	Needs      []Need    `json:"needs,omitempty"`       // all of these must be met; Groups and Needed are their sum, for older readers
 	BreakGlass bool      `json:"break_glass,omitempty"` // released by its own author; while it waits: the caller may do so
+}
+
+// Evidence is what is known of an ask beside its text.
+type Evidence struct {
+	From    string   `json:"from,omitempty"`        // network address of the caller
+	Client  string   `json:"application,omitempty"` // application_name
+	Why     string   `json:"why,omitempty"`         // what the caller says of it
+	Reads   []string `json:"reads,omitempty"`
+	Writes  []string `json:"writes,omitempty"`
+	Signs   []string `json:"signs,omitempty"`
+	Masked  []string `json:"masked,omitempty"` // result columns hidden from the caller
+	Clear   []string `json:"clear,omitempty"`  // of personal data, shown to the caller in the clear
+	Done    bool     `json:"done"`             // the rest was looked up
+	Rows    *int64   `json:"rows,omitempty"`   // that the planner expects
+	Table   string   `json:"table,omitempty"`  // and of how many in which
+	Whole   int64    `json:"whole,omitempty"`
+	Locks   []string `json:"locks,omitempty"`
+	History []string `json:"history,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Preview is what a held write came to when it was tried and undone.
+type Preview struct {
+	Rows   int64        `json:"rows"`             // it would change
+	Before *PreviewRows `json:"before,omitempty"` // some of them, as they are
+	After  *PreviewRows `json:"after,omitempty"`  // and as they would be
+	Error  string       `json:"error,omitempty"`  // it would fail, or took too long
+	Notes  []string     `json:"notes,omitempty"`
+}
+
+// PreviewRows are rows as the policy lets the caller see them; nil is NULL.
+type PreviewRows struct {
+	Columns []string    `json:"columns"`
+	Rows    [][]*string `json:"rows"`
 }
 
 // Need is a number of people of some groups.

@@ -43,6 +43,8 @@ type Ask struct {
 	Quorum     Quorum            //
 	Created    time.Time         //
 	Deadline   time.Time         // absolute; after it the ask is denied
+	Evidence   *Evidence         // what is known beside the text; nil if nothing
+	Data       any               // the asker's own: comes back in each Open
 }
 
 // Vote is one person's decision on an ask.

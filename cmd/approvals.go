@@ -44,7 +44,7 @@ func (a *app) approvalsCommand() *cobra.Command {
 		},
 	}
 	addFormat(ls, &f, "table", "json", "csv")
-	c.AddCommand(ls)
+	c.AddCommand(ls, a.showCommand(&addr))
 	for _, how := range waysToAnswer {
 		c.AddCommand(a.answerCommand(&addr, how))
 	}
@@ -137,10 +137,7 @@ func askNamed(ctx context.Context, gw *client.Gateway, id string) (api.Ask, erro
 
 // showSQL prints the whole statement of an ask.
 func (a *app) showSQL(k api.Ask) {
-	for l := range strings.Lines(k.SQL) {
-		fmt.Fprintf(a.err, "  %s\n", clean(strings.TrimRight(l, "\r\n")))
-	}
-	for i, p := range k.Params {
-		fmt.Fprintf(a.err, "  $%d = %s\n", i+1, clean(p))
-	}
+	var b strings.Builder
+	statementText(&b, k)
+	fmt.Fprint(a.err, b.String())
 }

@@ -239,7 +239,7 @@ func TestApproverReleasesAndRecordShowsIt(t *testing.T) {
 	w := newTown(t)
 	done := make(chan int, 1)
 	go func() {
-		code, _, _ := w.run(w.home, "", "exec", "orders", "-c", "alter table people add column x int")
+		code, _, _ := w.run(w.home, "", "exec", "orders", "-c", "alter table people add column x int", "--reason", "ticket 7")
 		done <- code
 	}()
 	gw, err := client.Open(t.Context(), client.NewStore(w.boss, time.Now), "")
@@ -263,6 +263,22 @@ func TestApproverReleasesAndRecordShowsIt(t *testing.T) {
 	if err != found {
 		t.Fatal(err)
 	}
+	code, out, errs := w.run(w.boss, "", "approvals", "show", id)
+	if code != 0 || !strings.Contains(out, "  alter table people add column x int\n") || !strings.Contains(out, "ticket 7") || !strings.Contains(out, "0 of 1 from dba") {
+		t.Errorf("shown as %d: %s%s", code, out, errs)
+	}
+	if code, out, errs := w.run(w.boss, "", "approvals", "show", id, "--preview"); code != exitRefused || !strings.Contains(errs, "there is no preview") {
+		t.Errorf("the preview of what has none: %d: %s%s", code, out, errs)
+	}
+	if code, _, errs := w.run(w.boss, "", "approvals", "approve", id, "--seal", "0123"); code != exitRefused || !strings.Contains(errs, "looked at") {
+		t.Errorf("what was not looked at: %d, %s", code, errs)
+	}
+	if code, _, errs := w.run(w.home, "", "approvals", "break-glass", id, "--reason", "now"); code != exitRefused {
+		t.Errorf("a glass that no rule lets break: %d, %s", code, errs)
+	}
+	if code, _, _ := w.run(w.home, "", "approvals", "break-glass", id); code != exitUsage {
+		t.Errorf("without a reason: %d", code)
+	}
 	if code, _, errs := w.run(w.home, "", "approvals", "approve", id); code != exitRefused {
 		t.Errorf("one's own ask: %d, %s", code, errs)
 	}
@@ -272,7 +288,7 @@ func TestApproverReleasesAndRecordShowsIt(t *testing.T) {
 	if code := <-done; code != 0 {
 		t.Errorf("the approved statement: %d", code)
 	}
-	code, out, errs := w.run(w.boss, "", "audit", "query", "--kind", "voted", "--who", "bob")
+	code, out, errs = w.run(w.boss, "", "audit", "query", "--kind", "voted", "--who", "bob")
 	if code != 0 || !strings.Contains(out, "voted") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}

@@ -44,7 +44,7 @@ Exit code 3 means refused by policy, 4 held and not approved in time.`,
 	f.StringArrayVarP(&o.sql, "command", "c", nil, "statements to run; may be given several times")
 	f.StringVarP(&o.file, "file", "f", "", "file with statements; - is standard input")
 	f.DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for approval of what is held")
-	f.StringVar(&o.reason, "reason", "", "why, for approvers and the record: put before the statements as a comment")
+	f.StringVar(&o.reason, "reason", "", "why, for approvers and the record")
 	a.addGateway(c, &o.addr)
 	addTokenFile(c, &o.tokenFile)
 	addFormat(c, &o.format, "table", "json", "csv")
@@ -66,12 +66,9 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 		}
 		texts = append(texts, text)
 	}
-	for i, text := range texts {
+	for _, text := range texts {
 		if err := plainSQL(text); err != nil {
 			return err
-		}
-		if o.reason != "" {
-			texts[i] = "-- reason: " + clean(o.reason) + "\n" + text
 		}
 	}
 	ctx := c.Context()
@@ -86,6 +83,11 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 			return sqlError(err)
 		}
 		defer db.Close(context.WithoutCancel(ctx)) // says goodbye even after Ctrl-C
+		if o.reason != "" {
+			if err := tellGateway(ctx, db, "reason", o.reason); err != nil {
+				return sqlError(err)
+			}
+		}
 		for _, text := range texts {
 			if err := e.run(ctx, db, text); err != nil {
 				return err
@@ -93,6 +95,13 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 		}
 		return nil
 	})
+}
+
+// tellGateway sends a setting that speaks to the gateway, and means nothing to the
+// database.
+func tellGateway(ctx context.Context, db *pgconn.PgConn, name, value string) error {
+	value = strings.ReplaceAll(clean(value), "'", "''")
+	return db.Exec(ctx, fmt.Sprintf("set sluice.%s = '%s'", name, value)).Close()
 }
 
 // plainSQL refuses what psql would do itself, and what needs a stream of its own.

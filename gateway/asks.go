@@ -38,6 +38,9 @@ func showAsk(o approval.Open) api.Ask {
 		ID: o.Ask.ID, Who: whoAmI(o.Ask.Who), Connection: o.Ask.Connection, Session: o.Ask.Session, SQL: o.Ask.SQL, Params: o.Ask.Params,
 		Kind: o.Ask.Kind, Rule: o.Ask.Rule, Reason: o.Ask.Reason, Created: o.Ask.Created, Deadline: o.Ask.Deadline, State: api.AskWaiting, Seal: o.Ask.Seal,
 	}
+	if ev := o.Ask.Evidence; ev != nil {
+		a.Evidence = showEvidence(ev)
+	}
 	for _, q := range o.Ask.Quorum.Parts() {
 		a.Groups = append(a.Groups, q.Groups...)
 		a.Needed = max(a.Needed, q.Count)
@@ -51,6 +54,17 @@ func showAsk(o approval.Open) api.Ask {
 		a.Votes = append(a.Votes, api.Vote{Who: v.Who.Name(), Grant: v.Grant, Reason: v.Reason, At: v.At})
 	}
 	return a
+}
+
+func showEvidence(ev *approval.Evidence) *api.Evidence {
+	out := &api.Evidence{
+		From: ev.From, Client: ev.Client, Why: ev.Why, Reads: ev.Reads, Writes: ev.Writes, Signs: ev.Signs, Masked: ev.Masked, Clear: ev.Clear,
+		Done: ev.Looks.Done, Locks: ev.Looks.Locks, History: ev.Looks.History, Notes: ev.Looks.Notes,
+	}
+	if ev.Looks.Planned {
+		out.Rows, out.Table, out.Whole = &ev.Looks.Rows, ev.Looks.Table, max(ev.Looks.Whole, 0)
+	}
+	return out
 }
 
 // watchAsks sends the list of asks each time it changes.

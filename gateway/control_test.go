@@ -176,7 +176,8 @@ var guarded = map[string]struct {
 	api.AuditProvePath: {"POST", api.AuditProve{ID: "x-0"}},
 	api.TokensPath:     {"POST", api.TokenRequest{Kind: "job", Name: "ci", Connections: []string{"orders"}}}, api.TokenRevokePath: {"POST", api.Reason{}},
 	api.UsersPath: {"GET", nil}, api.UserLockPath: {"POST", api.UserLock{Name: "ada"}}, api.UserUnlockPath: {"POST", api.UserLock{Name: "ada"}},
-	api.RenewPath: {"POST", api.RenewRequest{IDToken: "x"}},
+	api.RenewPath:   {"POST", api.RenewRequest{IDToken: "x"}},
+	api.PreviewPath: {"POST", nil},
 }
 
 // pathsOfAPI reads the paths from the source, so that a new one cannot be forgotten here.

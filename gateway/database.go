@@ -39,6 +39,8 @@ type database struct {
 	mu   sync.Mutex // held while the catalogue is read
 	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
 
+	aside aside // for what approvers want to know
+
 	looked time.Time // guarded by mu: when it was last found to be up to date
 
 	labeller // see label.go

@@ -143,7 +143,7 @@ func New(cfg Config) (*Gateway, error) {
 		if g.bases[c.Name] != nil {
 			return nil, fmt.Errorf("connection %q is configured twice", c.Name)
 		}
-		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g)}
+		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g), aside: aside{turn: make(chan struct{}, 1)}}
 	}
 	return g, nil
 }
@@ -164,7 +164,7 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for _, base := range g.bases {
-		group.Go(func() { base.watch(ctx) })
+		group.Go(func() { base.watch(ctx); base.aside.end() })
 	}
 	if g.cfg.Index != nil {
 		group.Go(func() { g.cfg.Index.Run(ctx) })

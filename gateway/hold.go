@@ -41,6 +41,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 		}
 	})
 	ask := s.ask(req, j, v)
+	ask.Data = s.hang(wait, req, j)
 	var failed error
 	answer, err := s.g.desk.Wait(wait, ask, func(a approval.Ask) {
 		ask = a
@@ -50,6 +51,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 			return
 		}
 		helpers.Go(func() { s.announce(wait, a) })
+		helpers.Go(func() { s.investigate(wait, req, j, a.ID) })
 	})
 	if failed != nil {
 		return policy.Verdict{}, failed
@@ -69,6 +71,7 @@ func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask 
 	a := approval.Ask{
 		Who: s.who(), Connection: s.Connection, Session: s.id, SQL: req.SQL, Params: paramTexts(req.Params), Kind: kindName(j.runs[0].means.Kind),
 		Rule: v.Rule, Reason: v.Reason + j.part(true), Quorum: v.Approvers, Created: now, Deadline: now.Add(s.holdTime()),
+		Evidence: s.evidence(j),
 	}
 	if x := j.runs[0]; len(j.runs) == 1 && x.text != x.means && x.means.SQL != "" {
 		a.SQL = x.text.SQL + "\n-- runs: " + x.means.SQL // an approver must see what EXECUTE comes to
@@ -96,6 +99,9 @@ func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
 	ev := s.event(audit.Asked)
 	ev.Of, ev.Rule, ev.Reason, ev.SQLHash = j.gate.ID, a.Rule, a.Reason, a.Hash
 	ev.Approvers, ev.Detail = a.Quorum.Groups, "ask "+a.ID
+	if a.Evidence != nil && a.Evidence.Why != "" {
+		ev.Detail += "; the caller says: " + a.Evidence.Why
+	}
 	_, err := s.record(ctx, ev, true)
 	return err
 }

@@ -51,10 +51,11 @@ type session struct {
 	gone    chan struct{} // closed when it has ended
 
 	incoming incoming // owned by up
-	given    given    // owned by up, as the next three
+	given    given    // owned by up, as the next four
 	policy   *inForce
 	verdicts verdicts
 	block    block
+	why      string                    // what the caller says of what they do
 	strict   bool                      // every answer waits until its decision is on disk
 	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
 	count    atomic.Int64              // statements decided

@@ -241,6 +241,7 @@ func (s *session) forward(req *wire.Request, j *job) error {
 		if x.blind != "" {
 			s.tellBlind(x)
 		}
+		s.hear(x.text)
 	}
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated

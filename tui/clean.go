@@ -48,3 +48,8 @@ func clean(s string) string {
 func line(s string) string {
 	return strings.ReplaceAll(clean(s), "\n", string(rune(pictures+'\n')))
 }
+
+// Visible is a text with everything in it to be seen, in lines: what would move the
+// cursor, hide or turn the direction of writing has a picture in its place, so that
+// nothing that a person decides on is left out.
+func Visible(text string) string { return clean(text) }

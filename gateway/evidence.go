@@ -1,0 +1,322 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/wire"
+)
+
+// Limits of looking things up for approvers. They see the ask at once; what is found
+// comes when it is there.
+const (
+	planTime    = time.Second            // of EXPLAIN, and of looking at locks
+	planLock    = 100 * time.Millisecond // that it waits for a lock
+	historyTime = 200 * time.Millisecond // of reading the record back
+	historyBack = 30 * 24 * time.Hour
+	maxLocks    = 5 // lines of them: a person reads no more
+)
+
+// evidence is what is known of a held request at once.
+func (s *session) evidence(j *job) *approval.Evidence {
+	ev := approval.Evidence{From: s.From, Client: s.program, Why: s.why}
+	for _, x := range j.runs {
+		ev.Reads = addNew(ev.Reads, x.about.reads)
+		ev.Writes = addNew(ev.Writes, x.about.writes)
+		ev.Signs = addNew(ev.Signs, x.about.signs)
+		for _, m := range s.masks(x) {
+			ev.Masked = append(ev.Masked, m.Column+": "+m.Label)
+		}
+		ev.Clear = append(ev.Clear, inClear(x)...)
+	}
+	return &ev
+}
+
+func addNew(list, more []string) []string {
+	for _, m := range more {
+		if !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// inClear are the result columns of personal data that the caller would see as they are.
+func inClear(x *run) (out []string) {
+	for i, c := range x.about.result {
+		for _, l := range x.about.labels[i] {
+			if l.PII && (x.bare() || slices.Contains(x.verdict.Unmask, string(l.Type))) {
+				out = append(out, c.Name+": "+string(l.Type))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// investigate looks up what approvers want to know of a held request, and tells it to
+// them. It ends with ctx, and nothing of it delays the answer.
+func (s *session) investigate(ctx context.Context, req *wire.Request, j *job, id string) {
+	looks := approval.Looks{Done: true, Whole: -1}
+	if x, problem := s.plannable(j); problem != "" {
+		looks.Notes = append(looks.Notes, "no estimate: "+problem)
+	} else if err := s.base.aside.ask(ctx, s.base, func(conn *pgx.Conn) error {
+		return bounded(ctx, conn, planTime, planLock, false, func() error { return s.plan(ctx, conn, req, x, &looks) })
+	}); err != nil {
+		looks.Notes = append(looks.Notes, "no estimate: "+sqlProblem(err))
+	}
+	s.history(ctx, j, &looks)
+	if ctx.Err() != nil {
+		return
+	}
+	s.g.desk.Learn(id, func(ev approval.Evidence) approval.Evidence {
+		ev.Looks = looks
+		return ev
+	})
+}
+
+// sqlProblem words an error of the database without values of rows.
+func sqlProblem(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		fields, _ := mask.Egress(map[byte]string{'M': pg.Message, 'C': pg.Code}, true)
+		return fields['M'] + " (SQLSTATE " + pg.Code + ")"
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return "it took too long"
+	}
+	return "the database could not be asked"
+}
+
+// plannable is the one statement of a job that can be planned elsewhere than in its
+// session without running code; problem says why there is none.
+func (s *session) plannable(j *job) (x *run, problem string) {
+	if len(j.runs) != 1 {
+		return nil, "it is several statements"
+	}
+	x = j.runs[0]
+	st := x.means
+	switch {
+	case x.text != x.means:
+		return nil, "it runs by a name that only its session knows"
+	case !slices.Contains([]query.Kind{query.Select, query.Insert, query.Update, query.Delete, query.Merge}, st.Kind):
+		return nil, "statements of this kind have no plan"
+	case st.Partial || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL) || st.Has(query.ServerFile) || st.Has(query.Program) || st.Has(query.SessionState) || len(st.Inside) > 0:
+		return nil, "planning it could run code"
+	case s.movedNames():
+		return nil, "its session has changed what names mean"
+	}
+	return x, ""
+}
+
+// movedNames reports whether names may mean something else here than in a new session.
+func (s *session) movedNames() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.names
+	return n.path || n.opaque || n.changed || n.code || len(n.names) > 0 || n.misread != ""
+}
+
+// plan asks the planner, and who else is at what the statement writes.
+func (s *session) plan(ctx context.Context, conn *pgx.Conn, req *wire.Request, x *run, looks *approval.Looks) error {
+	res := conn.PgConn().ExecParams(ctx, "explain (format json) "+x.text.SQL, values(req.Params), oids(req), formats(req.Params), nil).Read()
+	if res.Err != nil {
+		return res.Err
+	}
+	if len(res.Rows) != 1 || len(res.Rows[0]) != 1 {
+		return errors.New("the plan is no plan")
+	}
+	rows, err := plannedRows(res.Rows[0][0])
+	if err != nil {
+		return err
+	}
+	looks.Planned, looks.Rows = true, rows
+	return s.locks(ctx, conn, x, looks)
+}
+
+func (s *session) locks(ctx context.Context, conn *pgx.Conn, x *run, looks *approval.Looks) error {
+	var waiting int
+	if err := conn.QueryRow(ctx, `select count(*) from pg_catalog.pg_stat_activity where $1 = any(pg_catalog.pg_blocking_pids(pid))`, int32(s.server.PID())).Scan(&waiting); err != nil {
+		return err
+	}
+	if waiting > 0 {
+		looks.Locks = append(looks.Locks, fmt.Sprintf("%d others wait for locks that this session holds", waiting))
+	}
+	table, ok := mainTable(x.means)
+	if !ok {
+		return nil
+	}
+	name := pgx.Identifier{table.Schema, table.Table}.Sanitize()
+	looks.Table = table.String()
+	if err := conn.QueryRow(ctx, `select coalesce((select reltuples from pg_catalog.pg_class where oid = pg_catalog.to_regclass($1)), -1)::bigint`, name).Scan(&looks.Whole); err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, `
+select l.mode || ' on ' || $2 || ' for ' || coalesce(extract(epoch from pg_catalog.now() - a.xact_start)::bigint, 0) || 's by ' || coalesce(nullif(a.application_name, ''), 'process ' || l.pid)
+from pg_catalog.pg_locks l left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+where l.relation = pg_catalog.to_regclass($1) and l.granted and l.pid <> pg_catalog.pg_backend_pid() and l.pid <> $3 and l.mode <> 'AccessShareLock'
+order by a.xact_start limit $4`, name, looks.Table, int32(s.server.PID()), maxLocks)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	looks.Locks = append(looks.Locks, found...)
+	return err
+}
+
+// mainTable is the relation that a statement changes, or the only one that it reads.
+func mainTable(st *query.Statement) (query.Ref, bool) {
+	if st.Target != nil && st.Target.Schema != "" {
+		return *st.Target, true
+	}
+	list := st.Targets
+	if len(list) == 0 {
+		list = st.Relations
+	}
+	if len(list) != 1 || list[0].Schema == "" {
+		return query.Ref{}, false
+	}
+	return list[0], true
+}
+
+// planNode is what we read of a plan.
+type planNode struct {
+	Type  string     `json:"Node Type"`
+	Rows  float64    `json:"Plan Rows"`
+	Plans []planNode `json:"Plans"`
+}
+
+// plannedRows is how many rows the planner expects at the top of a plan. A node that
+// changes rows promises none itself; what it changes comes from below.
+func plannedRows(plan []byte) (int64, error) {
+	var list []struct{ Plan planNode }
+	if err := json.Unmarshal(plan, &list); err != nil || len(list) != 1 {
+		return 0, fmt.Errorf("read the plan: %w", errors.Join(err, errors.New("it is not one plan")))
+	}
+	n := list[0].Plan
+	if n.Type == "ModifyTable" && len(n.Plans) > 0 {
+		n = n.Plans[0]
+	}
+	return int64(n.Rows), nil
+}
+
+func values(params []wire.Param) [][]byte {
+	out := make([][]byte, len(params))
+	for i, p := range params {
+		out[i] = p.Value
+	}
+	return out
+}
+
+func formats(params []wire.Param) []int16 {
+	out := make([]int16, len(params))
+	for i, p := range params {
+		if p.Binary {
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+// oids are the parameter types as the client gave them. A binary value of a type that
+// is not known is sent with the type that the session's server inferred, or none.
+func oids(req *wire.Request) []uint32 {
+	out := make([]uint32, len(req.Params))
+	for i, p := range req.Params {
+		out[i] = p.TypeOID
+	}
+	return out
+}
+
+// history reads back in the record what this person, and this shape of statement, did
+// here before, as far as there is time.
+func (s *session) history(ctx context.Context, j *job, looks *approval.Looks) {
+	shape := j.runs[0].text.Fingerprint
+	var h struct {
+		seen, same, own    int
+		approved, answered int
+		last, oldest       time.Time
+	}
+	ctx, done := context.WithTimeout(ctx, historyTime)
+	defer done()
+	now := s.g.cfg.Now()
+	err := audit.Scan(ctx, s.g.cfg.RecordDir, audit.Filter{Connection: s.Connection, Since: now.Add(-historyBack)}, func(ev audit.Event) error {
+		if h.seen++; h.seen%64 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h.oldest = ev.Time
+		mine := ev.Subject == s.Who.Subject && ev.CallerKind == string(s.Who.Kind)
+		switch {
+		case ev.Kind == audit.Decided && ev.Fingerprint == shape && shape != "" && ev.ID != j.gate.ID && ev.Effect != policy.Deny.String():
+			if h.same++; h.same == 1 {
+				h.last = ev.Time
+			}
+			if mine {
+				h.own++
+			}
+		case ev.Kind == audit.Answered && mine:
+			h.answered++
+			if ev.Effect == policy.Allow.String() {
+				h.approved++
+			}
+		}
+		return nil
+	})
+	since := "in 30 days"
+	if err != nil && !h.oldest.IsZero() {
+		since = "since " + h.oldest.UTC().Format(time.DateTime) + " UTC, as far as was read"
+	}
+	switch h.same {
+	case 0:
+		looks.History = append(looks.History, "no statement of this shape was sent here "+since)
+	default:
+		looks.History = append(looks.History, fmt.Sprintf("statements of this shape: %d %s, %d of them by the same person, the last %s", h.same, since, h.own, h.last.UTC().Format(time.DateTime)+" UTC"))
+	}
+	looks.History = append(looks.History, fmt.Sprintf("asks of this person here: %d %s, %d of them approved", h.answered, since, h.approved))
+}
+
+// maxWhy is how much of a caller's reason is kept.
+const maxWhy = approval.MaxReason
+
+// ours is the prefix of the settings that speak to Sluice. PostgreSQL keeps such a
+// setting like any name with a dot in it, and nothing of its own looks at it.
+const ours = "sluice."
+
+// said is what a SET of one of our settings says, in the case it was written in.
+func said(st *query.Statement) (name, value string, ok bool) {
+	name, found := strings.CutPrefix(st.SetName, ours)
+	if st.Kind != query.Set || !found {
+		return "", "", false
+	}
+	value = st.SetTo // lower case; what stands in quotes is found again below
+	first, last := strings.IndexByte(st.SQL, '\''), strings.LastIndexByte(st.SQL, '\'')
+	if first >= 0 && last > first {
+		if quoted := strings.ReplaceAll(st.SQL[first+1:last], "''", "'"); strings.EqualFold(quoted, value) {
+			value = quoted
+		}
+	}
+	return name, value, true
+}
+
+// hear takes note of what a SET tells Sluice.
+func (s *session) hear(st *query.Statement) {
+	if name, value, ok := said(st); ok && name == "reason" {
+		if len(value) > maxWhy {
+			value = strings.ToValidUTF8(value[:maxWhy], "")
+		}
+		s.why = value
+	}
+}
