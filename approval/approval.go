@@ -44,7 +44,7 @@ type Ask struct {
 	Created    time.Time         //
 	Deadline   time.Time         // absolute; after it the ask is denied
 	Evidence   *Evidence         // what is known beside the text; nil if nothing
-	Data       any               // the asker's own: comes back in each Open
+	Data       any               `json:"-"` // the asker's own: comes back in each Open
 }
 
 // Vote is one person's decision on an ask.

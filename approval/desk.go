@@ -102,7 +102,7 @@ func (d *Desk) Wait(ctx context.Context, a Ask, opened func(Ask)) (Answer, error
 		if over := d.until(ctx, h, at); over {
 			break
 		}
-		d.wake() // more people may answer now, and are shown it
+		d.Wake() // more people may answer now, and are shown it
 	}
 	return d.giveUp(h), nil
 }
@@ -280,8 +280,8 @@ func (d *Desk) Watch(ctx context.Context) <-chan struct{} {
 	return ch
 }
 
-// wake tells the watchers that the list may read differently.
-func (d *Desk) wake() {
+// Wake tells the watchers that what they show may read differently.
+func (d *Desk) Wake() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.signal()

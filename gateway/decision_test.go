@@ -131,7 +131,7 @@ func TestAskOfAKilledGatewayIsRecordedAsLost(t *testing.T) {
 	th := start(t, "prod", shop, nil, state)
 	done := background(connect(t, th.as(person("ada"))), "alter table cities add column lost int")
 	ask := th.held(t, 1)[0]
-	notes, err := filepath.Glob(filepath.Join(dir, "*"))
+	notes, err := filepath.Glob(filepath.Join(dir, "s-*.ask.json"))
 	if err != nil || len(notes) != 1 {
 		t.Fatalf("%v, %v", notes, err)
 	}
