@@ -20,6 +20,8 @@ const (
 	AsksWatchPath   = "/v1/asks/watch"         // GET: one []Ask a line, each time something changes
 	AskPath         = "/v1/asks/{id}"          // POST AskDecision: Ask
 	PreviewPath     = "/v1/asks/{id}/preview"  // POST, no body: Preview
+	RequestsPath    = "/v1/requests"           // GET: []Request; POST NewRequest: Request
+	RequestEndPath  = "/v1/requests/{id}/end"  // POST, no body: Request
 	SessionsPath    = "/v1/sessions"           // GET: []Session
 	KillPath        = "/v1/sessions/{id}/kill" // POST, no body: Session
 	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult

@@ -63,6 +63,24 @@ type PreviewRows struct {
 	Rows    [][]*string `json:"rows"`
 }
 
+// NewRequest asks ahead of time for a script, or for a window of so many seconds.
+type NewRequest struct {
+	Connection string `json:"connection"`
+	SQL        string `json:"sql,omitempty"`
+	Seconds    int64  `json:"seconds,omitempty"`
+	Reason     string `json:"reason"`
+}
+
+// Request is what was asked for ahead of time. Its own State is that of the request:
+// waiting, granted, denied, expired, cancelled, used.
+type Request struct {
+	Ask     `json:"ask"`
+	State   string    `json:"state"`
+	Why     string    `json:"why,omitempty"`     // how it ended
+	Seconds int64     `json:"seconds,omitempty"` // of a window
+	Until   time.Time `json:"until,omitzero"`    // it may be used till then
+}
+
 // Need is a number of people of some groups.
 type Need struct {
 	Groups []string  `json:"groups"`

@@ -297,6 +297,57 @@ func TestApproverReleasesAndRecordShowsIt(t *testing.T) {
 	}
 }
 
+// A script is asked for ahead of time, approved, and run once.
+func TestRequestedScriptRunsOnce(t *testing.T) {
+	w := newTown(t)
+	file := filepath.Join(t.TempDir(), "migration.sql")
+	const sql = "alter table people add column y int;\nalter table people add column z int;\n"
+	if err := os.WriteFile(file, []byte(sql), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, id, errs := w.run(w.home, "", "request", "orders", "-f", file, "--reason", "release 42")
+	id = strings.TrimSpace(id)
+	if code != 0 || !strings.HasPrefix(id, "r-") || !strings.Contains(errs, "sluice exec orders --request "+id) {
+		t.Fatalf("%d: %s%s", code, id, errs)
+	}
+	for _, bad := range [][]string{{"request", "orders", "--reason", "x"}, {"request", "orders", "-f", file}, {"request", "orders", "-f", file, "--for", "1h", "--reason", "x"}, {"exec", "orders", "-c", "select 1", "--no-transaction"}} {
+		if code, _, errs := w.run(w.home, "", bad...); code != exitUsage {
+			t.Errorf("%q: %d: %s", bad, code, errs)
+		}
+	}
+	if code, _, errs := w.run(w.home, "", "exec", "orders", "--request", id); code != exitNotApproved {
+		t.Errorf("before it was approved: %d: %s", code, errs)
+	}
+	if code, out, errs := w.run(w.boss, "", "approvals", "show", id); code != 0 || !strings.Contains(out, "add column z int") || !strings.Contains(out, "release 42") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if code, _, errs := w.run(w.home, "", "approvals", "approve", id); code != exitRefused {
+		t.Errorf("one's own request: %d: %s", code, errs)
+	}
+	if code, _, errs := w.run(w.boss, "", "approvals", "approve", id); code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	other := file + "2"
+	if err := os.WriteFile(other, []byte(sql+"-- more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := w.run(w.home, "", "exec", "orders", "--request", id, "-f", other); code != exitRefused || !strings.Contains(errs, "is not the script") {
+		t.Errorf("another file: %d: %s", code, errs)
+	}
+	if code, _, errs := w.run(w.home, "", "exec", "orders", "--request", id); code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	if code, _, errs := w.run(w.home, "", "exec", "orders", "--request", id); code != exitRefused || !strings.Contains(errs, "used") {
+		t.Errorf("a second time: %d: %s", code, errs)
+	}
+	if code, out, _ := w.run(w.home, "", "request", "ls"); code != 0 || !strings.Contains(out, "used") {
+		t.Errorf("%d: %s", code, out)
+	}
+	if code, _, errs := w.run(w.home, "", "request", "end", id); code != exitError {
+		t.Errorf("what is used was taken back: %d: %s", code, errs)
+	}
+}
+
 func TestFlippedByteIsNamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	a := &app{now: time.Now}

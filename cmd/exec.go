@@ -18,14 +18,16 @@ import (
 )
 
 type execFlags struct {
-	addr string
-
+	addr      string
 	tokenFile string
 	sql       []string
 	file      string
 	wait      time.Duration
 	reason    string
 	format    format
+
+	request string // what was approved ahead of time
+	apart   bool   // its statements are sent one by one
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -45,6 +47,8 @@ Exit code 3 means refused by policy, 4 held and not approved in time.`,
 	f.StringVarP(&o.file, "file", "f", "", "file with statements; - is standard input")
 	f.DurationVar(&o.wait, "wait", 10*time.Minute, "how long to wait for approval of what is held")
 	f.StringVar(&o.reason, "reason", "", "why, for approvers and the record")
+	f.StringVar(&o.request, "request", "", "run the script that was approved ahead of time under this id")
+	f.BoolVar(&o.apart, "no-transaction", false, "with --request: send its statements one by one, each in a transaction of its own")
 	a.addGateway(c, &o.addr)
 	addTokenFile(c, &o.tokenFile)
 	addFormat(c, &o.format, "table", "json", "csv")
@@ -52,6 +56,12 @@ Exit code 3 means refused by policy, 4 held and not approved in time.`,
 }
 
 func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
+	if o.request != "" {
+		return a.execRequest(c, name, o)
+	}
+	if o.apart {
+		return usageError{errors.New("--no-transaction goes with --request; without it each -c is sent by itself")}
+	}
 	if len(o.sql) == 0 && o.file == "" {
 		return usageError{errors.New("there is nothing to run: give -c or -f")}
 	}
@@ -73,28 +83,38 @@ func (a *app) exec(c *cobra.Command, name string, o execFlags) error {
 	}
 	ctx := c.Context()
 	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
-		conn, err := connectionNamed(ctx, gw, name)
-		if err != nil {
-			return err
-		}
-		e := &execution{a: a, format: o.format, wait: o.wait}
-		db, err := e.open(ctx, gw, name, conn.Database)
-		if err != nil {
+		return a.execTexts(ctx, gw, name, o, texts)
+	})
+}
+
+// execTexts sends texts one after the other over one session.
+func (a *app) execTexts(ctx context.Context, gw *client.Gateway, name string, o execFlags, texts []string) error {
+	conn, err := connectionNamed(ctx, gw, name)
+	if err != nil {
+		return err
+	}
+	e := &execution{a: a, format: o.format, wait: o.wait}
+	db, err := e.open(ctx, gw, name, conn.Database)
+	if err != nil {
+		return sqlError(err)
+	}
+	defer db.Close(context.WithoutCancel(ctx)) // says goodbye even after Ctrl-C
+	if o.reason != "" {
+		if err := tellGateway(ctx, db, "reason", o.reason); err != nil {
 			return sqlError(err)
 		}
-		defer db.Close(context.WithoutCancel(ctx)) // says goodbye even after Ctrl-C
-		if o.reason != "" {
-			if err := tellGateway(ctx, db, "reason", o.reason); err != nil {
-				return sqlError(err)
-			}
+	}
+	if o.request != "" {
+		if err := tellGateway(ctx, db, "request", o.request); err != nil {
+			return sqlError(err)
 		}
-		for _, text := range texts {
-			if err := e.run(ctx, db, text); err != nil {
-				return err
-			}
+	}
+	for _, text := range texts {
+		if err := e.run(ctx, db, text); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // tellGateway sends a setting that speaks to the gateway, and means nothing to the

@@ -21,7 +21,7 @@ func (g *Gateway) Asks(who identity.Identity) []api.Ask {
 			out = append(out, a)
 		}
 	}
-	return out
+	return append(out, g.waitingRequests(who)...)
 }
 
 // askFor is an ask as who sees it; ok is false if they do not.
@@ -83,6 +83,9 @@ func (g *Gateway) watchAsks(w http.ResponseWriter, r *http.Request, caller func(
 // Answer votes on an ask. The vote is recorded when it has been counted; the
 // statement itself runs only after its own record of the answer.
 func (g *Gateway) Answer(who identity.Identity, id string, in api.AskDecision) (api.Ask, error) {
+	if _, ok := g.book.Get(id); ok {
+		return g.answerRequest(who, id, in)
+	}
 	ask, err := g.desk.Decide(id, approval.Vote{Who: who, Grant: in.Grant, Reason: in.Reason, Saw: in.Seal, BreakGlass: in.BreakGlass})
 	if rerr := g.voted(who, id, ask, in, err); rerr != nil {
 		return api.Ask{}, rerr

@@ -76,6 +76,7 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 		}
 		return g.Answer(who, r.PathValue("id"), in)
 	})
+	g.requestRoutes(mux, who)
 	g.closed(mux, who, "POST "+api.PreviewPath, func(r *http.Request) (any, error) {
 		return g.Preview(r.Context(), who, r.PathValue("id"))
 	})

@@ -131,10 +131,12 @@ func TestAskOfAKilledGatewayIsRecordedAsLost(t *testing.T) {
 	th := start(t, "prod", shop, nil, state)
 	done := background(connect(t, th.as(person("ada"))), "alter table cities add column lost int")
 	ask := th.held(t, 1)[0]
-	notes, err := filepath.Glob(filepath.Join(dir, "s-*.ask.json"))
-	if err != nil || len(notes) != 1 {
-		t.Fatalf("%v, %v", notes, err)
-	}
+	var notes []string
+	eventually(t, "it is on disk that it waits", func() bool {
+		var err error
+		notes, err = filepath.Glob(filepath.Join(dir, "s-*.ask.json"))
+		return err == nil && len(notes) == 1
+	})
 	note, err := os.ReadFile(notes[0])
 	if err != nil || strings.Contains(string(note), "alter table") {
 		t.Fatalf("%s, %v", note, err)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/durable"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/tunnel"
@@ -95,6 +97,7 @@ type Gateway struct {
 	meter    meter
 	policies policies
 	leases   leases
+	book     *approval.Book
 
 	replaying sync.Mutex // one at a time: it takes a processor for a while
 }
@@ -138,6 +141,16 @@ func New(cfg Config) (*Gateway, error) {
 		memory:  postgres.NewMemory(cfg.Memory),
 		rulings: said,
 	}
+	path := ""
+	if cfg.StateDir != "" {
+		if err := durable.MkdirAll(cfg.StateDir, 0o700); err != nil {
+			return nil, err
+		}
+		path = filepath.Join(cfg.StateDir, "requests.json")
+	}
+	if g.book, err = approval.OpenBook(path, approval.Config{Now: cfg.Now}, g.desk.Wake); err != nil {
+		return nil, err
+	}
 	g.policies.now.Store(newInForce(Policy{Rules: cfg.Rules, Source: cfg.PolicySource, Text: cfg.PolicyText}, cfg.Now()))
 	for i, c := range cfg.Connections {
 		if g.bases[c.Name] != nil {
@@ -169,6 +182,7 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	if g.cfg.Index != nil {
 		group.Go(func() { g.cfg.Index.Run(ctx) })
 	}
+	group.Go(func() { g.watchWindows(ctx) })
 	group.Go(func() {
 		select {
 		case <-g.cfg.Record.Failed():

@@ -189,7 +189,10 @@ func (s *session) decide(x *run) policy.Verdict {
 		// No database would run it, so there is nothing to ask people about.
 		return policy.Verdict{Effect: policy.Deny, Rule: ruleEncoding, Reason: "the statement is not valid UTF-8"}
 	}
-	if _, _, ok := said(x.text); ok {
+	if name, value, ok := said(x.text); ok {
+		if name == "request" && s.server != nil {
+			return s.takeScript(value)
+		}
 		return policy.Verdict{Effect: policy.Allow, Rule: ruleOurs, Reason: "it speaks to Sluice"}
 	}
 	if x.means.Kind == query.Set && misreads(x.means) {

@@ -304,7 +304,7 @@ func newViewer(held *session, who identity.Identity, target query.Ref) viewer {
 		col, _ := k.Column(target.Schema, target.Table, name)
 		told[i] = wire.Column{Name: name, TypeOID: col.TypeOID}
 	}
-	for i, c := range j.runs[0].columns(told) {
+	for i, c := range j.runs[0].columns(told, k.Snapshot) {
 		v.columns[told[i].Name] = c
 	}
 	return v
@@ -312,14 +312,14 @@ func newViewer(held *session, who identity.Identity, target query.Ref) viewer {
 
 // unclean takes the columns that a statement writes from what is not known to be clean
 // out of the clear: they hold by then what another column held.
-func (v viewer) unclean(x *run, k *known) {
+func (v viewer) unclean(x *run, known view) {
 	for _, c := range x.means.Output {
 		col, ok := v.columns[c.Name]
 		if !ok || col.State != mask.Clean {
 			continue
 		}
 		clean := c.Known
-		for _, l := range k.labels(c) {
+		for _, l := range known.labels(c) {
 			clean = clean && l.Clean
 		}
 		if !clean {

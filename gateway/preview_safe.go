@@ -86,7 +86,7 @@ func (p *previewing) safe(ctx context.Context, conn *pgx.Conn) error {
 	if p.key, err = column(ctx, conn, primaryKey, p.table()); err != nil {
 		return err
 	}
-	p.viewer.unclean(p.x, p.s.base.current.Load())
+	p.viewer.unclean(p.x, fresh(p.s.base, p.s.base.current.Load()))
 	if p.s.server.InTransaction() {
 		p.out.Notes = append(p.out.Notes, "what its own transaction has changed before it is not seen")
 	}

@@ -51,10 +51,13 @@ type session struct {
 	gone    chan struct{} // closed when it has ended
 
 	incoming incoming // owned by up
-	given    given    // owned by up, as the next four
+	given    given    // owned by up, as those up to why
 	policy   *inForce
 	verdicts verdicts
 	block    block
+	script   *script                   // approved ahead of time, which is all that runs here; nil otherwise
+	onlySaid bool                      // nothing was sent but what speaks to Sluice
+	window   atomic.Pointer[string]    // id of the one that let something run here
 	why      string                    // what the caller says of what they do
 	strict   bool                      // every answer waits until its decision is on disk
 	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
@@ -316,6 +319,8 @@ func (s *session) end(ctx context.Context) {
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: no.Sentence, Hint: no.Hint})
 	case errors.Is(cause, errRights):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: "your identity provider says something else of you than before, your groups for example", Hint: "connect again: what you may do now applies"})
+	case errors.Is(cause, errWindow):
+		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask for another with sluice request, and connect again"})
 	case errors.Is(cause, errKilled):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask them why before you connect again"})
 	case errors.Is(cause, errRecord):
@@ -358,7 +363,7 @@ func why(cause, up, down error) string {
 	switch {
 	case errors.As(cause, &no):
 		return no.Sentence
-	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errRecord):
+	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errWindow), errors.Is(cause, errRecord):
 		return cause.Error()
 	}
 	var v *postgres.Violation

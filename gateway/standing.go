@@ -14,20 +14,20 @@ import (
 type tunnels struct {
 	mu   sync.Mutex
 	next uint64
-	list map[uint64]held
+	list map[uint64]opened
 }
 
-type held struct {
+type opened struct {
 	who identity.Identity
 	end func()
 }
 
 // enter notes a tunnel until leave is called.
-func (t *tunnels) enter(h held) (leave func()) {
+func (t *tunnels) enter(h opened) (leave func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.list == nil {
-		t.list = map[uint64]held{}
+		t.list = map[uint64]opened{}
 	}
 	t.next++
 	id := t.next
@@ -39,10 +39,10 @@ func (t *tunnels) enter(h held) (leave func()) {
 	}
 }
 
-func (t *tunnels) all() []held {
+func (t *tunnels) all() []opened {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := make([]held, 0, len(t.list))
+	list := make([]opened, 0, len(t.list))
 	for _, h := range t.list {
 		list = append(list, h)
 	}
@@ -57,7 +57,7 @@ func (g *Gateway) admit(state tls.ConnectionState, end func()) (leave func(), kn
 		return func() {}, false
 	}
 	// Noted before it is looked at, so that a lock that comes between finds it.
-	leave = g.tunnels.enter(held{who, end})
+	leave = g.tunnels.enter(opened{who, end})
 	return leave, g.barred(who) == nil
 }
 

@@ -75,7 +75,7 @@ func (s *session) up(ctx context.Context) error {
 // carry takes one request that would do something along the whole path.
 func (s *session) carry(ctx context.Context, req *wire.Request) error {
 	j := s.judge(ctx, req)
-	verdict := j.verdict()
+	verdict := s.ahead(req, j, j.verdict())
 	// A FETCH may be prepared before its cursor is there: what it comes to is settled
 	// when it runs.
 	if req.Action == wire.Prepare && (verdict.Effect != policy.Deny || verdict.Rule == ruleName) {
