@@ -182,7 +182,7 @@ func mainTable(st *query.Statement) (query.Ref, bool) {
 	if st.Target != nil && st.Target.Schema != "" {
 		return *st.Target, true
 	}
-	list := st.Targets
+	list := directTargets(st)
 	if len(list) == 0 {
 		list = st.Relations
 	}
@@ -190,6 +190,18 @@ func mainTable(st *query.Statement) (query.Ref, bool) {
 		return query.Ref{}, false
 	}
 	return list[0], true
+}
+
+// directTargets are the relations that a statement itself writes, without those that
+// only its consequences do.
+func directTargets(st *query.Statement) (list []query.Ref) {
+	for i, t := range st.Targets {
+		set := slices.ContainsFunc(st.Consequences, func(c query.Consequence) bool { return c.Ref.Schema == t.Schema && c.Ref.Table == t.Table })
+		if i == 0 || !set { // the first is what its text names
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // planNode is what we read of a plan.

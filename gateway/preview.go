@@ -108,7 +108,7 @@ func (h *held) preview(ctx context.Context, who identity.Identity, id string) (a
 		return api.Preview{}, noPreview(id, why)
 	}
 	target, ok := mainTable(h.x.means)
-	if !ok || len(h.x.means.Targets) != 1 || h.x.means.Changes != 1 {
+	if !ok || len(directTargets(h.x.means)) != 1 || h.x.means.Changes != 1 {
 		return api.Preview{}, noPreview(id, "it changes more than one table, or one that is not known")
 	}
 	// It ends with the wait: what was answered is about to run by itself.
