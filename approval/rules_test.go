@@ -72,7 +72,7 @@ func TestEscalation(t *testing.T) {
 		defer stop()
 		changed := d.Watch(ctx)
 		<-changed
-		time.Sleep(20*time.Second - time.Nanosecond)
+		<-time.After(20*time.Second - time.Nanosecond)
 		synctest.Wait()
 		if a.MayAnswer(lea, time.Now()) == nil || len(changed) != 0 {
 			t.Error("it escalated a moment early")
@@ -248,7 +248,7 @@ func TestGroupsAreThoseOfTheVote(t *testing.T) {
 		}
 		late := person("cy", "dba")
 		late.Expires = time.Now().Add(time.Second)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if _, err := d.Decide(a.ID, yes(a, late)); !errors.Is(err, ErrExpired) {
 			t.Errorf("a login that ran out while its owner read gave %v", err)
 		}

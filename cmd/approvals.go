@@ -44,7 +44,7 @@ func (a *app) approvalsCommand() *cobra.Command {
 		},
 	}
 	addFormat(ls, &f, "table", "json", "csv")
-	c.AddCommand(ls, a.showCommand(&addr))
+	c.AddCommand(ls, a.showCommand(&addr), a.watchCommand(&addr))
 	for _, how := range waysToAnswer {
 		c.AddCommand(a.answerCommand(&addr, how))
 	}

@@ -90,6 +90,8 @@ type databaseConfig struct {
 type approvalsConfig struct {
 	Wait              duration `yaml:"wait"`                // default 15m
 	WaitInTransaction duration `yaml:"wait_in_transaction"` // default 60s
+
+	Webhooks []webhookConfig `yaml:"webhooks"` // told of what waits, and how it ended
 }
 
 type recordConfig struct {

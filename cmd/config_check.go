@@ -58,6 +58,9 @@ func (c *gatewayConfig) check(s *sheet) {
 	}
 	c.OIDC.check(s)
 	c.checkWorkloads(s)
+	for i, w := range c.Approvals.Webhooks {
+		w.check(s, fmt.Sprintf("approvals.webhooks[%d]", i))
+	}
 	c.Limits.check(s)
 	if d := c.Record.Durability; d != "" && !slices.Contains(durabilities, d) {
 		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))

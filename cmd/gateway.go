@@ -99,6 +99,13 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		}
 		hc.cert = &cert
 	}
+	for i, entry := range cfg.Approvals.Webhooks {
+		hook, err := entry.hook(c.Context(), i, a.env)
+		if err != nil {
+			return hc, err
+		}
+		hc.base.Hooks = append(hc.base.Hooks, hook)
+	}
 	for _, entry := range cfg.Connections {
 		conn, err := entry.connection(c.Context(), a.env)
 		if err != nil {

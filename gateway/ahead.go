@@ -66,6 +66,7 @@ func (g *Gateway) Request(ctx context.Context, who identity.Identity, in api.New
 	if err := g.note(ev); err != nil {
 		return api.Request{}, err
 	}
+	g.tellAsked(r.Ask)
 	return showRequest(r), nil
 }
 

@@ -58,6 +58,7 @@ type Config struct {
 	Record          *audit.Log
 	RecordDir       string              // where Record lies, for verification
 	Index           *index.Index        // of Record; nil to read Record itself for each question
+	Hooks           []Hook              // told of what waits for people
 	StateDir        string              // what waits is kept here, for the next gateway; nothing is if empty
 	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
 	Provider        *identity.Provider  // as above
@@ -98,6 +99,7 @@ type Gateway struct {
 	policies policies
 	leases   leases
 	book     *approval.Book
+	hooks    []*hook
 
 	replaying sync.Mutex // one at a time: it takes a processor for a while
 }
@@ -141,6 +143,7 @@ func New(cfg Config) (*Gateway, error) {
 		memory:  postgres.NewMemory(cfg.Memory),
 		rulings: said,
 	}
+	g.hooks = newHooks(g, cfg.Hooks)
 	path := ""
 	if cfg.StateDir != "" {
 		if err := durable.MkdirAll(cfg.StateDir, 0o700); err != nil {
@@ -183,6 +186,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 		group.Go(func() { g.cfg.Index.Run(ctx) })
 	}
 	group.Go(func() { g.watchWindows(ctx) })
+	for _, h := range g.hooks {
+		group.Go(func() { h.deliver(ctx) })
+	}
 	group.Go(func() {
 		select {
 		case <-g.cfg.Record.Failed():

@@ -50,6 +50,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 			stop()
 			return
 		}
+		s.g.tellAsked(a)
 		helpers.Go(func() { s.announce(wait, a) })
 		helpers.Go(func() { s.investigate(wait, req, j, a.ID) })
 	})
@@ -169,6 +170,7 @@ func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a app
 		return policy.Verdict{}, err
 	}
 	s.g.forgetAsk(s.id, a.ID)
+	s.g.tellAnswered(a, answer)
 	if result.Effect == policy.Allow {
 		s.tellApproved(answer)
 	}
