@@ -86,6 +86,7 @@ func (b board) ask(a api.Ask) tui.Ask {
 		ID: a.ID, Seal: a.Seal, Who: nameOf(a.Who), WhoKind: a.Who.Kind, Connection: a.Connection, Session: a.Session, Kind: a.Kind, SQL: a.SQL,
 		Params: a.Params, Rule: a.Rule, Reason: a.Reason, Created: a.Created, Deadline: a.Deadline,
 	}
+	out.Facts = factsOf(a.Evidence)
 	for _, v := range a.Votes {
 		out.Votes = append(out.Votes, tui.Vote{Who: v.Who, Grant: v.Grant})
 	}
@@ -99,6 +100,27 @@ func (b board) ask(a api.Ask) tui.Ask {
 		}
 	}
 	return out
+}
+
+// factsOf are what an approver should know first.
+func factsOf(ev *api.Evidence) (facts []tui.Fact) {
+	if ev == nil {
+		return nil
+	}
+	say := func(label string, texts ...string) {
+		if text := strings.Join(texts, "; "); text != "" {
+			facts = append(facts, tui.Fact{Label: label, Text: text})
+		}
+	}
+	say("They say", ev.Why)
+	if ev.Rows != nil {
+		say("Estimate", estimate(ev))
+	}
+	say("Reveals", ev.Clear...)
+	say("Locks", ev.Locks...)
+	say("Signs", ev.Signs...)
+	say("Before", ev.History...)
+	return facts
 }
 
 func boardSession(s api.Session) tui.Session {

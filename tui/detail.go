@@ -80,12 +80,18 @@ func (m *model) meta() []string {
 	lines := []string{m.field("Asked by", by)}
 	lines = append(lines, m.wrapped("Rule", line(a.Rule))...)
 	lines = append(lines, m.wrapped("Because", line(a.Reason))...)
+	for _, f := range a.Facts[:min(len(a.Facts), m.factsShown())] {
+		lines = append(lines, m.wrapped(line(f.Label), line(f.Text))...)
+	}
 	lines = append(lines, m.field("Needs", m.needs(a)))
 	if a.Refusal != "" {
 		lines = append(lines, m.field("You", m.theme.warn.Render("cannot answer: "+line(a.Refusal))))
 	}
 	return lines
 }
+
+// factsShown is how many facts there is room for: the statement comes first.
+func (m *model) factsShown() int { return max(0, min(6, (m.height-20)/2)) }
 
 func (m *model) field(label, text string) string {
 	return " " + m.theme.label.Render(pad(label, labelWidth)) + text

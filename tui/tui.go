@@ -35,12 +35,16 @@ type Ask struct {
 	Params     []string // bind parameters as text
 	Rule       string   // that held it
 	Reason     string   // why, from the rule
+	Facts      []Fact   // what else is known, the most telling first
 	Needs      []Need
 	Votes      []Vote
 	Refusal    string // why the person looking may not answer; "" if they may
 	Created    time.Time
 	Deadline   time.Time
 }
+
+// Fact is one thing known of an ask: "Estimate", "about 12 of 4000 rows of public.orders".
+type Fact struct{ Label, Text string }
 
 // Need is one group of people of whom some must agree.
 type Need struct {
