@@ -361,8 +361,11 @@ func (g *Gateway) watchWindows(ctx context.Context) {
 	}
 }
 
-// requestRoutes are the control messages of requests.
+// requestRoutes are the control messages of requests and previews.
 func (g *Gateway) requestRoutes(mux *http.ServeMux, who identity.Identity) {
+	g.closed(mux, who, "POST "+api.PreviewPath, func(r *http.Request) (any, error) {
+		return g.Preview(r.Context(), who, r.PathValue("id"))
+	})
 	g.closed(mux, who, "GET "+api.RequestsPath, func(*http.Request) (any, error) { return g.Requests(who), nil })
 	g.closed(mux, who, "POST "+api.RequestsPath, func(r *http.Request) (any, error) {
 		var in api.NewRequest

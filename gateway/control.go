@@ -77,9 +77,6 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 		return g.Answer(who, r.PathValue("id"), in)
 	})
 	g.requestRoutes(mux, who)
-	g.closed(mux, who, "POST "+api.PreviewPath, func(r *http.Request) (any, error) {
-		return g.Preview(r.Context(), who, r.PathValue("id"))
-	})
 	g.closed(mux, who, "GET "+api.SessionsPath, func(*http.Request) (any, error) { return g.Sessions(who), nil })
 	g.closed(mux, who, "POST "+api.KillPath, func(r *http.Request) (any, error) { return g.Kill(who, r.PathValue("id")) })
 	g.closed(mux, who, "POST "+api.AuditQueryPath, func(r *http.Request) (any, error) {
