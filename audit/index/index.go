@@ -1,4 +1,4 @@
-// Package index answers questions of the record in less than a second. It promises:
+// Package index answers questions of the record without reading all of it. It promises:
 //
 //   - It is derived: everything in it comes from the record, and it can be thrown away.
 //     One that is missing, damaged, of another version or of another record is made
