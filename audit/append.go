@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -241,6 +242,9 @@ func (l *Log) nextSegment() error {
 	if err := old.Sync(); err != nil {
 		return fmt.Errorf("fsync the segment before entry %d: %w", written, err)
 	}
+	if err := inPlace(old, segmentPath(l.cfg.Dir, l.base)); err != nil {
+		return fmt.Errorf("keep the segment before entry %d: %w", written, err)
+	}
 	file, err := l.cfg.disk.openAppend(segmentPath(l.cfg.Dir, written))
 	if err != nil {
 		return fmt.Errorf("begin the segment of entry %d: %w", written, err)
@@ -331,7 +335,28 @@ func (l *Log) syncNow() {
 		l.fail(fmt.Errorf("fsync entries %d to %d: %w", synced, written-1, err))
 		return
 	}
+	if err := inPlace(file, segmentPath(l.cfg.Dir, l.base)); err != nil {
+		l.fail(fmt.Errorf("keep entries %d to %d: %w", synced, written-1, err))
+		return
+	}
 	l.advance(written)
+}
+
+// inPlace says whether path still leads to file. What is written to a file that was
+// removed, moved or replaced is on no disk once it is closed, and nobody can ask for it.
+func inPlace(file appendFile, path string) error {
+	have, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("the record was taken away: %w", err)
+	}
+	if !os.SameFile(have, there) {
+		return fmt.Errorf("the record was taken away: %s is another file", path)
+	}
+	return nil
 }
 
 // advance tells the waiters that n events are on disk.

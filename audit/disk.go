@@ -23,6 +23,7 @@ type disk interface {
 type appendFile interface {
 	Write(p []byte) (int, error)
 	Sync() error
+	Stat() (fs.FileInfo, error)
 	Truncate(size int64) error
 	Close() error
 }

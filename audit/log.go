@@ -4,7 +4,8 @@
 //     for which Ticket.Durable returned survives a power cut. Of what came with
 //     Later a crash may lose the last milliseconds.
 //   - After a write or fsync error nothing more is accepted, so that whoever may
-//     not act without a record stops.
+//     not act without a record stops. The same holds once the files were removed,
+//     moved or replaced, which the next fsync notices.
 //   - A byte of an entry that is changed, removed, inserted or moved after a
 //     checkpoint covered it is found by Verify, which says where, and can be
 //     found by anyone who has the public key: format.md says how.
@@ -84,7 +85,7 @@ type Log struct {
 	loops  sync.WaitGroup
 
 	wmu  sync.Mutex // held while writing to the segment
-	base uint64     // first Seq of the current segment; under wmu
+	base uint64     // first Seq of the current segment; set under wmu and smu, read under either
 
 	smu sync.Mutex // held while fsyncing or changing the segment
 

@@ -29,18 +29,25 @@ type Result struct {
 	Read   uint64 // entries looked at
 }
 
-// Query answers f from the log, up to the last event written.
+// Query answers f from the log, up to the last event written: every one that was
+// given to Append or Later before is looked at. Where the files of the log are gone
+// that is an error, not an answer without events.
 func (l *Log) Query(ctx context.Context, f Filter) (Result, error) {
 	if err := l.writeOut(); err != nil && !errors.Is(err, ErrClosed) {
 		return Result{}, err
 	}
-	return Query(ctx, l.cfg.Dir, f)
+	return ask(ctx, l.cfg.Dir, l.Size(), f)
 }
 
 // Query answers f from the log in dir, which may be open elsewhere. It reads
 // from the newest entry back, keeps only what it returns, and stops once the
 // page is full. It does not check the tree: that is for Verify.
 func Query(ctx context.Context, dir string, f Filter) (Result, error) {
+	return ask(ctx, dir, 0, f)
+}
+
+// ask answers f from the log in dir, which has size entries at least.
+func ask(ctx context.Context, dir string, size uint64, f Filter) (Result, error) {
 	switch {
 	case f.Limit < 0:
 		return Result{}, fmt.Errorf("read the record: a limit of %d", f.Limit)
@@ -49,6 +56,7 @@ func Query(ctx context.Context, dir string, f Filter) (Result, error) {
 	}
 	f.Limit = min(f.Limit, maxLimit)
 	q := newQuery(f)
+	q.size = size
 	if err := q.read(ctx, dir); err != nil {
 		return Result{}, err
 	}
@@ -73,6 +81,9 @@ func (q *query) read(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkSegments(bases, max(q.size, 1)); err != nil {
+		return fmt.Errorf("read the record: %w\nhint: %s is no record, or a part of it was removed; sluice audit verify says what is missing", err, dir)
+	}
 	for i := len(bases) - 1; i >= 0 && !q.done; i-- {
 		if q.Before > 0 && bases[i] >= q.Before && !q.Whole {
 			continue
@@ -87,6 +98,7 @@ func (q *query) read(ctx context.Context, dir string) error {
 // query is one search under way.
 type query struct {
 	Filter
+	size   uint64   // entries that must be there
 	must   [][]byte // every matching line has all of these in it
 	bytes  int
 	done   bool

@@ -112,8 +112,8 @@ func (l *Log) recover() error {
 	if len(strays) > 0 {
 		return fmt.Errorf("open the record: %s is not a segment", filepath.Join(dir, strays[0]))
 	}
-	if err := checkSegments(bases, last); err != nil {
-		return err
+	if err := checkSegments(bases, uint64(last.Size)); err != nil {
+		return fmt.Errorf("open the record: %w", err)
 	}
 	if len(bases) == 0 {
 		bases = []uint64{0}
@@ -263,15 +263,15 @@ func listSegments(dir string) (bases []uint64, strays []string, err error) {
 	return bases, strays, nil
 }
 
-// checkSegments says whether a segment is missing.
-func checkSegments(bases []uint64, last checkpoint) error {
+// checkSegments says whether a segment of a log of size entries is missing.
+func checkSegments(bases []uint64, size uint64) error {
 	for i, b := range bases {
 		if want := uint64(i) * segmentEntries; b != want {
-			return fmt.Errorf("open the record: the segment of entry %d is missing", want)
+			return fmt.Errorf("the segment of entry %d is missing", want)
 		}
 	}
-	if have := uint64(len(bases)) * segmentEntries; have < uint64(last.Size) {
-		return fmt.Errorf("open the record: the segment of entry %d is missing", have)
+	if have := uint64(len(bases)) * segmentEntries; have < size {
+		return fmt.Errorf("the segment of entry %d is missing", have)
 	}
 	return nil
 }
