@@ -83,7 +83,6 @@ to import. --remove takes them out. Entries of others in these files are never t
 	c.Flags().BoolVar(&o.noPassword, "no-password", false, "let every program on this machine use the port")
 	c.Flags().BoolVar(&o.printURL, "print-url", false, "print the URL of each port alone, on standard output")
 	o.entries.flags(c)
-	c.MarkFlagsMutuallyExclusive("port", "socket")
 	c.MarkFlagsMutuallyExclusive("write", "socket")
 	a.addGateway(c, &o.addr)
 	addTokenFile(c, &o.tokenFile)
@@ -111,6 +110,8 @@ func (o connectFlags) check(args []string, dash int) error {
 		return tell(exitUsage, "leave the command out", "--write is for a port that stays, not for that of a command")
 	case len(names) > 1 && o.entries.service != "":
 		return tell(exitUsage, "connect them one by one", "--pg-service is for one connection, not for %d", len(names))
+	case o.socket && o.port != 0:
+		return tell(exitUsage, "leave one of them out", "--port and --socket were both given, and a unix socket has no port")
 	case o.port < 0 || o.port > 65535:
 		return usageError{fmt.Errorf("--port is %d, must be 1 to 65535", o.port)}
 	}

@@ -139,6 +139,7 @@ func TestConnectTakesWhatItCanDo(t *testing.T) {
 		{args: []string{"--", "psql"}, errs: "the name of a connection is missing"},
 		{args: nil, errs: "the name of a connection is missing"},
 		{args: []string{"orders", "--port", "70000"}, errs: "--port is 70000"},
+		{args: []string{"orders", "--port", "15000", "--socket"}, errs: "error: --port and --socket were both given, and a unix socket has no port\nhint: leave one of them out"},
 	} {
 		code, out, errs := w.run(w.home, "", append([]string{"connect"}, c.args...)...)
 		if code != exitUsage || out != "" || !strings.Contains(errs, c.errs) {

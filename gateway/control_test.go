@@ -177,7 +177,6 @@ var guarded = map[string]struct {
 	api.TokensPath:     {"POST", api.TokenRequest{Kind: "job", Name: "ci", Connections: []string{"orders"}}}, api.TokenRevokePath: {"POST", api.Reason{}},
 	api.UsersPath: {"GET", nil}, api.UserLockPath: {"POST", api.UserLock{Name: "ada"}}, api.UserUnlockPath: {"POST", api.UserLock{Name: "ada"}},
 	api.RenewPath:   {"POST", api.RenewRequest{IDToken: "x"}},
-	api.PreviewPath: {"POST", nil},
 	api.PreviewPath: {"POST", nil}, api.RequestsPath: {"GET", nil}, api.RequestEndPath: {"POST", nil},
 }
 
