@@ -13,6 +13,9 @@ import (
 // catalogue (s nil) kinds and signs are the same, but relations are named as
 // they are written and no column's source is known.
 func Analyze(sql string, s Schema) []Statement {
+	if len(sql) > MaxSQL {
+		return analyzeBulk(sql, s)
+	}
 	list, problem := parse(sql)
 	if problem != "" {
 		return []Statement{unparsable(sql, problem)}

@@ -164,7 +164,7 @@ func digit(c byte) bool { return c >= '0' && c <= '9' }
 // idle counts the constants of a statement whose values no part of an analysis
 // reads: compared with a column where that must hold for a row to be meant, listed
 // as values, assigned, and limits. Whoever makes the analysis look at one of these
-// takes the position out here.
+// takes the position out here; of values that are listed, bulk relies on it too.
 func idle(n ast.Node) int {
 	switch n := n.(type) {
 	case *ast.SelectStmt:
