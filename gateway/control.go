@@ -59,79 +59,43 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 	open(mux, "POST "+api.CertificatePath, g.certificate)
 	open(mux, "POST "+api.TokenPath, g.exchange)
 	g.credentialRoutes(mux, who)
-	g.closed(mux, who, "POST "+api.RenewPath, func(r *http.Request) (any, error) {
-		var in api.RenewRequest
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	g.closed(mux, who, "POST "+api.RenewPath, with(func(r *http.Request, in api.RenewRequest) (any, error) {
 		return g.renew(r.Context(), who, state.PeerCertificates[0], in.IDToken)
-	})
+	}))
 	g.closed(mux, who, "GET "+api.WhoAmIPath, func(*http.Request) (any, error) { return whoAmI(who), nil })
 	g.closed(mux, who, "GET "+api.ConnectionsPath, func(*http.Request) (any, error) { return g.Connections(who), nil })
 	g.closed(mux, who, "GET "+api.AsksPath, func(*http.Request) (any, error) { return g.Asks(who), nil })
-	g.closed(mux, who, "POST "+api.AskPath, func(r *http.Request) (any, error) {
-		var in api.AskDecision
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	g.closed(mux, who, "POST "+api.AskPath, with(func(r *http.Request, in api.AskDecision) (any, error) {
 		return g.Answer(who, r.PathValue("id"), in)
-	})
+	}))
 	g.requestRoutes(mux, who)
 	g.closed(mux, who, "GET "+api.SessionsPath, func(*http.Request) (any, error) { return g.Sessions(who), nil })
 	g.closed(mux, who, "POST "+api.KillPath, func(r *http.Request) (any, error) { return g.Kill(who, r.PathValue("id")) })
-	g.closed(mux, who, "POST "+api.AuditQueryPath, func(r *http.Request) (any, error) {
-		var in api.AuditQuery
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	g.closed(mux, who, "POST "+api.AuditQueryPath, with(func(r *http.Request, in api.AuditQuery) (any, error) {
 		return g.AuditQuery(r.Context(), who, in)
-	})
-	g.closed(mux, who, "POST "+api.AuditSQLPath, func(r *http.Request) (any, error) {
-		var in api.AuditSQL
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	}))
+	g.closed(mux, who, "POST "+api.AuditSQLPath, with(func(r *http.Request, in api.AuditSQL) (any, error) {
 		return g.AuditSQL(r.Context(), who, in)
-	})
-	g.closed(mux, who, "POST "+api.AuditProvePath, func(r *http.Request) (any, error) {
-		var in api.AuditProve
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	}))
+	g.closed(mux, who, "POST "+api.AuditProvePath, with(func(r *http.Request, in api.AuditProve) (any, error) {
 		return g.AuditProve(r.Context(), who, in)
-	})
+	}))
 	g.closed(mux, who, "POST "+api.AuditVerifyPath, func(r *http.Request) (any, error) { return g.AuditVerify(r.Context(), who) })
-	g.closed(mux, who, "POST "+api.ExplainPath, func(r *http.Request) (any, error) {
-		var in api.ExplainRequest
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	g.closed(mux, who, "POST "+api.ExplainPath, with(func(r *http.Request, in api.ExplainRequest) (any, error) {
 		return g.Explain(r.Context(), who, in.Connection, in.SQL)
-	})
-	g.closed(mux, who, "POST "+api.ScanPath, func(r *http.Request) (any, error) {
-		var in api.ScanRequest
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	}))
+	g.closed(mux, who, "POST "+api.ScanPath, with(func(r *http.Request, in api.ScanRequest) (any, error) {
 		return g.Scan(r.Context(), who, in.Connection)
-	})
-	g.closed(mux, who, "POST "+api.LabelPath, func(r *http.Request) (any, error) {
-		var in api.LabelRequest
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	}))
+	g.closed(mux, who, "POST "+api.LabelPath, with(func(r *http.Request, in api.LabelRequest) (any, error) {
 		return g.Label(r.Context(), who, in)
-	})
+	}))
 	g.closed(mux, who, "GET "+api.PolicyPath, func(*http.Request) (any, error) {
 		return g.PolicyStatus(), nil
 	})
-	g.closed(mux, who, "POST "+api.ReplayPath, func(r *http.Request) (any, error) {
-		var in api.ReplayRequest
-		if err := read(r, &in); err != nil {
-			return nil, err
-		}
+	g.closed(mux, who, "POST "+api.ReplayPath, with(func(r *http.Request, in api.ReplayRequest) (any, error) {
 		return g.PolicyReplay(r.Context(), who, in)
-	})
+	}))
 	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
 		if err := g.known(who); err != nil {
 			fail(w, err)
@@ -142,6 +106,17 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 		})
 	})
 	return mux
+}
+
+// with reads what a request carries before f sees it.
+func with[T any](f func(*http.Request, T) (any, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var in T
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		return f(r, in)
+	}
 }
 
 func open(mux *http.ServeMux, pattern string, f func(*http.Request) (any, error)) {

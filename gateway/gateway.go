@@ -136,13 +136,14 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg:   cfg,
-		desk:  approval.NewDesk(approval.Config{Now: cfg.Now}),
 		cache: query.NewCache(query.Config{}),
 		bases: map[string]*database{},
 
 		memory:  postgres.NewMemory(cfg.Memory),
 		rulings: said,
 	}
+	voting := approval.Config{Now: cfg.Now, Barred: g.against}
+	g.desk = approval.NewDesk(voting)
 	g.hooks = newHooks(g, cfg.Hooks)
 	path := ""
 	if cfg.StateDir != "" {
@@ -151,7 +152,7 @@ func New(cfg Config) (*Gateway, error) {
 		}
 		path = filepath.Join(cfg.StateDir, "requests.json")
 	}
-	if g.book, err = approval.OpenBook(path, approval.Config{Now: cfg.Now}, g.desk.Wake); err != nil {
+	if g.book, err = approval.OpenBook(path, voting, g.desk.Wake); err != nil {
 		return nil, err
 	}
 	g.policies.now.Store(newInForce(Policy{Rules: cfg.Rules, Source: cfg.PolicySource, Text: cfg.PolicyText}, cfg.Now()))

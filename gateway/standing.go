@@ -78,6 +78,14 @@ func (g *Gateway) barred(who identity.Identity) *identity.Barred {
 	return &identity.Barred{Sentence: err.Error(), Hint: "ask whoever runs the gateway"}
 }
 
+// against is barred for those who count votes.
+func (g *Gateway) against(who identity.Identity) error {
+	if no := g.barred(who); no != nil {
+		return no
+	}
+	return nil
+}
+
 // lastWords is how long sessions that are cut may tell their clients why, before their
 // tunnel ends: what is left of the second in which all of it must be over.
 const lastWords = 500 * time.Millisecond
