@@ -8,7 +8,7 @@ import (
 )
 
 func TestWebhooksOfTheConfiguration(t *testing.T) {
-	const base = "listen: 127.0.0.1:1\ndata: d\noidc: {issuer: https://id.example.com, client_id: x}\nconnections: [{name: a, database: {host: localhost, name: a, user: a}}]\napprovals: {webhooks: ["
+	const base = "listen: 127.0.0.1:1\ndata: d\noidc: {issuer: https://id.example.com, client_id: x}\nconnections: [{name: a, groups: ['*'], database: {host: localhost, name: a, user: a}}]\napprovals: {webhooks: ["
 	env := func(name string) string {
 		return map[string]string{"HOOK": "https://hooks.example.com/x", "KEY": "k", "PLAIN": "http://hooks.example.com/x"}[name]
 	}

@@ -131,7 +131,7 @@ func TestDoctorOnTheGateway(t *testing.T) {
 		{"issuer", s.idp.Issuer(), "http://127.0.0.1:1", "nothing listens there"},
 		{"client id", "client_id: sluice", "client_id: slice", `"slice"`},
 		{"db orders", "DB_PASSWORD", "NO_PASSWORD", "NO_PASSWORD"},
-		{"db orders", "  - name: orders\n", "  - name: orders\n    database: {host: 127.0.0.1, port: 1, name: x, user: x, password: {env: DB_PASSWORD}}\n  - name: other\n", "cannot be reached"},
+		{"db orders", "  - name: orders\n", "  - name: orders\n    groups: ['*']\n    database: {host: 127.0.0.1, port: 1, name: x, user: x, password: {env: DB_PASSWORD}}\n  - name: other\n", "cannot be reached"},
 	} {
 		code, by, out := look(variant(c.old, c.new))
 		if code != exitError {

@@ -44,6 +44,7 @@ data: %s
 oidc: {issuer: %s, client_id: sluice, groups_claim: groups}
 connections:
   - name: orders
+    groups: ['*']
     database: {host: %s, port: %s, name: %s, user: %s, password: {env: DB_PASSWORD}, sslmode: disable}
 %s`, t.TempDir(), idp.Issuer(), db.Hostname(), db.Port(), strings.TrimPrefix(db.Path, "/"), db.User.Username(), more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {

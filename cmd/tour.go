@@ -218,8 +218,11 @@ func (t *tourist) approve(ctx context.Context, sql string) error {
 	return nil
 }
 
+// asleep is as long as a statement may sleep in production without asking anybody.
+const asleep = "select pg_sleep(4)"
+
 func (t *tourist) interrupt(ctx context.Context) error {
-	const sql = "select pg_sleep(60)"
+	const sql = asleep
 	conn, err := t.connect(ctx, func(*pgconn.Notice) {})
 	if err != nil {
 		return err
@@ -256,7 +259,7 @@ func (t *tourist) untilSleeping(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		n, err := t.truth(ctx, "select count(*)::text from pg_stat_activity where state = 'active' and query = 'select pg_sleep(60)'")
+		n, err := t.truth(ctx, "select count(*)::text from pg_stat_activity where state = 'active' and query = '"+asleep+"'")
 		if err != nil || n != "0" {
 			return err
 		}
