@@ -20,7 +20,7 @@ create index things_m on things (m, id);
 create function twice(n int) returns int language plpgsql as $$ begin return n * 2; end $$;
 create function both_of(n int, out a int, out b text) language sql as $$ select n, 'n' || n $$;
 create function upto(n int) returns table (i int, at date) language plpgsql as $$ begin return query select g, date '2026-01-01' + g from generate_series(1, n) g; end $$;
-create function oldest() returns int language sql as $$ select age from people order by id limit 1 $$;`
+create function oldest() returns text language sql as $$ select email from people order by id limit 1 $$;`
 
 // What JDBC asks for getPrimaryKeys and getIndexInfo, as PostgreSQL's driver does.
 const keysSQL = `select result.attname, result.key_seq, result.pk from
@@ -42,7 +42,7 @@ func TestOrdinaryReadsAreNotHidden(t *testing.T) {
 		"select * from upto(2)", "select u.at from upto(2) u", "select twice(id) from cities where id < 3",
 		"select id, m, label, span from things order by id", "select array_agg(m) from things")
 	conn := connect(t, th.as(person("ada")))
-	if out, err := run(conn, "select * from oldest()"); err != nil || !strings.Contains(out, "0\n") {
+	if out, err := run(conn, "select * from oldest()"); err != nil || strings.Contains(out, "@example.com") {
 		t.Errorf("what a function takes from personal data passes: %q, %v", out, err)
 	}
 }

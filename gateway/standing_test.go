@@ -359,7 +359,7 @@ func TestAgentsApproveNothingAndOwnersNotTheirAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		_, err := owner.Exec(t.Context(), "alter table people drop column email")
+		_, err := owner.Exec(t.Context(), "do $$ begin execute (select name from cities limit 1); end $$")
 		held <- err
 	}()
 	var list []api.Ask
@@ -367,6 +367,11 @@ func TestAgentsApproveNothingAndOwnersNotTheirAgents(t *testing.T) {
 		_, no := asked(t, agent, "GET", api.AsksPath, nil, &list)
 		mine, _ := call[[]api.Ask](t, dba, "GET", api.AsksPath, nil)
 		list = mine
+		select {
+		case err := <-held:
+			t.Fatalf("it was not held: %v", err)
+		default:
+		}
 		return no.Code == 0 && len(mine) == 1
 	})
 	if _, no := asked(t, agent, "POST", strings.Replace(api.AskPath, "{id}", list[0].ID, 1), api.AskDecision{Grant: true}, &api.Ask{}); no.Code != api.CodeRefused || !strings.Contains(no.Sentence, "only people") {
