@@ -76,7 +76,7 @@ func (s *site) login(t *testing.T, home map[string]string) {
 // A connect outlives its first certificate, and so do the sessions in it, until the
 // identity provider says something else of the person, or no longer agrees.
 func TestConnectOutlivesItsCertificate(t *testing.T) {
-	const life = 4 * time.Second
+	const life = 12 * time.Second
 	s := newSite(t, fmt.Sprintf("certificate: %s\n", life))
 	s.serve(t)
 	home := map[string]string{"SLUICE_HOME": t.TempDir()}
