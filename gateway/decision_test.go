@@ -33,7 +33,7 @@ func TestVoteOnAnotherStatementThanWasShown(t *testing.T) {
 	conn, other := connect(t, th.as(person("ada"))), connect(t, th.as(person("ada")))
 	done := background(conn, move)
 	ask := th.held(t, 1)[0]
-	background(other, move)
+	second := background(other, move)
 	asks := th.held(t, 2)
 	for _, seal := range []string{"", asks[1].Seal + "0", asks[0].Seal[:8], asks[1].Seal} {
 		if seal == ask.Seal {
@@ -53,6 +53,9 @@ func TestVoteOnAnotherStatementThanWasShown(t *testing.T) {
 	}
 	if _, err := th.Answer(approver, th.held(t, 1)[0].ID, api.AskDecision{}); err != nil {
 		t.Error(err)
+	}
+	if err := await(t, second); err == nil {
+		t.Error("what was denied ran")
 	}
 }
 
