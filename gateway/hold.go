@@ -42,6 +42,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 	})
 	ask := s.ask(req, j, v)
 	ask.Data = s.hang(wait, req, j)
+	shown := *j // what is looked up for approvers is of what they see, also while it is judged again
 	var failed error
 	answer, err := s.g.desk.Wait(wait, ask, func(a approval.Ask) {
 		ask = a
@@ -52,7 +53,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 		}
 		s.g.tellAsked(a)
 		helpers.Go(func() { s.announce(wait, a) })
-		helpers.Go(func() { s.investigate(wait, req, j, a.ID) })
+		helpers.Go(func() { s.investigate(wait, req, &shown, a.ID) })
 	})
 	if failed != nil {
 		return policy.Verdict{}, failed
