@@ -358,8 +358,10 @@ func TestAgentsApproveNothingAndOwnersNotTheirAgents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
 	go func() {
-		_, err := owner.Exec(t.Context(), "do $$ begin execute (select name from cities limit 1); end $$")
+		_, err := owner.Exec(ctx, "do $$ begin execute (select name from cities limit 1); end $$")
 		held <- err
 	}()
 	var list []api.Ask
@@ -377,8 +379,9 @@ func TestAgentsApproveNothingAndOwnersNotTheirAgents(t *testing.T) {
 	if _, no := asked(t, agent, "POST", strings.Replace(api.AskPath, "{id}", list[0].ID, 1), api.AskDecision{Grant: true}, &api.Ask{}); no.Code != api.CodeRefused || !strings.Contains(no.Sentence, "only people") {
 		t.Errorf("the agent's vote: %+v", no)
 	}
-	owner.Close(t.Context())
+	leave()
 	<-held
+	owner.Close(t.Context())
 }
 
 func TestExchangeOfGarbage(t *testing.T) {
