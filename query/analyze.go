@@ -79,6 +79,7 @@ type analysis struct {
 	casts      bool    // types that it names are those of rows there are
 
 	ctes  map[string]*ast.CommonTableExpr // of its WITH clauses, at any depth
+	views map[*Relation]ast.Node          // definitions of views that conditions were traced through
 	folds int                             // queries in conditions looked at
 }
 

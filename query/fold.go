@@ -55,7 +55,7 @@ func (a *analysis) conflictUnbounded(n *ast.InsertStmt) bool {
 		return false
 	}
 	f := a.folder(n.Relation, nil, nil)
-	if !f.whole(n.SelectStmt, "", 0) {
+	if shown := f.faceOfQuery(n.SelectStmt, 0); shown == nil || len(shown.columns) == 0 && !shown.open {
 		return false
 	}
 	t := always

@@ -176,8 +176,12 @@ func (f folder) extremeOf(op string, l ast.Node, query ast.Node) bool {
 		return false
 	}
 	name := map[string]string{">=": "min", "<=": "max"}[op]
-	column := lastField(bare(call.Args.Items[0]))
-	return lastName(call.Funcname) == name && column != "" && column == lastField(l) && f.allRows(sel, 0)
+	most, ok1 := bare(call.Args.Items[0]).(*ast.ColumnRef)
+	column, ok2 := l.(*ast.ColumnRef)
+	if lastName(call.Funcname) != name || !ok1 || !ok2 || f.origin(column) == "" {
+		return false
+	}
+	return originIn(most, f.everyRow(sel, 0)) == f.origin(column)
 }
 
 // among finds the column itself in an IN list, an array or both ends of BETWEEN, or
@@ -192,7 +196,7 @@ func (f folder) among(l, r ast.Node, depth int) truth {
 	case *ast.ArrayExpr:
 		list = items(r.Elements)
 	case *ast.SubLink:
-		if r.SubLinkType == ast.ARRAY_SUBLINK && lastField(l) != "" && f.whole(r.Subselect, lastField(l), depth) {
+		if r.SubLinkType == ast.ARRAY_SUBLINK && f.gives(r.Subselect, l, depth) {
 			return always
 		}
 		return byRow
@@ -266,10 +270,7 @@ func (f folder) same(l, r ast.Node) bool {
 	}
 	a, ok1 := l.(*ast.ColumnRef)
 	b, ok2 := r.(*ast.ColumnRef)
-	if !ok1 || !ok2 || lastField(a) == "" || lastField(a) != lastField(b) {
-		return false
-	}
-	return f.own(a) && f.own(b)
+	return ok1 && ok2 && f.origin(a) != "" && f.origin(a) == f.origin(b)
 }
 
 // core strips what changes nothing, with the casts of a column to the type it has.

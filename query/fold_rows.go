@@ -10,9 +10,12 @@ import (
 type folder struct {
 	a      *analysis
 	rel    *ast.RangeVar
-	name   string          // by which the condition knows rel
-	tables []*Relation     // what rel may be
-	copies map[string]bool // names beside rel that stand for the same row of it
+	name   string            // by which the condition knows rel
+	tables []*Relation       // what rel may be
+	base   *ast.RangeVar     // the table that rel shows, if it is a view
+	bases  []*Relation       // what base may be
+	shown  map[string]string // columns of base, and by which names rel shows them
+	beside []copied          // what stands for the same row of rel
 }
 
 // folder looks at what stands beside rel. Where that is rel itself, joined to it by a
@@ -22,42 +25,17 @@ func (a *analysis) folder(rel *ast.RangeVar, others []ast.Node, where ast.Node) 
 	if rel == nil {
 		return f
 	}
-	f.name = rel.RelName
-	if rel.Alias != nil && rel.Alias.AliasName != "" {
-		f.name = rel.Alias.AliasName
-	}
+	f.name = aliasOf(rel.Alias, rel.RelName)
 	if a.schema != nil {
 		f.tables = a.schema.Lookup(rel.SchemaName, rel.RelName)
+		f.under()
 	}
-	may := map[string]bool{}
+	var may []copied
 	for _, o := range others {
-		if name := f.copyOf(o); name != "" && name != f.name {
-			may[name] = true
-		}
+		may = append(may, f.copies(o, 0)...)
 	}
-	if len(may) > 0 {
-		f.copies = f.joined(where, may)
-	}
+	f.beside = f.joined(where, may)
 	return f
-}
-
-// copyOf is the name of something in FROM that has every row of rel.
-func (f folder) copyOf(n ast.Node) string {
-	switch n := n.(type) {
-	case *ast.JoinExpr:
-		if n.Jointype == ast.JOIN_LEFT || n.Jointype == ast.JOIN_FULL {
-			return f.copyOf(n.Larg)
-		}
-	case *ast.RangeVar:
-		if f.itself(n) || f.wholeQuery(n, "", 0) {
-			return aliasOf(n.Alias, n.RelName)
-		}
-	case *ast.RangeSubselect:
-		if f.whole(n.Subquery, "", 0) {
-			return aliasOf(n.Alias, "")
-		}
-	}
-	return ""
 }
 
 func aliasOf(a *ast.Alias, name string) string {
@@ -67,10 +45,13 @@ func aliasOf(a *ast.Alias, name string) string {
 	return name
 }
 
-// joined are those of some names that a condition, which must hold, puts equal to rel
+// joined are those of some copies that a condition, which must hold, puts equal to rel
 // in one column.
-func (f folder) joined(where ast.Node, may map[string]bool) map[string]bool {
-	out := map[string]bool{}
+func (f folder) joined(where ast.Node, may []copied) (out []copied) {
+	may = slices.DeleteFunc(may, func(c copied) bool { return c.name == f.name })
+	if len(may) == 0 || where == nil {
+		return nil
+	}
 	parts := []ast.Node{bare(where)}
 	if b, ok := bare(where).(*ast.BoolExpr); ok && b.Boolop == ast.AND_EXPR {
 		parts = flat(b)
@@ -80,17 +61,27 @@ func (f folder) joined(where ast.Node, may map[string]bool) map[string]bool {
 		if !ok || opName(e) != "=" {
 			continue
 		}
-		l, r := bare(e.Lexpr), bare(e.Rexpr)
-		if lastField(l) == "" || lastField(l) != lastField(r) {
+		l, ok1 := bare(e.Lexpr).(*ast.ColumnRef)
+		r, ok2 := bare(e.Rexpr).(*ast.ColumnRef)
+		if !ok1 || !ok2 {
 			continue
 		}
-		for _, pair := range [][2]string{{qualifier(l), qualifier(r)}, {qualifier(r), qualifier(l)}} {
-			if pair[0] == f.name && may[pair[1]] {
-				out[pair[1]] = true
+		for _, c := range may {
+			if f.equal(l, r, c) || f.equal(r, l, c) {
+				out = append(out, c)
 			}
 		}
 	}
 	return out
+}
+
+// equal reports whether one name is a column of rel and the other the same of a copy.
+func (f folder) equal(own, other *ast.ColumnRef, c copied) bool {
+	if q := qualifier(own); q != f.name && (q != "" || !f.certainlyHas(lastField(own))) {
+		return false
+	}
+	of := originIn(other, []copied{c})
+	return of != "" && of == lastField(own)
 }
 
 func qualifier(n ast.Node) string {
@@ -109,42 +100,6 @@ func qualifier(n ast.Node) string {
 	return s.SVal
 }
 
-// itself reports whether a relation in FROM is rel.
-func (f folder) itself(rv *ast.RangeVar) bool {
-	if f.rel == nil || rv.RelName != f.rel.RelName || rv.SchemaName == "" && f.a.ctes[rv.RelName] != nil {
-		return false
-	}
-	return rv.SchemaName == f.rel.SchemaName || rv.SchemaName == "" || f.rel.SchemaName == ""
-}
-
-// whole reports whether a query gives the column of every row of rel; with column ""
-// it gives rows of which each of rel's is one.
-func (f folder) whole(n ast.Node, column string, depth int) bool {
-	sel, ok := n.(*ast.SelectStmt)
-	if !ok || depth > maxWhole {
-		return false
-	}
-	if sel.Op == ast.SETOP_UNION {
-		return sel.LimitCount == nil && (f.whole(sel.Larg, column, depth+1) || f.whole(sel.Rarg, column, depth+1))
-	}
-	if !f.allRows(sel, depth) {
-		return false
-	}
-	targets := items(sel.TargetList)
-	if column == "" && len(targets) > 0 {
-		return true
-	}
-	if len(targets) != 1 {
-		return false
-	}
-	t, ok := targets[0].(*ast.ResTarget)
-	if !ok {
-		return false
-	}
-	ref, ok := bare(t.Val).(*ast.ColumnRef)
-	return ok && (lastField(ref) == column || starred(ref))
-}
-
 // maxWhole bounds how deep queries in queries are followed.
 const maxWhole = 20
 
@@ -155,25 +110,6 @@ func starred(ref *ast.ColumnRef) bool {
 	}
 	_, ok := fields[len(fields)-1].(*ast.A_Star)
 	return ok
-}
-
-// allRows reports whether a query looks at every row of rel.
-func (f folder) allRows(sel *ast.SelectStmt, depth int) bool {
-	f.a.folds++
-	from := items(sel.FromClause)
-	if depth > maxWhole || sel.Op != ast.SETOP_NONE || len(from) != 1 || sel.LimitOffset != nil || sel.HavingClause != nil ||
-		len(items(sel.DistinctClause)) > 0 && !hollow(sel.DistinctClause) || !unlimited(sel.LimitCount) {
-		return false
-	}
-	switch x := from[0].(type) {
-	case *ast.RangeVar:
-		return (f.itself(x) || f.wholeQuery(x, "", depth+1)) && f.a.unbounded(sel.WhereClause, x, nil)
-	case *ast.RangeSubselect:
-		return f.whole(x.Subquery, "", depth+1) && sel.WhereClause == nil
-	case *ast.JoinExpr:
-		return f.copyOf(x) != "" && sel.WhereClause == nil
-	}
-	return false
 }
 
 // hollow is a DISTINCT without ON.
@@ -199,10 +135,27 @@ func unlimited(n ast.Node) bool {
 	return null || c.Isnull
 }
 
-// wholeQuery reports whether a name is that of a WITH query that has every row of rel.
-func (f folder) wholeQuery(rv *ast.RangeVar, column string, depth int) bool {
-	c := f.a.ctes[rv.RelName]
-	return c != nil && rv.SchemaName == "" && c.Aliascolnames == nil && f.whole(c.Ctequery, column, depth+1)
+// gives reports whether a query gives what is asked of every row of rel: a column, or
+// a row of columns.
+func (f folder) gives(query, asked ast.Node, depth int) bool {
+	shown := f.faceOfQuery(query, depth)
+	if shown == nil {
+		return false
+	}
+	list := []ast.Node{asked}
+	if row, ok := bare(asked).(*ast.RowExpr); ok {
+		list = items(row.Args)
+	}
+	if len(list) == 0 || len(shown.columns) != len(list) && !(shown.open && len(shown.columns) == 0) {
+		return false
+	}
+	for i, x := range list {
+		ref, ok := f.core(x).(*ast.ColumnRef)
+		if !ok || f.origin(ref) == "" || len(shown.columns) > 0 && shown.columns[i].of != f.origin(ref) {
+			return false
+		}
+	}
+	return true
 }
 
 // subLink folds IN, EXISTS and comparisons with a query.
@@ -218,11 +171,10 @@ func (f folder) subLink(n *ast.SubLink, depth int) truth {
 	}
 	switch n.SubLinkType {
 	case ast.ANY_SUBLINK:
-		column := lastField(bare(n.Testexpr))
 		switch {
 		case empty:
 			return never
-		case op == "=" && column != "" && f.whole(sel, column, 0):
+		case op == "=" && f.gives(sel, n.Testexpr, 0):
 			return always
 		}
 	case ast.ALL_SUBLINK:
@@ -269,13 +221,8 @@ func (f folder) existsItself(sel *ast.SelectStmt, depth int) truth {
 	if sel.Op != ast.SETOP_NONE || len(from) != 1 || sel.HavingClause != nil || sel.GroupClause != nil || sel.LimitOffset != nil || sel.WhereClause == nil {
 		return byRow
 	}
-	name := f.copyOf(from[0])
-	if name == "" || name == f.name {
-		return byRow
-	}
 	inner := f
-	inner.copies = f.joined(sel.WhereClause, map[string]bool{name: true})
-	if len(inner.copies) == 0 {
+	if inner.beside = f.joined(sel.WhereClause, f.copies(from[0], depth+1)); len(inner.beside) == 0 {
 		return byRow
 	}
 	if t := inner.cond(sel.WhereClause, depth+1); t == always {
@@ -285,9 +232,22 @@ func (f folder) existsItself(sel *ast.SelectStmt, depth int) truth {
 }
 
 // own reports whether a column is one of rel's row, or of a copy of it.
-func (f folder) own(ref *ast.ColumnRef) bool {
-	q := qualifier(ref)
-	return q == "" && f.has(lastField(ref)) || q != "" && (q == f.name || f.copies[q])
+func (f folder) own(ref *ast.ColumnRef) bool { return f.origin(ref) != "" }
+
+// origin is the name of the column of rel that a name means, there or in a copy of the
+// same row; "" if it means none.
+func (f folder) origin(ref *ast.ColumnRef) string {
+	q, column := qualifier(ref), lastField(ref)
+	if q == f.name && f.rel != nil || q == "" && f.has(column) && (f.certainlyHas(column) || originIn(ref, f.beside) == "") {
+		return column
+	}
+	return originIn(ref, f.beside)
+}
+
+// certainlyHas reports whether rel is known to have a column of that name.
+func (f folder) certainlyHas(column string) bool {
+	return systemColumn(column) ||
+		slices.ContainsFunc(f.tables, func(r *Relation) bool { return slices.Contains(r.Columns, column) })
 }
 
 // has reports whether rel has a column of that name, or may.
@@ -295,11 +255,7 @@ func (f folder) has(column string) bool {
 	if column == f.name || f.rel == nil || len(f.tables) == 0 {
 		return true
 	}
-	switch column {
-	case "ctid", "xmin", "xmax", "cmin", "cmax":
-		return true
-	}
-	return slices.ContainsFunc(f.tables, func(r *Relation) bool { return slices.Contains(r.Columns, column) })
+	return f.certainlyHas(column)
 }
 
 // typeOf is the type of one of rel's columns, "" if it is not known.
@@ -308,7 +264,7 @@ func (f folder) typeOf(ref *ast.ColumnRef) string {
 		return ""
 	}
 	t := f.tables[0]
-	if i := slices.Index(t.Columns, lastField(ref)); i >= 0 && i < len(t.Types) {
+	if i := slices.Index(t.Columns, f.origin(ref)); i >= 0 && i < len(t.Types) {
 		return t.Types[i]
 	}
 	return ""
@@ -339,8 +295,7 @@ func (f folder) filled(n ast.Node, depth int) bool {
 // required reports whether a column of rel must have a value.
 func (f folder) required(ref *ast.ColumnRef) bool {
 	name := lastField(ref)
-	switch name {
-	case "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid":
+	if systemColumn(name) {
 		return true
 	}
 	if name == "" || len(f.tables) == 0 || !f.own(ref) {
@@ -349,5 +304,16 @@ func (f folder) required(ref *ast.ColumnRef) bool {
 	if name == f.name && qualifier(ref) == "" && !slices.Contains(f.tables[0].Columns, name) {
 		return true // the row itself
 	}
-	return !slices.ContainsFunc(f.tables, func(r *Relation) bool { return !slices.Contains(r.Required, name) })
+	name = f.origin(ref)
+	for column, as := range f.shown {
+		if as == name && requires(f.bases, column) {
+			return true
+		}
+	}
+	return requires(f.tables, name)
+}
+
+// requires reports whether all that a relation may be have a value in a column.
+func requires(tables []*Relation, column string) bool {
+	return len(tables) > 0 && !slices.ContainsFunc(tables, func(r *Relation) bool { return !slices.Contains(r.Required, column) })
 }

@@ -56,9 +56,9 @@ func (f folder) refers(ref *ast.ColumnRef, inner [][]fromItem) bool {
 		}
 	}
 	if q != "" {
-		return q == f.name || f.copies[q] || f.rel == nil
+		return q == f.name || f.rel == nil || slices.ContainsFunc(f.beside, func(c copied) bool { return c.name == q })
 	}
-	return column != "tableoid" && f.has(column)
+	return column != "tableoid" && (f.has(column) || f.origin(ref) != "")
 }
 
 // items are the names in a query's FROM.

@@ -63,6 +63,10 @@ func (table) Lookup(schema, name string) []*Relation {
 		{Schema: "public", Name: "t", Kind: Table, Columns: []string{"id", "a", "active", "price"},
 			Types: []string{"integer", "text", "boolean", "numeric(10,2)"}, Required: []string{"id"}},
 		{Schema: "public", Name: "x", Kind: Table, Columns: []string{"id", "name", "t_id"}},
+		{Schema: "public", Name: "v", Kind: View, Columns: []string{"k", "b"}, Definition: "SELECT id, a FROM public.t"},
+		{Schema: "public", Name: "w", Kind: View, Columns: []string{"k"}, Definition: "WITH x AS (SELECT k FROM v) SELECT k FROM x"},
+		{Schema: "public", Name: "part", Kind: View, Columns: []string{"k", "b"}, Definition: "SELECT id, a FROM t WHERE a = 'x'"},
+		{Schema: "public", Name: "loop", Kind: View, Columns: []string{"id"}, Definition: "SELECT id FROM loop"},
 	}
 	var out []*Relation
 	for _, r := range all {
@@ -108,6 +112,49 @@ func TestNoWhereWithACatalogue(t *testing.T) {
 	for _, tail := range bounded {
 		if st := Analyze("DELETE FROM t "+tail, table{})[0]; st.Has(NoWhere) || st.Kind != Delete {
 			t.Errorf("%q is seen as unbounded (%q %s)", tail, st.Kind, st.Problem)
+		}
+	}
+}
+
+// Attack: every row by the table itself, under other names.
+func TestNoWhereOfCopies(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"DELETE FROM t USING v WHERE t.id = v.k":                                             true,
+		"DELETE FROM t USING v WHERE id = k":                                                 true,
+		"DELETE FROM t USING w WHERE t.id = w.k":                                             true,
+		"DELETE FROM t USING v q(z) WHERE t.id = q.z":                                        true,
+		"WITH x AS (SELECT k FROM v) DELETE FROM t USING x WHERE x.k = t.id":                 true,
+		"WITH x(n) AS (SELECT k FROM v) DELETE FROM t USING x WHERE x.n = t.id":              true,
+		"WITH x AS (SELECT id AS e FROM t) DELETE FROM t USING x WHERE t.id = x.e":           true,
+		"DELETE FROM t USING (SELECT id + 0 AS e FROM t) x WHERE t.id = x.e":                 true,
+		"DELETE FROM t WHERE id IN (SELECT k FROM v)":                                        true,
+		"DELETE FROM t WHERE (id, a) IN (SELECT k, b FROM v)":                                true,
+		"DELETE FROM t WHERE EXISTS (SELECT FROM v WHERE v.k = t.id)":                        true,
+		"DELETE FROM t WHERE id >= (SELECT min(k) FROM v)":                                   true,
+		"DELETE FROM t USING x CROSS JOIN v WHERE t.id = v.k":                                true,
+		"DELETE FROM t USING x RIGHT JOIN v ON false WHERE t.id = v.k":                       true,
+		"DELETE FROM v USING t WHERE v.k = t.id":                                             true,
+		"DELETE FROM part USING t WHERE part.k = t.id":                                       true,
+		"DELETE FROM part USING v WHERE part.k = v.k":                                        true,
+		"DELETE FROM part WHERE k IS NOT NULL":                                               true,
+		"MERGE INTO t USING v ON t.id = v.k WHEN MATCHED THEN DELETE":                        true,
+		"INSERT INTO t (id, a) SELECT k, b FROM v ON CONFLICT (id) DO UPDATE SET a = 'x'":    true,
+		"DELETE FROM t USING v WHERE t.a = v.k":                                              false,
+		"DELETE FROM t USING part WHERE t.id = part.k":                                       false,
+		"DELETE FROM t USING v WHERE t.id = v.k AND v.b = 'x'":                               false,
+		"DELETE FROM t USING v WHERE t.id = v.k + 1":                                         false,
+		"DELETE FROM t USING loop WHERE t.id = loop.id":                                      false,
+		"DELETE FROM t WHERE (id, a) IN (SELECT k, 'x' FROM v)":                              false,
+		"DELETE FROM t USING x JOIN v ON x.id = v.k WHERE t.id = v.k":                        false,
+		"DELETE FROM t WHERE id IN (SELECT k FROM v LIMIT 10)":                               false,
+		"DELETE FROM t WHERE id IN (SELECT k FROM part)":                                     false,
+		"DELETE FROM t WHERE id = (SELECT max(k) FROM v)":                                    false,
+		"WITH v AS (SELECT id AS k FROM x) DELETE FROM t USING v WHERE t.id = v.k":           false,
+		"WITH x AS (SELECT a AS id FROM t) DELETE FROM t USING x WHERE t.id = x.id::integer": false,
+		"DELETE FROM v WHERE k = 1":                                                          false,
+	} {
+		if st := Analyze(sql, table{})[0]; st.Has(NoWhere) != want {
+			t.Errorf("%q: unbounded is %v, want %v (%q %s)", sql, !want, want, st.Kind, st.Problem)
 		}
 	}
 }
