@@ -216,8 +216,11 @@ type Relation struct {
 	System bool    // part of PostgreSQL: its labels are built in
 }
 
-// Relation finds one relation.
+// Relation finds one relation. A nil Snapshot knows none.
 func (s *Snapshot) Relation(schema, table string) (Relation, bool) {
+	if s == nil {
+		return Relation{}, false
+	}
 	for _, e := range s.relations[table] {
 		if e.rel.Schema == schema {
 			return Relation{Kind: e.rel.Kind, Rows: e.rows, System: e.system}, true

@@ -172,6 +172,9 @@ func (v view) escapes(st *query.Statement) string {
 	}
 	for _, p := range st.Puts {
 		rel, _ := v.known.Relation(p.Into.Schema, p.Into.Table)
+		if v.known.Snapshot == nil && !p.From.Known {
+			return fmt.Sprintf("the catalogue cannot be read now, so nothing tells whether %s is on another server, where no mask is; try again when it can", p.Into)
+		}
 		if rel.Kind != query.ForeignTable {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,11 +254,11 @@ func (s *session) run(ctx context.Context) {
 	upDone := make(chan error, 1)
 	gone := make(chan struct{}) // closed when down has ended
 	go func() {
-		err := s.down(ctx)
+		err := s.contained(func() error { return s.down(ctx) })
 		close(gone)
 		downDone <- err
 	}()
-	go func() { upDone <- s.part(s.up(ctx), gone) }()
+	go func() { upDone <- s.part(s.contained(func() error { return s.up(ctx) }), gone) }()
 	var up, down error
 	for ended := false; !ended; {
 		select {
@@ -282,6 +283,19 @@ func (s *session) run(ctx context.Context) {
 	s.closed(ctx, why(context.Cause(ctx), up, down))
 }
 
+// contained runs one way of the session. A panic in it ends this session, with what it
+// had open in the record as lost, and no other.
+func (s *session) contained(way func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.g.cfg.Log.Error("a session met a fault of the gateway", "session", s.id, "panic", p, "stack", string(debug.Stack()))
+			s.cut(errFault)
+			err = errFault
+		}
+	}()
+	return way()
+}
+
 // closed records the end of a session.
 func (s *session) closed(ctx context.Context, detail string) {
 	ev := s.event(audit.Closed)
@@ -299,6 +313,7 @@ var (
 	errKilled  = errors.New("ended by an administrator")
 	errRecord  = errors.New("the record could not be written")
 	errLost    = errors.New("the database closed the connection")
+	errFault   = errors.New("a fault of the gateway")
 )
 
 // lastWordTime bounds telling a client why its session ends: one that does not read
@@ -323,6 +338,8 @@ func (s *session) end(ctx context.Context) {
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask for another with sluice request, and connect again"})
 	case errors.Is(cause, errKilled):
 		s.client.Fatal(postgres.Say{Code: "57P01", Message: cause.Error(), Hint: "ask them why before you connect again"})
+	case errors.Is(cause, errFault):
+		s.client.Fatal(postgres.Say{Code: "XX000", Message: "the gateway met a fault of its own, so the session ends", Hint: "connect again, and report what the gateway's log says"})
 	case errors.Is(cause, errRecord):
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the record can no longer be written, so the session ends", Hint: "tell whoever runs the gateway; nothing ran unrecorded"})
 	case errors.Is(cause, errLeft):
@@ -363,7 +380,7 @@ func why(cause, up, down error) string {
 	switch {
 	case errors.As(cause, &no):
 		return no.Sentence
-	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errWindow), errors.Is(cause, errRecord):
+	case errors.Is(cause, errExpired), errors.Is(cause, errKilled), errors.Is(cause, errWindow), errors.Is(cause, errRecord), errors.Is(cause, errFault):
 		return cause.Error()
 	}
 	var v *postgres.Violation
