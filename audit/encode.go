@@ -1,10 +1,6 @@
 package audit
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
 	"unicode/utf8"
 )
@@ -150,52 +146,4 @@ func appendString(b []byte, s string) []byte {
 	}
 	b = append(b, s[from:]...)
 	return append(b, '"')
-}
-
-var errLine = errors.New("not an event line")
-
-// lineSeq reads the sequence number that a line claims. It looks at the head
-// only: that the rest is what was written is for the tree to say.
-func lineSeq(line []byte) (uint64, error) {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"seq":`))
-	if !ok {
-		return 0, errLine
-	}
-	n := bytes.IndexByte(rest, ',')
-	if n < 1 || n > 20 || rest[0] == '0' && n > 1 {
-		return 0, errLine
-	}
-	var seq uint64
-	for _, c := range rest[:n] {
-		if c < '0' || c > '9' {
-			return 0, errLine
-		}
-		next := seq*10 + uint64(c-'0')
-		if next/10 != seq {
-			return 0, errLine
-		}
-		seq = next
-	}
-	return seq, nil
-}
-
-// decodeLine reads a whole line, without its line break. Fields it does not
-// know are passed over: a later version may have written them.
-func decodeLine(line []byte) (Event, error) {
-	if len(line) > maxEventBytes {
-		return Event{}, fmt.Errorf("%w: %d bytes is longer than any event", errLine, len(line))
-	}
-	seq, err := lineSeq(line)
-	if err != nil {
-		return Event{}, err
-	}
-	var ev Event
-	if err := json.Unmarshal(line, &ev); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", errLine, err)
-	}
-	// JSON allows a key twice, the last one counting. Nothing honest writes that.
-	if ev.Seq != seq {
-		return Event{}, fmt.Errorf("%w: it gives two sequence numbers", errLine)
-	}
-	return ev, nil
 }

@@ -3,7 +3,7 @@ package index
 import (
 	"crypto/sha256"
 	"database/sql"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sluicehq/sluice/audit"
@@ -48,17 +48,24 @@ func (d *dictionary) text(tx *statements, table string, m map[string]int64, text
 	return remember(m, strings.Clone(text), id), nil
 }
 
-func keyOf(parts ...string) [16]byte {
-	h := sha256.New()
-	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+// keyOf hashes lists of texts, so that no two lists of lists have the same key.
+func keyOf(lists ...[]string) [16]byte {
+	var room [1024]byte
+	b := room[:0]
+	for _, list := range lists {
+		for _, p := range list {
+			b = append(strconv.AppendInt(b, int64(len(p)), 10), ':')
+			b = append(b, p...)
+		}
+		b = append(b, ';')
 	}
-	return [16]byte(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	return [16]byte(sum[:16])
 }
 
 // actor gives the number of whoever an event is about, and through which connection.
 func (d *dictionary) actor(tx *statements, ev *audit.Event) (int64, error) {
-	key := keyOf(append([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client}, ev.Groups...)...)
+	key := keyOf([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client}, ev.Groups)
 	if id, ok := d.actors[key]; ok {
 		return id, nil
 	}
@@ -84,14 +91,17 @@ func (d *dictionary) shape(tx *statements, ev *audit.Event) (int64, error) {
 	if ev.SQL == "" && ev.Fingerprint == "" && ev.Statement == "" {
 		return 0, nil
 	}
-	like := ev.Fingerprint
-	text := bare(ev.SQL)
+	like, text := ev.Fingerprint, ""
 	if like == "" {
+		text = bare(ev.SQL)
 		like = "text " + text
 	}
-	key := keyOf(append(append(append([]string{like, ev.Statement, "reads"}, ev.Reads...), append([]string{"writes"}, ev.Writes...)...), ev.Signs...)...)
+	key := keyOf([]string{like, ev.Statement}, ev.Reads, ev.Writes, ev.Signs)
 	if id, ok := d.shapes[key]; ok {
 		return id, nil
+	}
+	if text == "" {
+		text = bare(ev.SQL)
 	}
 	id, fresh, err := tx.idOf("SELECT id FROM shape WHERE key=?", "INSERT INTO shape (key, fingerprint, statement, signs, text) VALUES (?,?,?,?,?)",
 		key[:], ev.Fingerprint, ev.Statement, strings.Join(ev.Signs, " "), text)

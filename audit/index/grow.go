@@ -21,15 +21,16 @@ const (
 // batch is one transaction under way.
 type batch struct {
 	*statements
-	dict  *dictionary
-	place audit.Place // after the last entry
-	last  string      // about.last
-	fresh []uint64    // of the events in rows, in order
-	rows  map[uint64]*[columns]int64
-	words map[uint64]map[string]bool // of wordEntries entries
-	late  map[int64]bool             // full blocks with statements that ended now
-	n     uint64
-	most  uint64 // for n
+	dict   *dictionary
+	place  audit.Place // after the last entry
+	last   []byte      // entry taken in, and where it stands
+	lastAt int64
+	fresh  []uint64 // of the events in rows, in order
+	rows   map[uint64]*[columns]int64
+	words  map[uint64]map[string]bool // of wordEntries entries
+	late   map[int64]bool             // full blocks with statements that ended now
+	n      uint64
+	most   uint64 // for n
 }
 
 var errClosed = errors.New("the index is closed")
@@ -127,7 +128,7 @@ func (b *batch) take(at audit.Place, line []byte) error {
 		return fmt.Errorf("entry %d: %w", at.Seq, err)
 	}
 	b.n++
-	b.last = strconv.FormatInt(at.Offset, 10) + " " + lineHash(line)
+	b.last, b.lastAt = append(b.last[:0], line...), at.Offset
 	if at.Seq%placeEntries == 0 {
 		if err := b.run("INSERT OR REPLACE INTO place VALUES (?,?)", int64(at.Seq/placeEntries), at.Offset); err != nil {
 			return err
@@ -251,7 +252,7 @@ func (b *batch) flush(from uint64) error {
 		}
 	}
 	return b.run("UPDATE about SET value = CASE key WHEN 'seq' THEN ? WHEN 'offset' THEN ? ELSE ? END WHERE key IN ('seq','offset','last')",
-		strconv.FormatUint(b.place.Seq, 10), strconv.FormatInt(b.place.Offset, 10), b.last)
+		strconv.FormatUint(b.place.Seq, 10), strconv.FormatInt(b.place.Offset, 10), strconv.FormatInt(b.lastAt, 10)+" "+lineHash(b.last))
 }
 
 // wordShift is how many bits of a row's number in word tell apart those of one block.

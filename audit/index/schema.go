@@ -2,7 +2,7 @@ package index
 
 // version is of the schema and of what is put into it. An index of another version is
 // made anew.
-const version = 1
+const version = 2
 
 // schema is also what `sluice audit sql` shows to those who write SQL: the tables are
 // plain, and the views give names to what is a number in them.
