@@ -4,19 +4,13 @@ package conformance
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 )
 
 // TestConformance is what make conformance runs; nothing in it is ever skipped.
 func TestConformance(t *testing.T) {
-	sluice := filepath.Join(t.TempDir(), "sluice")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", sluice, "github.com/sluicehq/sluice")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build sluice: %v\n%s", err, out)
-	}
+	sluice := build(t)
 	t.Run("pgx", func(t *testing.T) {
 		w, dir := open(t, WorldConfig{Sluice: sluice, Database: "pgx_test", Setup: PgxSetup()})
 		r, err := Pgx().Run(t.Context(), w, dir)
@@ -32,33 +26,6 @@ func TestConformance(t *testing.T) {
 		r, err := Regress{Source: os.Getenv("REGRESS")}.Run(t.Context(), w, dir)
 		judge(t, "regress", r, err)
 	})
-}
-
-// open makes a world that ends with the test. Its files stay if the variable
-// CONFORMANCE_DIR names a directory for them.
-func open(t *testing.T, cfg WorldConfig) (*World, string) {
-	t.Helper()
-	dir := t.TempDir()
-	if keep := os.Getenv("CONFORMANCE_DIR"); keep != "" {
-		dir = filepath.Join(keep, filepath.Base(t.Name()))
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg.Dir = dir
-	w, err := Open(t.Context(), cfg)
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w, dir
 }
 
 func judge(t *testing.T, name string, r *Result, err error) {

@@ -183,7 +183,7 @@ connections:
 
 // logIn takes the tester through sluice login; only the browser is played.
 func logIn(ctx context.Context, sluice string, home []string, gateway, fingerprint string, idp *demo.IDP) error {
-	p, err := run(ctx, home, sluice, "login", gateway, "--fingerprint", fingerprint, "--no-browser")
+	p, err := run(ctx, home, sluice, "login", gateway, "--ca-pin", fingerprint, "--no-browser")
 	if err != nil {
 		return err
 	}
