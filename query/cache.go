@@ -89,18 +89,15 @@ func (c *Cache) Analyze(sql string, s Schema, version uint64) []Statement {
 		}
 		return Analyze(sql, s)
 	}
-	exact := cacheKey{version: version, sql: sql}
-	if list, ok := c.shards[maphash.String(c.seed, sql)%cacheShards].get(exact); ok {
-		return list // without looking for its shape
-	}
-	var room [512]byte
-	form, constants, plain := shape(room[:0], sql)
+	sh := shapers.Get().(*shaper)
+	defer shapers.Put(sh)
+	form, constants, plain := sh.shape(sql)
 	if plain && constants > 0 {
 		if list, ok := c.alike(form, constants, sql, s, version); ok {
 			return list
 		}
 	}
-	return c.remember(exact, func() []Statement { return Analyze(sql, s) })
+	return c.remember(cacheKey{version: version, sql: sql}, func() []Statement { return Analyze(sql, s) })
 }
 
 // remember answers from the cache, or with what find finds.
@@ -118,7 +115,8 @@ func (c *Cache) remember(key cacheKey, find func() []Statement) []Statement {
 // if their constants matter.
 func (c *Cache) alike(form []byte, constants int, sql string, s Schema, version uint64) (list []Statement, ok bool) {
 	if list, ok = c.shards[maphash.Bytes(c.seed, form)%cacheShards].shaped(version, form); !ok {
-		list = c.remember(cacheKey{version, true, string(form)}, func() []Statement {
+		key := cacheKey{version, true, string(form)}
+		list = c.remember(key, func() []Statement {
 			found, free := analyzeFree(sql, s)
 			if free != constants {
 				return nil // kept as well: it spares the next one the question
@@ -129,8 +127,12 @@ func (c *Cache) alike(form []byte, constants int, sql string, s Schema, version 
 	if len(list) != 1 {
 		return nil, false
 	}
+	text := strings.TrimSpace(strings.TrimRight(sql, "; \n\t\r"))
+	if text == list[0].SQL {
+		return list, true
+	}
 	st := list[0]
-	st.SQL, st.Like = strings.TrimSpace(strings.TrimRight(sql, "; \n\t\r")), &list[0]
+	st.SQL, st.Like = text, &list[0]
 	return []Statement{st}, true
 }
 

@@ -2,6 +2,7 @@ package query
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/multigres/multigres/go/common/parser/ast"
 )
@@ -33,16 +34,21 @@ type shaper struct {
 	constants int
 }
 
-// shape appends the shape of one plain statement to dst and counts its constants.
-// ok is false for a text with anything that makes its tokens hard to tell: comments,
-// escapes, dollar quotes, control or non-ASCII characters, a second statement.
-func shape(dst []byte, sql string) (out []byte, constants int, ok bool) {
-	s := shaper{sql: sql, out: dst}
+// shapers spare each statement a new buffer.
+var shapers = sync.Pool{New: func() any { return &shaper{} }}
+
+// shape is the shape of one plain statement, good until the next call, and the number
+// of its constants. ok is false for a text with anything that makes its tokens hard to
+// tell: comments, escapes, dollar quotes, control or non-ASCII characters, a second
+// statement.
+func (s *shaper) shape(sql string) (out []byte, constants int, ok bool) {
+	*s = shaper{sql: sql, out: s.out[:0]}
 	for s.i < len(sql) {
 		if !s.token() {
 			return s.out, 0, false
 		}
 	}
+	s.sql = "" // which may be long, and is the caller's
 	return s.out, s.constants, true
 }
 
@@ -50,9 +56,12 @@ func (s *shaper) token() bool {
 	c := s.sql[s.i]
 	switch {
 	case letter(c):
-		for s.i < len(s.sql) && (letter(s.sql[s.i]) || digit(s.sql[s.i]) || s.sql[s.i] == '$') {
-			s.keep()
+		end := s.i + 1
+		for end < len(s.sql) && inName[s.sql[end]] {
+			end++
 		}
+		s.out = append(s.out, s.sql[s.i:end]...)
+		s.i = end
 		// E'…', N'…', U&"…": what follows is no plain literal or name.
 		return s.next() != '\'' && s.next() != '"' && s.next() != '&'
 	case digit(c):
@@ -156,6 +165,14 @@ func (s *shaper) quoted() bool {
 	s.keep()
 	return true
 }
+
+// inName are the bytes that go on a name.
+var inName = func() (in [256]bool) {
+	for c := range in {
+		in[c] = letter(byte(c)) || digit(byte(c)) || c == '$'
+	}
+	return in
+}()
 
 func letter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' }
 
