@@ -43,21 +43,22 @@ const keyringService = "sluice"
 var errNoKeyring = errors.New("there is no keyring on this machine")
 
 // Get implements Keyring.
-func (SystemKeyring) Get(name string) (value string, err error) {
-	err = timely(func() error {
+func (SystemKeyring) Get(name string) (string, error) {
+	found := make(chan string, 1) // 1: it may come when nobody waits any more
+	err := timely(func() error {
 		v, err := keyring.Get(keyringService, name)
 		if err == nil {
-			value = v
+			found <- v
 		}
 		return err
 	})
-	if errors.Is(err, keyring.ErrNotFound) {
-		err = ErrNotInKeyring
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, keyring.ErrNotFound):
+		return "", ErrNotInKeyring
+	case err != nil:
 		return "", err
 	}
-	return value, nil
+	return <-found, nil
 }
 
 // Set implements Keyring.
