@@ -100,6 +100,7 @@ type called struct {
 	along  string // the search_path in force, if it is not the session's
 	from   string // what makes the server run it; "" if a statement or routine calls it
 	trust  bool   // a routine of an extension calls it, which the server runs by itself
+	each   bool   // it is called for every row of a table
 }
 
 type bodyKey struct {

@@ -10,7 +10,7 @@ import (
 
 // routine notes a call that is not harmless: its candidates if their bodies can be
 // read, else that nobody knows what it does.
-func (a *analysis) routine(schema, name string, args arity) {
+func (a *analysis) routine(schema, name string, args arity, each bool) {
 	rs, ok := a.schema.(Routiner)
 	if !ok {
 		a.unclear("function " + dotted(schema, name) + " is not known: there is no catalogue to look in")
@@ -21,7 +21,7 @@ func (a *analysis) routine(schema, name string, args arity) {
 	for _, r := range list {
 		if r.takes(args) {
 			found = true
-			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along, each: each})
 		}
 	}
 	switch {
@@ -149,14 +149,14 @@ func (a *analysis) mayCall(list []*Routine, args arity) {
 func (a *analysis) settle() {
 	type key struct {
 		bodyKey
-		caused, trust bool
+		caused, trust, each bool
 	}
 	seen := map[key]bool{}
 	ch := a.chain()
 	for n := 0; a.more(ch); {
 		c := a.called[len(a.called)-1]
 		a.called = a.called[:len(a.called)-1]
-		k := key{bodyKey{c.r, c.along}, c.from != "", c.trust}
+		k := key{bodyKey{c.r, c.along}, c.from != "", c.trust, c.each}
 		if seen[k] {
 			continue
 		}
@@ -177,12 +177,15 @@ func (a *analysis) settle() {
 		from := c.from
 		if from == "" {
 			a.join(e)
+			if c.each && e.changesEach() {
+				a.sign(NoWhere)
+			}
 			from = c.r.title()
 		} else {
 			ch.caused(c, e)
 		}
 		for _, next := range e.calls {
-			next.from, next.trust = c.from, c.from != "" && c.trusted()
+			next.from, next.trust, next.each = c.from, c.from != "" && c.trusted(), next.each || c.each
 			a.called = append(a.called, next)
 		}
 		for _, w := range e.written {

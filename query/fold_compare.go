@@ -12,7 +12,7 @@ func (f folder) compare(n *ast.A_Expr, depth int) truth {
 	l, r := f.core(n.Lexpr), f.core(n.Rexpr)
 	switch n.Kind {
 	case ast.AEXPR_OP:
-		return f.operator(opName(n), l, r)
+		return f.operator(opName(n), l, r, depth)
 	case ast.AEXPR_NOT_DISTINCT, ast.AEXPR_DISTINCT:
 		if f.same(l, r) {
 			return truthOf(n.Kind == ast.AEXPR_NOT_DISTINCT)
@@ -41,13 +41,13 @@ func (f folder) compare(n *ast.A_Expr, depth int) truth {
 }
 
 // operator folds a comparison by an operator.
-func (f folder) operator(op string, l, r ast.Node) truth {
+func (f folder) operator(op string, l, r ast.Node, depth int) truth {
 	if t, ok := constCompare(op, l, r); ok {
 		return t
 	}
 	switch op {
 	case "=", ">=", "<=", "~~", "~~*", "@>", "<@", "&&", "~=":
-		if f.same(l, r) {
+		if f.same(l, r) || f.looksUpItself(l, r, depth) || f.looksUpItself(r, l, depth) {
 			return always
 		}
 		if op == "=" && (f.yields(l, r) || f.yields(r, l)) {

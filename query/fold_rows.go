@@ -231,6 +231,29 @@ func (f folder) existsItself(sel *ast.SelectStmt, depth int) truth {
 	return byRow
 }
 
+// looksUpItself reports whether a query in place of a value answers with a column of the
+// very row that asks, as (select b.id from t b where b.id = t.id) does, or (select id).
+func (f folder) looksUpItself(column, n ast.Node, depth int) bool {
+	link, ok := n.(*ast.SubLink)
+	if !ok || link.SubLinkType != ast.EXPR_SUBLINK {
+		return false
+	}
+	sel, ok := link.Subselect.(*ast.SelectStmt)
+	if !ok || len(items(sel.TargetList)) != 1 {
+		return false
+	}
+	rt, ok1 := sel.TargetList.Items[0].(*ast.ResTarget)
+	ref, ok2 := column.(*ast.ColumnRef)
+	if !ok1 || !ok2 || f.origin(ref) == "" {
+		return false
+	}
+	if len(items(sel.FromClause)) == 0 {
+		return sel.WhereClause == nil && f.same(column, f.core(rt.Val))
+	}
+	shown, ok := f.core(rt.Val).(*ast.ColumnRef)
+	return ok && f.existsItself(sel, depth) == always && originIn(shown, f.copies(sel.FromClause.Items[0], depth+1)) == f.origin(ref)
+}
+
 // own reports whether a column is one of rel's row, or of a copy of it.
 func (f folder) own(ref *ast.ColumnRef) bool { return f.origin(ref) != "" }
 

@@ -151,6 +151,14 @@ func TestNoWhereOfCopies(t *testing.T) {
 		"DELETE FROM t WHERE id = (SELECT max(k) FROM v)":                                    false,
 		"WITH v AS (SELECT id AS k FROM x) DELETE FROM t USING v WHERE t.id = v.k":           false,
 		"WITH x AS (SELECT a AS id FROM t) DELETE FROM t USING x WHERE t.id = x.id::integer": false,
+		"DELETE FROM t WHERE id = (SELECT b.id FROM t b WHERE b.id = t.id)":                  true,
+		"DELETE FROM t WHERE (SELECT q.b FROM v q WHERE q.k = t.id) = a":                     true,
+		"DELETE FROM t WHERE id = (SELECT id)":                                               true,
+		"DELETE FROM t WHERE id = id + 0 * price":                                            true,
+		"DELETE FROM t WHERE id = (SELECT b.id FROM t b WHERE b.id = t.id AND b.a = 'x')":    false,
+		"DELETE FROM t WHERE id = (SELECT max(b.id) FROM t b WHERE b.a = t.a)":               false,
+		"DELETE FROM t WHERE id = (SELECT b.price FROM t b WHERE b.id = t.id)":               false,
+		"DELETE FROM t WHERE id = (SELECT price)":                                            false,
 		"DELETE FROM v WHERE k = 1":                                                          false,
 	} {
 		if st := Analyze(sql, table{})[0]; st.Has(NoWhere) != want {

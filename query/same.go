@@ -135,6 +135,20 @@ func neutralStep(n ast.Node) ast.Node {
 	return nil
 }
 
+// nothing is 0 for a product with 0, however its other side reads, and else n itself.
+func nothing(n ast.Node) ast.Node {
+	e, ok := bare(n).(*ast.A_Expr)
+	if !ok || e.Kind != ast.AEXPR_OP || e.Lexpr == nil || opName(e) != "*" {
+		return n
+	}
+	l, lNum, lOK := constant(e.Lexpr)
+	r, rNum, rOK := constant(e.Rexpr)
+	if lOK && lNum && l == "0" || rOK && rNum && r == "0" {
+		return ast.NewA_Const(ast.NewInteger(0), 0)
+	}
+	return n
+}
+
 func neutralArithmetic(e *ast.A_Expr) ast.Node {
 	op := opName(e)
 	if e.Lexpr == nil {
@@ -147,8 +161,8 @@ func neutralArithmetic(e *ast.A_Expr) ast.Node {
 		}
 		return nil
 	}
-	l, lNum, lOK := constant(e.Lexpr)
-	r, rNum, rOK := constant(e.Rexpr)
+	l, lNum, lOK := constant(nothing(e.Lexpr))
+	r, rNum, rOK := constant(nothing(e.Rexpr))
 	switch {
 	case rOK && rNum && (r == "0" && (op == "+" || op == "-") || r == "1" && (op == "*" || op == "/")):
 		return e.Lexpr

@@ -32,6 +32,7 @@ func (a *analysis) look(n ast.Node) {
 	if s, ok := n.(*ast.SelectStmt); ok {
 		a.listed(s)
 	}
+	a.forEach(n)
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
 		a.visit(c.Node())
 		return true
@@ -195,7 +196,7 @@ func (a *analysis) call(f *ast.FuncCall) {
 		return
 	}
 	if !a.harmless(schema, name) {
-		a.routine(schema, name, arityOf(f.Args))
+		a.routine(schema, name, arityOf(f.Args), a.eachRow[f])
 	}
 }
 

@@ -24,6 +24,8 @@ create materialized view sales_by_status as select status, count(*) n, sum(total
 create unique index on sales_by_status (status);
 create sequence invoice_number start 1000;
 create function order_total(bigint) returns numeric language sql stable as 'select coalesce(sum(quantity * price), 0) from order_items where order_id = $1';
+create function retire_job(bigint) returns void language sql as 'update jobs set state = ''retired'' where id = $1';
+create function note_topic(bigint) returns void language sql as 'insert into outbox (topic, payload) values (''job'', to_jsonb($1))';
 create function twice(int) returns int language sql immutable as 'select $1 * 2';
 create procedure refresh_totals(p bigint) language plpgsql as $$ begin update orders set total = order_total(p) where id = p; end $$;
 create function touch() returns trigger language plpgsql as $$ begin new.updated_at := '2024-06-01'; return new; end $$;
