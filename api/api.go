@@ -102,6 +102,7 @@ type WhoAmI struct {
 	OwnerName  string            `json:"owner_name,omitempty"` // and whom they act for
 	Credential string            `json:"credential,omitempty"` // serial number of their certificate
 	Claims     map[string]string `json:"claims,omitempty"`     // of a job
+	Writes     bool              `json:"writes,omitempty"`     // of an agent: its owner lets it change data
 }
 
 // Connection is a database the caller may open.

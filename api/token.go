@@ -39,6 +39,7 @@ type TokenRequest struct {
 	Groups      []string      `json:"groups,omitempty"`      // of the caller's own; all of them if empty
 	TTL         time.Duration `json:"ttl,omitempty"`         // nanoseconds; 0 for the default
 	Uses        int           `json:"uses,omitempty"`        // 0 for the default: one of a job, any number of an agent
+	Writes      bool          `json:"writes,omitempty"`      // an agent's: it may change data, as far as the policy lets it
 }
 
 // TokenMade is a new token. Secret is told here and never again.
@@ -55,7 +56,8 @@ type Token struct {
 	Owner       string    `json:"owner"` // who made it, and whose rights it has at most
 	Groups      []string  `json:"groups,omitempty"`
 	Connections []string  `json:"connections,omitempty"`
-	Uses        int       `json:"uses"` // left; -1 for any number
+	Uses        int       `json:"uses"`             // left; -1 for any number
+	Writes      bool      `json:"writes,omitempty"` // of an agent: it may change data
 	Created     time.Time `json:"created"`
 	Expires     time.Time `json:"expires"`
 	State       string    `json:"state"` // good, used, expired, revoked

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/client"
@@ -152,23 +150,13 @@ type execution struct {
 	expired bool               // guarded by mu; the wait was over first
 }
 
-// cancelTime is how long a cancelled statement has to say how it ended.
-const cancelTime = 5 * time.Second
-
-// open logs in over a stream of the tunnel. Nothing of the environment that
-// libpq's clients obey leads elsewhere.
+// open logs in over a stream of the tunnel.
 func (e *execution) open(ctx context.Context, gw *client.Gateway, name, database string) (*pgconn.PgConn, error) {
-	cfg, err := pgconn.ParseConfig("host=127.0.0.1 port=5432 user=sluice password=none dbname=none sslmode=disable")
+	cfg, err := gw.SessionConfig(name, database, "sluice exec")
 	if err != nil {
-		return nil, tell(exitError, "look at the PG… variables in your environment", "the settings of the session cannot be made: %v", err)
+		return nil, err
 	}
-	cfg.Database, cfg.Password, cfg.Fallbacks, cfg.ValidateConnect = database, "", nil, nil
-	cfg.RuntimeParams = map[string]string{"application_name": "sluice exec"}
-	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return gw.Stream(ctx, name, "") }
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { e.notice(n) }
-	cfg.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelTime}
-	}
 	return pgconn.ConnectConfig(ctx, cfg)
 }
 

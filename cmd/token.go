@@ -29,6 +29,7 @@ type tokenFlags struct {
 	groups      []string
 	ttl         time.Duration
 	uses        int
+	writes      bool
 	format      format
 }
 
@@ -42,7 +43,8 @@ sluice connect there. It is shown once; the gateway keeps its hash.
 
 With --connection it is for a job in a CI system without OIDC, good for those
 connections alone. With --agent it is for an agent that acts for you, with your
-rights at most and never longer than your own login. Both end when you are locked.`,
+rights at most and never longer than your own login; it only reads, whatever the
+policy allows, unless you give --writes. Both end when you are locked.`,
 		Example: "  sluice token create --connection orders --ttl 15m --uses 1 --name nightly\n  sluice token create --agent claude --groups support",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.tokenCreate(c, *addr, o) },
 	}
@@ -53,12 +55,13 @@ rights at most and never longer than your own login. Both end when you are locke
 	f.StringSliceVar(&o.groups, "groups", nil, "only these of your groups")
 	f.DurationVar(&o.ttl, "ttl", 0, "how long it can be used; default 15m for a job, your login for an agent")
 	f.IntVar(&o.uses, "uses", 0, "how many certificates it buys; default 1 for a job, any number for an agent")
+	f.BoolVar(&o.writes, "writes", false, "the agent may change data, as far as the policy lets it")
 	addFormat(c, &o.format, "text", "json")
 	return c
 }
 
 func (a *app) tokenCreate(c *cobra.Command, addr string, o tokenFlags) error {
-	in := api.TokenRequest{Kind: "job", Name: o.name, Connections: o.connections, Groups: o.groups, TTL: o.ttl, Uses: o.uses}
+	in := api.TokenRequest{Kind: "job", Name: o.name, Connections: o.connections, Groups: o.groups, TTL: o.ttl, Uses: o.uses, Writes: o.writes}
 	switch {
 	case o.agent != "" && c.Flags().Changed("name"):
 		return usageError{fmt.Errorf("an agent is named with --agent; --name is for jobs")}
@@ -89,10 +92,14 @@ func (a *app) tokenCreate(c *cobra.Command, addr string, o tokenFlags) error {
 }
 
 func reach(t api.Token) string {
-	if len(t.Connections) == 0 {
-		return "on all connections of its owner"
+	where := "on all connections of its owner"
+	if len(t.Connections) > 0 {
+		where = "on " + clean(strings.Join(t.Connections, ", "))
 	}
-	return "on " + clean(strings.Join(t.Connections, ", "))
+	if t.Writes {
+		where += " with leave to write"
+	}
+	return where
 }
 
 func uses(n int) string {

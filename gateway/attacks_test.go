@@ -286,7 +286,7 @@ func caller(kind string) identity.Identity {
 	who := person("eve")
 	who.Kind = identity.Kind(kind)
 	if who.Kind == identity.Agent {
-		who.Owner = "eve@example.com"
+		who.Owner, who.Writes = "eve@example.com", true // the policy alone is tried
 	}
 	return who
 }

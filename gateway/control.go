@@ -256,7 +256,7 @@ func (g *Gateway) issue(who identity.Identity, pub crypto.PublicKey, ttl time.Du
 func whoAmI(id identity.Identity) api.WhoAmI {
 	return api.WhoAmI{
 		Subject: id.Subject, Email: id.Email, Groups: id.Groups, Kind: string(id.Kind), Owner: id.Owner, Method: id.Method, Issuer: id.Issuer, Expires: id.Expires,
-		Name: id.Name(), OwnerName: id.OwnerName, Credential: id.Credential, Claims: id.Claims,
+		Name: id.Name(), OwnerName: id.OwnerName, Credential: id.Credential, Claims: id.Claims, Writes: id.Writes,
 	}
 }
 

@@ -150,6 +150,7 @@ func (s *session) done(r *wire.Reply) {
 		return
 	}
 	outcome := outcomeOf(r, j)
+	s.tellMasks(x)
 	if r.Suspended {
 		s.finish(j, x, r, "ok")
 		return

@@ -325,10 +325,17 @@ func said(st *query.Statement) (name, value string, ok bool) {
 
 // hear takes note of what a SET tells Sluice.
 func (s *session) hear(st *query.Statement) {
-	if name, value, ok := said(st); ok && name == "reason" {
-		if len(value) > maxWhy {
-			value = strings.ToValidUTF8(value[:maxWhy], "")
-		}
-		s.why = value
+	if name, value, ok := said(st); ok {
+		s.told(name, value)
+	}
+}
+
+// told takes note of one of our settings, of a SET or of the message that began the session.
+func (s *session) told(name, value string) {
+	switch name {
+	case "reason":
+		s.why = strings.ToValidUTF8(value[:min(len(value), maxWhy)], "")
+	case "masks":
+		s.tells.Store(value == "tell")
 	}
 }

@@ -147,7 +147,7 @@ func (f *innocent) runAs(t *testing.T, direct string, th *through, kind identity
 	who := person("ada", "engineers")
 	who.Kind = kind
 	if kind == identity.Agent {
-		who.Owner = "ada@example.com"
+		who.Owner, who.Writes = "ada@example.com", true
 	}
 	port := th.as(who)
 	p := innocentPair{direct: connect(t, direct), through: connect(t, port)}

@@ -102,7 +102,7 @@ func (g *Gateway) renew(ctx context.Context, who identity.Identity, leaf *x509.C
 func (s *session) keep() time.Time {
 	next := s.Who
 	if s.Key != "" {
-		next = s.g.leases.latest(s.Key, s.Who)
+		next = s.g.leases.latest(leaseKey(s.Key, s.Who), s.Who)
 	}
 	if !sameRights(s.Who, next) {
 		s.cut(errRights)
@@ -124,5 +124,5 @@ func (s *session) who() identity.Identity {
 // sameRights says that no rule could tell two identities apart but by their end.
 func sameRights(a, b identity.Identity) bool {
 	return a.Subject == b.Subject && a.Email == b.Email && a.Kind == b.Kind && a.Owner == b.Owner &&
-		a.Method == b.Method && a.Issuer == b.Issuer && slices.Equal(a.Groups, b.Groups)
+		a.Method == b.Method && a.Issuer == b.Issuer && a.Token == b.Token && a.Writes == b.Writes && slices.Equal(a.Groups, b.Groups)
 }

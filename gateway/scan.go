@@ -24,6 +24,8 @@ type Scanned struct {
 	State      string  `json:"state"` // personal, clean, or unknown: read value by value
 	Confidence float64 `json:"confidence"`
 	Overruled  bool    `json:"overruled,omitempty"` // a person said so
+	DataType   string  `json:"data_type,omitempty"` // of the column, as format_type prints it
+	Comment    string  `json:"comment,omitempty"`   // that the database has of it
 }
 
 func shown(l catalog.Label, said ruling) Scanned {
@@ -58,7 +60,9 @@ func (g *Gateway) Scan(ctx context.Context, who identity.Identity, connection st
 		if rel, ok := k.Relation(ref.Schema, ref.Table); ok && rel.System {
 			continue
 		}
-		out[ref.String()] = shown(c.Label, said[ref])
+		found := shown(c.Label, said[ref])
+		found.DataType, found.Comment = c.Type, c.Comment
+		out[ref.String()] = found
 	}
 	return out, nil
 }

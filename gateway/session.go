@@ -64,6 +64,7 @@ type session struct {
 	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
 	count    atomic.Int64              // statements decided
 	holding  atomic.Pointer[context.CancelFunc]
+	tells    atomic.Bool // the caller wants to hear of what is hidden
 
 	mu    sync.Mutex // guards what follows
 	names shadow     // what this session has done to the meaning of names
@@ -215,6 +216,10 @@ func (s *session) begin(ctx context.Context, st postgres.Startup) error {
 		return err
 	}
 	for name, value := range st.Params {
+		if own, ok := strings.CutPrefix(name, ours); ok {
+			s.told(own, value)
+			continue
+		}
 		cfg.RuntimeParams[name] = value
 	}
 	s.calls = newProgram(s.Who.Name())

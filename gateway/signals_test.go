@@ -73,7 +73,7 @@ create function evil.pg_advisory_lock(text) returns void language plpgsql as $$ 
 func TestThrowingAwayStaysInSight(t *testing.T) {
 	th := start(t, "dev", shop+`create function gone() returns void language plpgsql as $$ begin drop table cities; end $$;`, nil)
 	agent := person("bot")
-	agent.Kind, agent.Owner = identity.Agent, "ada@example.com"
+	agent.Kind, agent.Owner, agent.Writes = identity.Agent, "ada@example.com", true
 	for _, tt := range []struct {
 		who identity.Identity
 		sql string

@@ -47,6 +47,9 @@ func (g *Gateway) exchange(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := g.extend(who, in.PublicKeyPEM, out.Expires); err != nil {
+		return nil, err
+	}
 	return api.TokenExchanged{
 		AccessToken: out.CertPEM, IssuedTokenType: api.TypeCertificate, TokenType: api.TokenTypeNoBearer,
 		ExpiresIn: int64(out.Expires.Sub(g.cfg.Now()) / time.Second), Identity: out.Identity,
@@ -122,6 +125,9 @@ func (g *Gateway) NewToken(who identity.Identity, in api.TokenRequest) (api.Toke
 	}
 	ev := g.adminEvent(who)
 	ev.Detail = fmt.Sprintf("token for %s %q on %s", in.Kind, cutName(in.Name), strings.Join(in.Connections, ", "))
+	if in.Writes {
+		ev.Detail += ", with leave to write"
+	}
 	if err != nil {
 		ev.Outcome, ev.Error = "refused", err.Error()
 		g.log(g.note(ev))
@@ -156,11 +162,13 @@ func (g *Gateway) shape(who identity.Identity, in api.TokenRequest) (identity.To
 		return usage("name them with --connection", "a token of a job is bound to connections, and none is named")
 	case in.TTL < 0 || in.TTL > identity.MaxTokenTTL:
 		return usage("leave it out for 15 minutes", "a token lasts at most %d hours", identity.MaxTokenTTL/time.Hour)
+	case in.Writes && kind != identity.Agent:
+		return usage("the policy says what a job may do", "leave to write is for agents")
 	case in.Uses < 0 || in.Uses > maxUses:
 		return usage("leave it out for one use", "a token is used from 1 to %d times", maxUses)
 	}
 	t := identity.Token{
-		Kind: kind, Name: in.Name, Groups: who.Groups, Connections: in.Connections, Uses: in.Uses,
+		Kind: kind, Name: in.Name, Groups: who.Groups, Connections: in.Connections, Uses: in.Uses, Writes: in.Writes,
 		Made: identity.Maker{Subject: who.Subject, Name: who.Name(), Email: who.Email, Issuer: who.Issuer, Credential: who.Credential},
 	}
 	for _, group := range in.Groups {
@@ -233,7 +241,7 @@ func madeBy(t identity.Token, who identity.Identity) bool {
 func (g *Gateway) tokenFor(t identity.Token) api.Token {
 	return api.Token{
 		ID: t.ID, Kind: string(t.Kind), Name: t.Name, Owner: t.Made.Name, Groups: t.Groups, Connections: t.Connections,
-		Uses: t.Uses, Created: t.Created, Expires: t.Expires, State: t.State(g.cfg.Now()),
+		Uses: t.Uses, Writes: t.Writes, Created: t.Created, Expires: t.Expires, State: t.State(g.cfg.Now()),
 	}
 }
 

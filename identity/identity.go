@@ -36,6 +36,7 @@ type Identity struct {
 	Only      []string          `json:"only,omitempty"`       // the connections it may open at most; nil if its groups alone say which
 	Granted   bool              `json:"granted,omitempty"`    // an administrator gave it those in Only, whatever its groups
 	Token     string            `json:"token,omitempty"`      // id of the Sluice token that its certificate was got with
+	Writes    bool              `json:"writes,omitempty"`     // of an agent: its owner lets it change data, as far as the policy does
 
 	Credential string `json:"-"` // serial number of the certificate it was read from
 }

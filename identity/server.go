@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -115,7 +116,18 @@ func loadOrCreateServerCA(dir string, now time.Time) (*Authority, error) {
 
 // Fingerprint is how a certificate is named to people and pinned: the SHA-256 of
 // its public key, so that a renewal with the same key keeps it.
-func Fingerprint(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+func Fingerprint(cert *x509.Certificate) string { return fingerprint(cert.RawSubjectPublicKeyInfo) }
+
+// FingerprintOf is the Fingerprint of every certificate for a public key.
+func FingerprintOf(pub crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return "", fmt.Errorf("encode a public key: %w", err)
+	}
+	return fingerprint(der), nil
+}
+
+func fingerprint(spki []byte) string {
+	sum := sha256.Sum256(spki)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }

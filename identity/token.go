@@ -33,6 +33,7 @@ type Token struct {
 	Groups      []string  `json:"groups,omitempty"`
 	Connections []string  `json:"connections,omitempty"` // it is good for; nil for all that the groups reach
 	Granted     bool      `json:"granted,omitempty"`     // an administrator gave it those connections
+	Writes      bool      `json:"writes,omitempty"`      // an agent's: it may change data, as far as the policy lets it
 	Uses        int       `json:"uses"`                  // certificates it still buys; Unlimited until it expires
 	Made        Maker     `json:"made"`
 	Created     time.Time `json:"created"`
@@ -94,7 +95,7 @@ func (t *Token) identity() Identity {
 	id := Identity{
 		Kind: t.Kind, Groups: slices.Clone(t.Groups), Only: slices.Clone(t.Connections), Granted: t.Granted,
 		Owner: t.Made.Subject, OwnerName: t.Made.Name, Method: "token", Issuer: t.Made.Issuer, Token: t.ID,
-		Expires: t.Ends,
+		Expires: t.Ends, Writes: t.Kind == Agent && t.Writes,
 	}
 	// The owner is part of the subject, so that no two people's programs are one caller.
 	id.Subject = string(t.Kind) + ":" + t.Name + ":" + t.Made.Subject

@@ -213,6 +213,13 @@ func writes(s *query.Statement) bool {
 	return s.Inner != nil && writes(s.Inner)
 }
 
+// MayChange reports whether a statement changes data or objects, or may: what
+// statement.writes says to rules.
+func MayChange(s *query.Statement) bool {
+	f := facts{req: &Request{Statement: s}}
+	return writes(s) || f.unknown()
+}
+
 func destroys(s *query.Statement) bool {
 	return s.Kind == query.Drop || s.Kind == query.Truncate || s.Runs(query.Drop, query.Truncate) || (s.Inner != nil && destroys(s.Inner))
 }

@@ -258,6 +258,9 @@ var passedOn = []string{
 	"standard_conforming_strings", "replication",
 }
 
+// saidToUs are those that speak to Sluice, as SET does, and end with it.
+var saidToUs = []string{"sluice.reason", "sluice.masks"}
+
 // check refuses what a session may not begin with. It turns "options" into plain
 // parameters.
 func (st *Startup) check() error {
@@ -271,7 +274,7 @@ func (st *Startup) check() error {
 		return err
 	}
 	for name, value := range st.Params {
-		if !slices.Contains(passedOn, name) {
+		if !slices.Contains(passedOn, name) && !slices.Contains(saidToUs, name) {
 			return refuseLogin("42501", "connect without it", "startup parameter %q is not allowed through sluice", name)
 		}
 		if err := checkParam(name, value); err != nil {
