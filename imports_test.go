@@ -20,7 +20,7 @@ var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel"},
 	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index"},
 	{"policy", "tui", "client", "store"},
-	{"gateway"},
+	{"gateway", "mcp"},
 	{"cmd"},
 	{"."}, // main
 }

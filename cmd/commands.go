@@ -9,7 +9,7 @@ func (a *app) commands() []*cobra.Command {
 		a.devCommand(),
 		a.gatewayCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.lsCommand(), a.doctorCommand(),
-		a.connectCommand(), a.execCommand(), a.explainCommand(),
+		a.connectCommand(), a.execCommand(), a.explainCommand(), a.mcpCommand(),
 		a.approvalsCommand(), a.requestCommand(), a.sessionsCommand(), a.usersCommand(), a.tokenCommand(), a.auditCommand(),
 		a.maskCommand(), a.policyCommand(),
 		a.versionCommand(),

@@ -7,7 +7,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/sluicehq/sluice/client"
 )
 
 // rowsTable makes a list of a result, whose values are text.
@@ -33,7 +34,7 @@ func rowsTable(r *pgconn.Result, format string) table {
 			if v != nil {
 				cells[i] = string(v)
 			}
-			o.values = append(o.values, jsonValue(r.FieldDescriptions[i].DataTypeOID, v))
+			o.values = append(o.values, client.JSONValue(r.FieldDescriptions[i].DataTypeOID, v))
 		}
 		t.rows, objects = append(t.rows, cells), append(objects, o)
 	}
@@ -55,41 +56,10 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.Write(jsonText(name))
+		b.Write(client.JSONText(name))
 		b.WriteByte(':')
 		b.Write(o.values[i])
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// jsonValue keeps numbers, truth values and JSON as what they are. A number that
-// JSON does not have, such as NaN or one that was masked, is text.
-func jsonValue(oid uint32, v []byte) json.RawMessage {
-	if v == nil {
-		return json.RawMessage("null")
-	}
-	switch oid {
-	case pgtype.BoolOID:
-		switch string(v) {
-		case "t":
-			return json.RawMessage("true")
-		case "f":
-			return json.RawMessage("false")
-		}
-	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID, pgtype.Float4OID, pgtype.Float8OID, pgtype.NumericOID,
-		pgtype.JSONOID, pgtype.JSONBOID:
-		if json.Valid(v) {
-			return v
-		}
-	}
-	return jsonText(string(v))
-}
-
-func jsonText(s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return []byte(`""`) // a string always marshals
-	}
-	return b
 }

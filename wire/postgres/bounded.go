@@ -102,7 +102,7 @@ func (s *Server) boundQuery(req *wire.Request, most int64, say tooMany) (skipped
 			return false, err
 		}
 		if begin.failed { // it was cancelled, most likely
-			return s.Refuse(req, Say{Severity: "ERROR", Code: begin.why['C'], Message: begin.why['M']})
+			return s.Refuse(req, Say{Severity: "ERROR", Code: begin.why['C'], Message: begin.why['M'], Theirs: true})
 		}
 	}
 	if _, err := s.send(req, b); err != nil {

@@ -49,5 +49,5 @@ func (s *Server) Check(req *wire.Request) (why map[byte]string, err error) {
 
 // SayOf is what the fields of an error say.
 func SayOf(fields map[byte]string) Say {
-	return Say{Severity: "ERROR", Code: fields['C'], Message: fields['M'], Detail: fields['D'], Hint: fields['H'], Position: fields['P']}
+	return Say{Severity: "ERROR", Code: fields['C'], Message: fields['M'], Detail: fields['D'], Hint: fields['H'], Position: fields['P'], Theirs: true}
 }

@@ -17,7 +17,13 @@ type Say struct {
 	Detail   string
 	Hint     string
 	Position string // in the text of the statement, counted from 1; "" if it is of none
+	Theirs   bool   // the words are the database's
 }
+
+// Mark is the routine that Sluice's own errors and notices name, so that a program can
+// tell them from what code in the database raises, which may say the same: RAISE cannot
+// choose the routine. The words of the database never come with it.
+const Mark = "sluice"
 
 // Notice sends a message that belongs to no request, at once or as soon as the
 // message now on its way has ended.
@@ -77,6 +83,9 @@ func (s Say) encode(dst []byte, notice bool) []byte {
 	e := pgproto3.ErrorResponse{
 		Severity: s.Severity, SeverityUnlocalized: s.Severity, Code: s.Code,
 		Message: shown(s.Message), Detail: shown(s.Detail), Hint: shown(s.Hint),
+	}
+	if !s.Theirs {
+		e.Routine = Mark
 	}
 	if at, err := strconv.ParseInt(s.Position, 10, 32); err == nil {
 		e.Position = int32(at)
