@@ -93,7 +93,7 @@ func visible(v any) (json.RawMessage, error) {
 	for i := 0; i < len(raw); {
 		r, size := utf8.DecodeRune(raw[i:])
 		switch {
-		case r < utf8.RuneSelf || !hidden(r):
+		case !hidden(r):
 			b.Write(raw[i : i+size])
 		case r <= 0xffff:
 			fmt.Fprintf(&b, `\u%04x`, r)
