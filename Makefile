@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 40m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak audit-scale conformance idp cross bench lint fmt vet check vuln postgres compiler python clean
+.PHONY: build demo test fuzz soak audit-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -71,6 +71,12 @@ conformance: postgres
 idp: postgres
 	IDP_MODULES="$$(sh scripts/ensure-idp.sh)" && export IDP_MODULES && \
 	$(GO) test -tags idp -count=1 -v -run '^TestProviderOfOthers' ./cmd
+
+# An agent's day with a client of the Model Context Protocol that others wrote. Needs node
+# and npm, and installs its SDK.
+mcp: postgres
+	MCP_MODULES="$$(sh scripts/ensure-mcp.sh)" && export MCP_MODULES && \
+	$(GO) test -tags mcp -count=1 -v -run '^TestClientOfOthers' ./cmd
 
 # What a release is built from must compile everywhere, without a C compiler.
 cross:
