@@ -79,12 +79,12 @@ func (st *statement) tellEnd(out outcome) answer {
 	case out.columns == nil:
 		says = append(says, "Done: "+out.command+".")
 	case out.truncated:
-		says = append(says, fmt.Sprintf("The first %d rows; there are more. Ask for less with conditions, ORDER BY and LIMIT, aggregate in SQL, or set max_rows (at most %d).", len(out.rows), MaxRows))
+		says = append(says, fmt.Sprintf("The first %s; there are more. Ask for less with conditions, ORDER BY and LIMIT, aggregate in SQL, or set max_rows (at most %d).", counted(len(out.rows), "row"), MaxRows))
 	default:
-		says = append(says, fmt.Sprintf("%d rows.", len(out.rows)))
+		says = append(says, counted(len(out.rows), "row")+".")
 	}
 	if len(out.hidden) > 0 {
-		says = append(says, fmt.Sprintf("%d of the columns were hidden, at least in part, because they hold personal data that you may not see; data.hidden says which, and of what kind.", len(out.hidden)))
+		says = append(says, "Hidden, at least in part, because it is personal data that you may not see: "+counted(len(out.hidden), "column")+"; data.hidden says which, and of what kind.")
 	}
 	if out.cut {
 		says = append(says, "Values that end in … were cut.")
@@ -97,4 +97,12 @@ func (st *statement) tellEnd(out outcome) answer {
 		a.data = rowset{Columns: out.columns, Hidden: out.hidden, Rows: out.rows, Notices: out.notices}
 	}
 	return a
+}
+
+// counted writes a number of things for people: "1 row", "2 rows".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -45,7 +45,7 @@ func (s *Server) connections(ctx context.Context, _ *sdk.CallToolRequest, _ noth
 		return failed(err)
 	}
 	out := reach{Name: plain(who.Name), ActsFor: plain(who.OwnerName), Writes: who.Writes, Until: who.Expires, Connections: []usable{}}
-	says := []string{fmt.Sprintf("You are %s. You may use %d connections.", out.Name, len(list))}
+	says := []string{fmt.Sprintf("You are %s. You may use %s.", out.Name, counted(len(list), "connection"))}
 	for _, c := range list {
 		u := usable{Name: plain(c.Name), Env: plain(c.Env), Kind: c.Kind, Database: plain(c.Database)}
 		says = append(says, fmt.Sprintf("- %s: %s database %s, environment %s. What applies to you there:", u.Name, u.Kind, u.Database, cmp.Or(u.Env, "not said")))
@@ -122,7 +122,7 @@ func (s *Server) schema(ctx context.Context, _ *sdk.CallToolRequest, in schemaIn
 	for _, name := range sorted(tables) {
 		list = append(list, *tables[name])
 	}
-	says := fmt.Sprintf("%d tables and views. personal_data names the columns whose values are hidden from you unless a rule says otherwise, and what they hold. Give table to see the columns of one.", len(list))
+	says := fmt.Sprintf("%s, views among them. personal_data names the columns whose values are hidden from you unless a rule says otherwise, and what they hold. Give table to see the columns of one.", counted(len(list), "table"))
 	if len(list) > maxTables {
 		list = list[:maxTables]
 		says += fmt.Sprintf(" The first %d are listed.", maxTables)
@@ -148,7 +148,7 @@ func describe(found map[string]scanned, table string) answer {
 	if len(list) == 0 {
 		return wrong("leave table out to list them", "there is no table %q, or it has no columns", cutName(table)).answer()
 	}
-	says := fmt.Sprintf("%d columns. personal_data says what a column holds that is hidden from you unless a rule says otherwise; values_are_checked that nothing is known of it, and its values are looked at one by one.", len(list))
+	says := fmt.Sprintf("%s. personal_data says what a column holds that is hidden from you unless a rule says otherwise; values_are_checked that nothing is known of it, and its values are looked at one by one.", counted(len(list), "column"))
 	if len(list) > maxColumns {
 		list = list[:maxColumns]
 		says += fmt.Sprintf(" The first %d are listed; name the schema too.", maxColumns)
@@ -310,7 +310,7 @@ func (s *Server) record(ctx context.Context, _ *sdk.CallToolRequest, in recordIn
 			Effect: ev.Effect, Rule: ev.Rule, Reason: ev.Reason, Approvers: ev.Approvers, Outcome: ev.Outcome, Error: ev.Error, Rows: ev.Rows, Hidden: ev.MaskedCols, ID: ev.ID,
 		})
 	}
-	says := fmt.Sprintf("%d statements of yours, the newest first.", len(list))
+	says := counted(len(list), "statement")+" of yours, the newest first."
 	if res.Next != 0 {
 		says += " There are more; narrow the search or raise limit."
 	}

@@ -132,7 +132,7 @@ func (s *Server) lone(sql string, writes bool) *refusal {
 	case len(found) == 0:
 		return no("send one SQL statement", "there is no statement in the text")
 	case len(found) > 1:
-		return no("send one statement in each call; several that belong together go through request_approval, or into one WITH", "the text holds %d statements", len(found))
+		return no("send one statement in each call; several that belong together go through request_approval, or into one WITH", "the text holds %s", counted(len(found), "statement"))
 	}
 	switch st := found[0]; st.Kind {
 	case query.CopyFrom, query.CopyTo:
