@@ -214,6 +214,7 @@ type touched struct {
 	Signs   []string `json:"signs,omitempty"`
 	Hidden  []hiding `json:"hidden,omitempty"`
 	Problem string   `json:"problem,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
 }
 
 func (s *Server) explain(ctx context.Context, _ *sdk.CallToolRequest, in explainIn) (*sdk.CallToolResult, any, error) {
@@ -224,7 +225,8 @@ func (s *Server) explain(ctx context.Context, _ *sdk.CallToolRequest, in explain
 	var says []string
 	verdicts, data := []judged{}, []touched{}
 	for i, e := range list {
-		j := judged{Effect: e.Effect, Rule: plain(e.Rule), Reason: plain(e.Reason), Approvers: e.Approvers, MaxRows: e.MaxRows}
+		why, _ := inWords(e.Rule, e.Reason)
+		j := judged{Effect: e.Effect, Rule: plain(e.Rule), Reason: why, Approvers: e.Approvers, MaxRows: e.MaxRows}
 		line := fmt.Sprintf("Statement %d: ", i+1)
 		switch e.Effect {
 		case "allow":
@@ -239,7 +241,7 @@ func (s *Server) explain(ctx context.Context, _ *sdk.CallToolRequest, in explain
 			line += " Columns under hidden would be hidden; of those labelled unknown, values that look personal."
 		}
 		says, verdicts = append(says, line), append(verdicts, j)
-		data = append(data, touched{Kind: e.Kind, Reads: e.Reads, Writes: e.Writes, Signs: e.Signs, Hidden: e.Masks, Problem: e.Problem})
+		data = append(data, touched{Kind: e.Kind, Reads: e.Reads, Writes: e.Writes, Signs: e.Signs, Hidden: e.Masks, Problem: e.Problem, Reason: e.Reason})
 	}
 	if len(list) == 0 {
 		says = append(says, "There is no statement in the text.")
@@ -310,7 +312,7 @@ func (s *Server) record(ctx context.Context, _ *sdk.CallToolRequest, in recordIn
 			Effect: ev.Effect, Rule: ev.Rule, Reason: ev.Reason, Approvers: ev.Approvers, Outcome: ev.Outcome, Error: ev.Error, Rows: ev.Rows, Hidden: ev.MaskedCols, ID: ev.ID,
 		})
 	}
-	says := counted(len(list), "statement")+" of yours, the newest first."
+	says := counted(len(list), "statement") + " of yours, the newest first."
 	if res.Next != 0 {
 		says += " There are more; narrow the search or raise limit."
 	}

@@ -33,8 +33,12 @@ const (
 )
 
 func (r refusal) answer() answer {
+	by := "policy"
+	if r.Rule != "" {
+		by = "rule " + r.Rule
+	}
 	what := map[string]string{
-		stateRefused: "Refused by rule " + r.Rule + ": ", stateNotApproved: "Not approved (rule " + r.Rule + "): ",
+		stateRefused: "Refused by " + by + ": ", stateNotApproved: "Not approved, as " + by + " asks: ",
 		stateCancelled: "Cancelled: ", stateFailed: "It did not work: ", stateWrong: "Nothing was sent: ",
 	}[r.Status]
 	return answer{says: what + r.Reason + "\nWhat to do instead: " + r.Hint, facts: r, failed: true}
@@ -47,20 +51,40 @@ func wrong(hint, format string, args ...any) refusal {
 // What to do instead, for rules that Sluice itself or the built-in policy has. Rules of
 // a policy file say it in their reason.
 var hints = map[string]string{
-	"agent-reads-only":          "you may only read; if the change is needed, show the person you act for the statement, and let them run it or give you leave to write",
-	"no-probing":                "do not search, sort or join by parts of personal data; compare whole values with = or IN, or leave the column out",
-	"no-masks-written":          "leave the column out of what you write: what you have read of it is a mask and not the value",
-	"personal-data-stays":       "keep personal data in the database: do not copy it to files, programs, other servers or other functions",
-	"no-change-of-every-row":    "add a WHERE clause that names the rows you mean",
-	"unknown-effect-machines":   "write it as plain SELECT, INSERT, UPDATE or DELETE statements, without DO, dynamic SQL or functions of which the effect is not known",
-	"approved-script-only":      "ask for approval of exactly the text that you want to run, with request_approval",
-	"no-other-roles":            "leave SET ROLE out; you have the rights that the connection has",
-	"text-means-what-it-says":   "leave that setting as it is",
-	"no-function-calls":         "call the function in a SELECT",
-	"text-is-utf8":              "send valid UTF-8",
-	"no-drop":                   "do not drop anything; tell the person you act for, who can put it into a reviewed migration",
-	"no-truncate":               "delete the rows you mean with DELETE … WHERE, or tell the person you act for",
-	"statement-changes-at-most": "change fewer rows at a time",
+	"agent-reads-only":        "you may only read; if the change is needed, show the person you act for the statement, and let them run it or give you leave to write",
+	"no-probing":              "do not search, sort or join by parts of personal data; compare whole values with = or IN, or leave the column out",
+	"no-masks-written":        "leave the column out of what you write: what you have read of it is a mask and not the value",
+	"personal-data-stays":     "keep personal data in the database: do not copy it to files, programs, other servers or other functions",
+	"no-change-of-every-row":  "add a WHERE clause that names the rows you mean",
+	"unknown-effect-machines": "write it as plain SELECT, INSERT, UPDATE or DELETE statements, without DO, dynamic SQL or functions of which the effect is not known",
+	"approved-script-only":    "ask for approval of exactly the text that you want to run, with request_approval",
+	"no-other-roles":          "leave SET ROLE out; you have the rights that the connection has",
+	"text-means-what-it-says": "leave that setting as it is",
+	"no-function-calls":       "call the function in a SELECT",
+	"text-is-utf8":            "send valid UTF-8",
+	"no-drop":                 "do not drop anything; tell the person you act for, who can put it into a reviewed migration",
+	"no-truncate":             "delete the rows you mean with DELETE … WHERE, or tell the person you act for",
+}
+
+// whys are what rules of Sluice's own refuse, in words that hold no name out of a
+// database. The gateway's reason does, and is handed over as data.
+var whys = map[string]string{
+	"no-probing":              "it searches, sorts or joins by more than whole values of personal data",
+	"no-masks-written":        "it writes a mask where a value belongs",
+	"personal-data-stays":     "it takes personal data to where no mask is",
+	"names-are-known":         "it names a statement or cursor that this session has not",
+	"text-means-what-it-says": "with that setting, statements would mean something else than they say",
+	"copy-can-be-read":        "what it copies could not be masked",
+	"meaning-has-not-moved":   "what it would do has changed since it was judged",
+}
+
+// inWords parts the reason of a rule into what is said and, if that is no operator's
+// text, what is data.
+func inWords(rule, reason string) (says string, data any) {
+	if why, ok := whys[rule]; ok {
+		return why, map[string]string{"reason": reason}
+	}
+	return plain(reason), nil
 }
 
 const (
@@ -87,7 +111,8 @@ func told(err error) (r refusal, data any) {
 		if _, after, ok := strings.Cut(no.Sentence, "(rule: "); ok {
 			rule, _, _ = strings.Cut(after, ")")
 		}
-		return refusal{Status: stateRefused, Rule: plain(rule), Reason: plain(no.Sentence), Hint: hintFor(rule, hintRefused)}, nil
+		says, data := inWords(rule, no.Sentence)
+		return refusal{Status: stateRefused, Rule: plain(rule), Reason: says, Hint: hintFor(rule, hintRefused)}, data
 	case errors.As(err, &no):
 		return refusal{Status: stateFailed, Reason: plain(no.Sentence), Hint: "list_connections says what there is for you; else tell the person you act for"}, nil
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -117,12 +142,16 @@ func sqlRefusal(pg *pgconn.PgError) (refusal, any) {
 	switch {
 	case !ours(pg):
 	case pg.Code == "42501" && strings.HasPrefix(pg.Message, policyMark):
-		reason := plain(strings.TrimPrefix(strings.TrimPrefix(pg.Message, policyMark), ": "))
-		return refusal{Status: stateRefused, Rule: rule, Reason: reason, Hint: hintFor(rule, hintRefused)}, nil
+		says, data := inWords(rule, strings.TrimPrefix(strings.TrimPrefix(pg.Message, policyMark), ": "))
+		otherwise := hintRefused
+		if rule == "" { // a bound on rows, which says itself what to do
+			otherwise = cmp.Or(plain(pg.Hint), hintRefused)
+		}
+		return refusal{Status: stateRefused, Rule: rule, Reason: says, Hint: hintFor(rule, otherwise)}, data
 	case pg.Code == "42501" && strings.HasPrefix(pg.Message, "not approved"):
-		return refusal{Status: stateNotApproved, Rule: rule, Reason: plain(pg.Message), Hint: hintDenied}, nil
+		return refusal{Status: stateNotApproved, Rule: rule, Reason: "people did not agree; what they said is in the data", Hint: hintDenied}, map[string]string{"reason": pg.Message}
 	case pg.Code != "57014":
-		return refusal{Status: stateFailed, Reason: plain(pg.Message), Hint: cmp.Or(plain(pg.Hint), "tell the person you act for")}, nil
+		return refusal{Status: stateFailed, Reason: "Sluice could not run it; its words are in the data", Hint: cmp.Or(plain(pg.Hint), "tell the person you act for")}, map[string]string{"reason": pg.Message}
 	}
 	r := refusal{Status: stateFailed, Reason: "the database answered with an error, SQLSTATE " + plain(pg.Code) + "; its words are in the data", Hint: "mend the statement and send it again"}
 	switch pg.Code {

@@ -242,7 +242,10 @@ func (r *runner) notice(n *pgconn.PgError) {
 		return
 	}
 	if len(r.out.remarks) < maxNotices {
-		r.out.remarks = append(r.out.remarks, plain(strings.TrimSpace(n.Message+"; "+n.Detail)))
+		r.out.remarks = append(r.out.remarks, plain(n.Message))
+	}
+	if n.Detail != "" && len(r.out.notices) < maxNotices {
+		r.out.notices = append(r.out.notices, said{SQLState: n.Code, Message: n.Detail}) // what people said, perhaps
 	}
 }
 
