@@ -383,16 +383,47 @@ func TestOneCallIsOneStatement(t *testing.T) {
 	if r := m.query("select $1", []any{1}); !r.failed {
 		t.Errorf("an array: %s", r.text)
 	}
-	// What changes something is refused by the database itself where nobody's analysis sees it.
 	pgtest.Exec(t, w.dsn, "create sequence s")
-	if r := m.query("select nextval('s')"); !r.failed || r.Data.Error.Sqlstate != "25006" {
+	if r := m.query("select nextval('s')"); r.Status != "refused" || r.Rule != "session-reads-only" || !strings.Contains(r.Hint, "use execute") {
 		t.Errorf("nextval in query: %s", r.text)
+	}
+	// What locks rows is refused by the database itself.
+	if r := m.query("select id from people where id = 1 for update"); !r.failed || r.Data.Error.Sqlstate != "25006" {
+		t.Errorf("for update in query: %s", r.text)
 	}
 	if r := m.execute("update people set age = 99 where id = $1", 1); r.failed || !strings.Contains(r.text, "Done: UPDATE 1.") {
 		t.Errorf("execute: %s", r.text)
 	}
 	if r := m.execute("delete from people"); r.Status != "refused" || r.Rule != "no-change-of-every-row" || !strings.Contains(r.Hint, "WHERE") {
 		t.Errorf("all rows: %s", r.text)
+	}
+}
+
+// Attack: leave a read-only session from within one statement, as an agent that may
+// write and whose query the model was told to misuse.
+func TestQueryDoesNotEscapeReadOnly(t *testing.T) {
+	w := newTown(t)
+	pgtest.Exec(t, w.dsn, `
+create function gone() returns int language plpgsql as $$ begin delete from people; return 1; end $$;
+create function open_up() returns int language plpgsql as $$ begin set transaction read write; delete from people; return 1; end $$;`)
+	m := w.model(w.home, "--writes")
+	for _, sql := range []string{
+		"set default_transaction_read_only = off", "set session characteristics as transaction read write", "begin read write", "set transaction read write",
+		"select set_config('transaction_read_only', 'off', false), (select gone())",
+		"with gone as (delete from people where id = 1 returning id) select * from gone", "explain analyze delete from people where id = 1",
+		"select gone()", "select open_up()", "select * from people where id = 1 for update", "select 1 into fresh", "create table fresh as select 1",
+		"do $$ begin delete from people; end $$", "do $$ begin set transaction read write; delete from people where id = 1; end $$",
+		"do $$ begin commit; set default_transaction_read_only = off; delete from people where id = 1; end $$",
+		"copy people to program 'cat'", "copy people from stdin", "select lo_create(0)", "call gone()",
+	} {
+		if r := m.query(sql); r.Status == "held" {
+			m.call("cancel_statement", map[string]any{"statement_id": r.ID})
+		} else if !r.failed {
+			t.Errorf("%s: %s", sql, r.text)
+		}
+	}
+	if r := m.query("select count(*), min(age) from people"); r.failed || r.Data.Rows[0][0] != 50.0 {
+		t.Errorf("people: %s", r.text)
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // what a model is talked into must not depend on a rule that somebody forgot.
 const ruleReads = "agent-reads-only"
 
+// ruleOnly is of sessions that were opened to read (sluice.reads = 'only'), by whomever.
+const ruleOnly = "session-reads-only"
+
 // looks are the kinds of statement that leave a database, and the server, as they were.
 var looks = []query.Kind{
 	query.Empty, query.Select, query.Show, query.Explain, query.Set, query.Transaction, query.CopyTo,
@@ -26,27 +29,32 @@ var looks = []query.Kind{
 // which no rule calls a write.
 var acts = []string{"nextval", "pg_notify", "pg_cancel_backend", "pg_terminate_backend"}
 
-// leashed says why an agent may not run a statement whatever the policy allows; "" if
-// it may, and for everybody else.
-func (s *session) leashed(st *query.Statement) string {
-	if s.Who.Kind != identity.Agent || s.Who.Writes {
-		return ""
+// leashed is the refusal of what an agent may not run whatever the policy allows, or what
+// a session may not that was opened to read; it is nil if the statement may run.
+func (s *session) leashed(st *query.Statement) *policy.Verdict {
+	switch {
+	case s.Who.Kind == identity.Agent && !s.Who.Writes && !onlyLooks(st):
+		return &policy.Verdict{Effect: policy.Deny, Rule: ruleReads, Reason: noLeave}
+	case s.reads && !onlyLooks(st):
+		return &policy.Verdict{Effect: policy.Deny, Rule: ruleOnly, Reason: "this session was opened to read only"}
 	}
+	return nil
+}
+
+// onlyLooks reports whether it is certain of a statement that it leaves all as it was.
+func onlyLooks(st *query.Statement) bool {
 	for in := st; in != nil; in = in.Inner {
 		if !slices.Contains(looks, in.Kind) || in.Has(query.AdvisoryLock) || in.Has(query.TableLock) {
-			return noLeave
+			return false
 		}
 		if slices.ContainsFunc(in.Functions, func(f string) bool { return slices.Contains(acts, strings.TrimPrefix(f, "pg_catalog.")) }) {
-			return noLeave
+			return false
 		}
 		if in.Kind == query.Explain && !policy.MayChange(in) {
-			return "" // it plans what it does not run
+			return true // it plans what it does not run
 		}
 	}
-	if policy.MayChange(st) {
-		return noLeave
-	}
-	return ""
+	return !policy.MayChange(st)
 }
 
 const noLeave = "this agent may only read; ask the person it acts for to make its token with leave to write (--writes)"

@@ -147,3 +147,32 @@ func TestHiddenColumnsAreToldToWhoAsks(t *testing.T) {
 func dialer(gw *client.Gateway) pgconn.DialFunc {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) { return gw.Stream(ctx, "orders", "") }
 }
+
+// Attack: change something in a session that was opened to read, or open it up again.
+func TestSessionOpenedToReadStaysSo(t *testing.T) {
+	tu := serve(t, "dev", shop+"create function gone() returns int language plpgsql as $$ begin delete from cities; return 1; end $$;")
+	cfg, err := pgconn.ParseConfig("postgres://me@127.0.0.1/orders?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DialFunc = dialer(tu.login(person("ada")))
+	cfg.RuntimeParams["sluice.reads"] = "only"
+	conn, err := pgconn.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, sql := range []string{"set sluice.reads = 'all'", "reset sluice.reads", "set session characteristics as transaction read write"} {
+		if _, err := conn.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for _, sql := range []string{"delete from cities where id = 1", "select gone()", "select lo_create(0)", "create table t (id int)", "discard all; delete from cities where id = 1"} {
+		if _, err := conn.Exec(t.Context(), sql).ReadAll(); err == nil || !strings.Contains(err.Error(), "refused by policy") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "select name from cities where id = 1").ReadAll(); err != nil {
+		t.Error(err)
+	}
+}

@@ -335,6 +335,8 @@ func (s *session) told(name, value string) {
 	switch name {
 	case "reason":
 		s.why = strings.ToValidUTF8(value[:min(len(value), maxWhy)], "")
+	case "reads":
+		s.reads = s.reads || value == "only" // there is no way back within the session
 	case "masks":
 		s.tells.Store(value == "tell")
 	}

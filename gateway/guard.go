@@ -94,8 +94,8 @@ func (s *session) guard(x *run, v view, req *wire.Request) policy.Verdict {
 	if x.verdict.Effect == policy.Deny {
 		return x.verdict
 	}
-	if why := s.leashed(x.means); why != "" {
-		return policy.Verdict{Effect: policy.Deny, Rule: ruleReads, Reason: why}
+	if no := s.leashed(x.means); no != nil {
+		return *no
 	}
 	no := policy.Verdict{Effect: policy.Deny, Rule: ruleMask}
 	if no.Reason = v.masked(x.means, req); no.Reason != "" {

@@ -93,7 +93,7 @@ func replayed(p Policy) api.Policy {
 }
 
 // ownRules refuse whatever a policy says.
-var ownRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleStays, ruleProbe, ruleMask, ruleReads, ruleMoved, ruleCancelled, ruleEncoding, ruleSize}
+var ownRules = []string{ruleFastPath, ruleText, ruleName, ruleCopy, ruleStays, ruleProbe, ruleMask, ruleReads, ruleOnly, ruleMoved, ruleCancelled, ruleEncoding, ruleSize}
 
 // OwnRules are the names of all rules that no policy file states.
 var OwnRules = append([]string{ruleRows, "no-rule", "no-identity"}, ownRules...)

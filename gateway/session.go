@@ -60,6 +60,7 @@ type session struct {
 	onlySaid bool                      // nothing was sent but what speaks to Sluice
 	window   atomic.Pointer[string]    // id of the one that let something run here
 	why      string                    // what the caller says of what they do
+	reads    bool                      // it was opened to read only
 	strict   bool                      // every answer waits until its decision is on disk
 	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
 	count    atomic.Int64              // statements decided

@@ -52,6 +52,7 @@ func wrong(hint, format string, args ...any) refusal {
 // a policy file say it in their reason.
 var hints = map[string]string{
 	"agent-reads-only":        "you may only read; if the change is needed, show the person you act for the statement, and let them run it or give you leave to write",
+	"session-reads-only":      "query only reads; use execute for what changes something",
 	"no-probing":              "do not search, sort or join by parts of personal data; compare whole values with = or IN, or leave the column out",
 	"no-masks-written":        "leave the column out of what you write: what you have read of it is a mask and not the value",
 	"personal-data-stays":     "keep personal data in the database: do not copy it to files, programs, other servers or other functions",

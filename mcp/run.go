@@ -73,6 +73,7 @@ func (s *Server) run(ctx context.Context, st *statement) outcome {
 		cfg.RuntimeParams["sluice.reason"] = strings.ToValidUTF8(why[:min(len(why), maxReason)], "")
 	}
 	if !st.writes {
+		cfg.RuntimeParams["sluice.reads"] = "only"
 		cfg.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	db, err := pgconn.ConnectConfig(ctx, cfg)

@@ -259,7 +259,7 @@ var passedOn = []string{
 }
 
 // saidToUs are those that speak to Sluice, as SET does, and end with it.
-var saidToUs = []string{"sluice.reason", "sluice.masks"}
+var saidToUs = []string{"sluice.reason", "sluice.masks", "sluice.reads"}
 
 // check refuses what a session may not begin with. It turns "options" into plain
 // parameters.
