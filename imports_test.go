@@ -19,7 +19,7 @@ const module = "github.com/sluicehq/sluice"
 var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel"},
 	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index"},
-	{"policy", "tui", "client", "store"},
+	{"policy", "tui", "client", "store", "audit/report"},
 	{"gateway", "mcp"},
 	{"cmd"},
 	{"."}, // main

@@ -28,6 +28,7 @@ const (
 	AuditSQLPath    = "/v1/audit/sql"          // POST AuditSQL: AuditRows
 	AuditProvePath  = "/v1/audit/prove"        // POST AuditProve: audit.Proof
 	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
+	AuditReportPath = "/v1/audit/report"       // POST AuditReport: report.Report
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
 	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns
 	LabelPath       = "/v1/label"              // POST LabelRequest: the column as ScanPath shows it

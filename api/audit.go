@@ -32,6 +32,8 @@ type AuditQuery struct {
 	Approver    string `json:"approver,omitempty"`    // who said yes
 	RowsOver    int64  `json:"rows_over,omitempty"`   // only what returned or affected more rows
 	Masked      bool   `json:"masked,omitempty"`      // only what had values hidden
+	Personal    string `json:"personal,omitempty"`    // column of personal data, or what it holds: "email"; "*" for any
+	Purpose     string `json:"purpose,omitempty"`     // that the caller gave
 
 	Whole bool     `json:"whole,omitempty"` // a statement, its ending and the answer to its ask are one event
 	By    []string `json:"by,omitempty"`    // count by one or two of these, instead of giving events: "who", "table", …
@@ -44,7 +46,7 @@ func (q AuditQuery) Filter() audit.Filter {
 	return audit.Filter{
 		Since: q.Since, Until: q.Until, Kind: q.Kind, Who: q.Who, Connection: q.Connection, Session: q.Session, Effect: q.Effect, Outcome: q.Outcome,
 		Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit, Before: q.Before, Group: q.Group, Table: q.Table, Column: q.Column,
-		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Whole: q.Whole,
+		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Personal: q.Personal, Purpose: q.Purpose, Whole: q.Whole,
 	}
 }
 
@@ -86,6 +88,14 @@ type AuditRows struct {
 type AuditProve struct {
 	ID    string `json:"id"`
 	Since string `json:"since,omitempty"` // an older signed checkpoint, to prove that the record has only grown
+}
+
+// AuditReport asks for a report, for auditors only.
+type AuditReport struct {
+	For   string    `json:"for"` // soc2, gdpr, hipaa, pci
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // now if not given
+	Quick bool      `json:"quick,omitempty"`
 }
 
 // VerifyResult is what a check of the whole record found.

@@ -91,7 +91,7 @@ func (l limits) apply(ev *Event) {
 		{"role", &ev.Role, l.name}, {"application", &ev.Client, l.name}, {"sql_hash", &ev.SQLHash, l.name},
 		{"fingerprint", &ev.Fingerprint, l.name}, {"statement", &ev.Statement, l.name},
 		{"effect", &ev.Effect, l.name}, {"rule", &ev.Rule, l.name}, {"outcome", &ev.Outcome, l.name},
-		{"error_code", &ev.ErrorCode, l.name}, {"credential", &ev.Credential, l.name},
+		{"error_code", &ev.ErrorCode, l.name}, {"credential", &ev.Credential, l.name}, {"purpose", &ev.Purpose, l.name},
 	} {
 		if len(*f.s) > f.limit {
 			*f.s = cutText(*f.s, f.limit)
@@ -103,7 +103,7 @@ func (l limits) apply(ev *Event) {
 		list *[]string
 	}{
 		{"groups", &ev.Groups}, {"signs", &ev.Signs}, {"reads", &ev.Reads}, {"writes", &ev.Writes},
-		{"approvers", &ev.Approvers}, {"masked_cols", &ev.MaskedCols}, {"claims", &ev.Claims},
+		{"approvers", &ev.Approvers}, {"masked_cols", &ev.MaskedCols}, {"claims", &ev.Claims}, {"personal", &ev.Personal},
 	} {
 		if list, cut := cutList(*f.list, l.name, l.list, l.list); cut {
 			*f.list = list

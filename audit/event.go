@@ -19,6 +19,7 @@ const (
 	Admin      Kind = "admin"      // a session was killed, somebody locked, a token made or revoked, a cancel came without a match
 	Started    Kind = "started"    // the gateway began to serve, with which policy
 	Stopped    Kind = "stopped"    // the gateway ended in order
+	Rights     Kind = "rights"     // at each start, which groups may open a connection, read the whole record, or see and end sessions
 )
 
 // Event is one entry of the record. It is flat and public on purpose: it copies
@@ -44,6 +45,7 @@ type Event struct {
 	Client     string   `json:"application,omitempty"` // application_name
 	Credential string   `json:"credential,omitempty"`  // serial number of the certificate that the caller showed, or was given
 	Claims     []string `json:"claims,omitempty"`      // of a job, "name=value": what its issuer said of it
+	Purpose    string   `json:"purpose,omitempty"`     // what the caller said it is for, with SET sluice.reason
 
 	SQL         string   `json:"sql,omitempty"`
 	SQLHash     string   `json:"sql_hash,omitempty"`    // SHA-256 of the whole text, hex, when SQL was cut
@@ -53,6 +55,7 @@ type Event struct {
 	Signs       []string `json:"signs,omitempty"`       //
 	Reads       []string `json:"reads,omitempty"`       // schema.table.column
 	Writes      []string `json:"writes,omitempty"`      // schema.table or schema.table.column
+	Personal    []string `json:"personal,omitempty"`    // columns of personal data it reads or writes, as known then: "schema.table.column:email"
 	Effect      string   `json:"effect,omitempty"`      // allow, hold, deny
 	Rule        string   `json:"rule,omitempty"`        //
 	Reason      string   `json:"reason,omitempty"`      //

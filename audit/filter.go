@@ -29,6 +29,8 @@ type Filter struct {
 	Of          string // ID of the event it belongs to
 	RowsOver    int64  // only what returned or affected more rows than this; 0 asks nothing
 	Masked      bool   // only what had values hidden
+	Personal    string // column of personal data read or written, as Column, or what it holds: "email"; "*" for any
+	Purpose     string // that the caller gave
 	Fingerprint string
 
 	// Whole has a decision, its ending and the answer to its ask be one event: that of
@@ -48,6 +50,7 @@ func (f *Filter) Matches(ev *Event) bool {
 		(f.Who == "" || f.Who == ev.Who || f.Who == ev.Subject || f.Who == ev.Owner) &&
 		is(f.Connection, ev.Connection) && is(f.Session, ev.Session) && is(string(f.Kind), string(ev.Kind)) &&
 		is(f.Effect, ev.Effect) && is(f.Outcome, ev.Outcome) && is(f.ID, ev.ID) && is(f.Of, ev.Of) &&
+		is(f.Purpose, ev.Purpose) && (f.Personal == "" || slices.ContainsFunc(ev.Personal, f.Holds)) &&
 		is(f.Statement, ev.Statement) && is(f.Rule, ev.Rule) && is(f.Fingerprint, ev.Fingerprint) &&
 		(f.Group == "" || slices.Contains(ev.Groups, f.Group)) &&
 		(f.Approver == "" || ev.Kind != Asked && slices.Contains(ev.Approvers, f.Approver)) && // an ask names groups
@@ -66,6 +69,12 @@ func (f *Filter) touched(reads, writes []string) bool {
 
 // Touched says whether a statement that reads and writes these is one that f is about.
 func (f *Filter) Touched(reads, writes []string) bool { return f.touched(reads, writes) }
+
+// Holds says whether holding, of Event.Personal, is what f.Personal is about.
+func (f *Filter) Holds(holding string) bool {
+	column, holds, _ := strings.Cut(holding, ":")
+	return f.Personal == "*" || f.Personal == holding || f.Personal == holds || ofColumn(column, f.Personal)
+}
 
 func hasText(ev *Event, lower string) bool {
 	for _, s := range append([]string{ev.SQL, ev.Error, ev.Reason, ev.Detail}, ev.Params...) {

@@ -116,7 +116,7 @@ func newQuery(f Filter) query {
 // encoded. Looking for bytes is far cheaper than decoding each line.
 func (f Filter) literals() [][]byte {
 	var must [][]byte
-	all := []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.ID, f.Of, f.Group, f.Statement, f.Rule, f.Fingerprint}
+	all := []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.ID, f.Of, f.Group, f.Statement, f.Rule, f.Fingerprint, f.Purpose}
 	if !f.Whole { // else it stands in another line
 		all = append(all, f.Outcome, f.Approver)
 	}

@@ -58,12 +58,12 @@ func TestProveAndVerifyOffline(t *testing.T) {
 		out, errs string
 	}{
 		{[]string{"prove", id, "--record", record, "--since-checkpoint", before, "--file", proof}, exitOK, "", ""},
-		{[]string{"verify", proof, "--key", key}, exitOK, "ok: the record has only grown since the checkpoint over 2 entries", ""},
+		{[]string{"verify", proof, "--key", key}, exitOK, "ok: the record has only grown since the checkpoint over 4 entries", ""},
 		{[]string{"verify", proof}, exitUsage, "", "--key is missing"},
 		{[]string{"verify", before, "--key", key}, exitError, "", "proves nothing"},
 		{[]string{"prove", "x-99", "--record", record}, exitError, "", "no entry"},
 		{[]string{"prove", "x-0", "--record", record}, exitError, "", "no entry has this ID"},
-		{[]string{"verify", "--record", record, "--witness", before}, exitOK, "the witness saw 2 of them", ""},
+		{[]string{"verify", "--record", record, "--witness", before}, exitOK, "the witness saw 4 of them", ""},
 		{[]string{"verify", "--witness", before}, exitUsage, "", "go with --record"},
 		{[]string{"query", "--record", record, "--kind", "started", "-o", "jsonl"}, exitOK, `"kind":"started"`, ""},
 		{[]string{"query", "--record", record, "--by", "kind", "-o", "csv"}, exitOK, "started,2,", ""},

@@ -21,7 +21,7 @@ import (
 // eventKinds are the kinds of event that --kind tells from kinds of statement.
 var eventKinds = []audit.Kind{
 	audit.Decided, audit.Finished, audit.Connected, audit.Closed, audit.LoggedIn, audit.Asked, audit.Voted, audit.Answered,
-	audit.Questioned, audit.Admin, audit.Started, audit.Stopped,
+	audit.Questioned, audit.Admin, audit.Started, audit.Stopped, audit.Rights,
 }
 
 func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
@@ -90,6 +90,8 @@ kept in a file beside it.`,
 	s.StringVar(&q.Fingerprint, "fingerprint", "", "of the statement: the same for all that differ in values only")
 	s.Int64Var(&q.RowsOver, "rows-over", 0, "only what returned or changed more rows than this")
 	s.BoolVar(&q.Masked, "masked", false, "only what had values hidden")
+	s.StringVar(&q.Personal, "personal", "", "column of personal data, as --column, or what it holds, such as email; * for any")
+	s.StringVar(&q.Purpose, "purpose", "", "what the caller said it is for, with SET sluice.reason")
 	s.IntVar(&q.Limit, "limit", 0, "lines at most; 0 is 100")
 	s.StringSliceVar(&q.By, "by", nil, "count instead, by one or two of "+strings.Join(index.Dimensions, ", "))
 	s.StringVar(&q.Order, "order", "", "with --by: "+strings.Join(index.Orders, ", ")+"; what has most comes first")

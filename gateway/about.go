@@ -24,6 +24,7 @@ type about struct {
 	reads    []string             // for the record, as the next two
 	writes   []string
 	signs    []string
+	holdings []string // columns of personal data, with what they hold
 }
 
 // maxAbouts bounds what one catalogue remembers: as many as the query cache.
@@ -83,6 +84,7 @@ func newAbout(v view, x *run) *about {
 		a.watch = v.known.watch(a.result)
 	}
 	a.touch(x.means)
+	a.holdings = v.holdings(x.means)
 	return a
 }
 

@@ -204,6 +204,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	if err := g.note(audit.Event{Kind: audit.Started, Detail: "policy " + p.Source + " sha256:" + p.hash}); err != nil {
 		cancel(err)
 	}
+	if err := g.noteRights(); err != nil {
+		cancel(err)
+	}
 	err := serve(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

@@ -57,6 +57,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason
 		}
 		ev.Reads, ev.Writes, ev.Signs = x.about.reads, x.about.writes, x.about.signs
+		ev.Personal, ev.Purpose = x.about.holdings, s.why
 		if !x.secret() { // what the parser stumbled over may be the password
 			ev.Detail = x.means.Problem
 		}

@@ -165,6 +165,7 @@ func (q *question) prepareActors() (err error) {
 	}{
 		{q.Who, "SELECT id FROM actor WHERE who=? OR subject=? OR owner=?", 3},
 		{q.Connection, "SELECT id FROM actor WHERE connection=?", 1},
+		{q.Purpose, "SELECT id FROM actor WHERE purpose=?", 1},
 		{q.Group, `SELECT actor FROM member WHERE "group"=?`, 1},
 	} {
 		if c.text == "" {
@@ -190,11 +191,15 @@ func (q *question) prepareShapes() (err error) {
 			return err
 		}
 	}
-	for _, f := range []audit.Filter{{Touches: q.Touches}, {Table: q.Table}, {Column: q.Column}} {
-		if f.Touches+f.Table+f.Column == "" {
+	for _, f := range []audit.Filter{{Touches: q.Touches}, {Table: q.Table}, {Column: q.Column}, {Personal: q.Personal}} {
+		query, is := "SELECT shape, name FROM touch", func(name string) bool { return f.Touched([]string{name}, nil) }
+		switch {
+		case f.Personal != "":
+			query, is = "SELECT shape, name FROM holding", f.Holds
+		case f.Touches+f.Table+f.Column == "":
 			continue
 		}
-		rows, err := q.tx.QueryContext(q.ctx, "SELECT shape, name FROM touch")
+		rows, err := q.tx.QueryContext(q.ctx, query)
 		if err != nil {
 			return err
 		}
@@ -207,7 +212,7 @@ func (q *question) prepareShapes() (err error) {
 			}
 			ok, seen := known[name]
 			if !seen {
-				ok = f.Touched([]string{name}, nil)
+				ok = is(name)
 				known[name] = ok
 			}
 			if ok && (q.shapes == nil || q.shapes.has(id)) {

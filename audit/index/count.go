@@ -31,7 +31,7 @@ type Group struct {
 
 // Dimensions are what events can be counted by. An event with several groups, tables,
 // columns or approvers counts for each.
-var Dimensions = []string{"who", "owner", "group", "connection", "role", "application", "session", "table", "column", "statement", "fingerprint", "kind", "effect", "rule", "outcome", "approver", "day", "hour"}
+var Dimensions = []string{"who", "caller", "owner", "group", "connection", "role", "application", "purpose", "session", "table", "column", "personal", "statement", "fingerprint", "kind", "effect", "rule", "outcome", "approver", "day", "hour"}
 
 // Orders are those of Count.
 var Orders = []string{"count", "rows", "bytes", "masked", "last", "name"}
@@ -173,6 +173,8 @@ func valuesOf(ev *audit.Event, by []string) [][]string {
 		switch name {
 		case "who":
 			one = ev.Who
+		case "caller":
+			one = ev.CallerKind
 		case "owner":
 			one = ev.Owner
 		case "group":
@@ -183,6 +185,10 @@ func valuesOf(ev *audit.Event, by []string) [][]string {
 			one = ev.Role
 		case "application":
 			one = ev.Client
+		case "purpose":
+			one = ev.Purpose
+		case "personal":
+			out[i] = ev.Personal
 		case "session":
 			one = ev.Session
 		case "table":

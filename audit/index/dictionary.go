@@ -65,12 +65,12 @@ func keyOf(lists ...[]string) [16]byte {
 
 // actor gives the number of whoever an event is about, and through which connection.
 func (d *dictionary) actor(tx *statements, ev *audit.Event) (int64, error) {
-	key := keyOf([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client}, ev.Groups)
+	key := keyOf([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose}, ev.Groups)
 	if id, ok := d.actors[key]; ok {
 		return id, nil
 	}
-	id, fresh, err := tx.idOf("SELECT id FROM actor WHERE key=?", "INSERT INTO actor (key, who, subject, kind, owner, connection, role, application) VALUES (?,?,?,?,?,?,?,?)",
-		key[:], ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client)
+	id, fresh, err := tx.idOf("SELECT id FROM actor WHERE key=?", "INSERT INTO actor (key, who, subject, kind, owner, connection, role, application, purpose) VALUES (?,?,?,?,?,?,?,?,?)",
+		key[:], ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +96,7 @@ func (d *dictionary) shape(tx *statements, ev *audit.Event) (int64, error) {
 		text = bare(ev.SQL)
 		like = "text " + text
 	}
-	key := keyOf([]string{like, ev.Statement}, ev.Reads, ev.Writes, ev.Signs)
+	key := keyOf([]string{like, ev.Statement}, ev.Reads, ev.Writes, ev.Signs, ev.Personal)
 	if id, ok := d.shapes[key]; ok {
 		return id, nil
 	}
@@ -111,6 +111,11 @@ func (d *dictionary) shape(tx *statements, ev *audit.Event) (int64, error) {
 	if fresh {
 		if err := tx.run("INSERT INTO shape_text (rowid, text) VALUES (?,?)", id, text); err != nil {
 			return 0, err
+		}
+		for _, name := range ev.Personal {
+			if err := tx.run("INSERT OR IGNORE INTO holding VALUES (?,?)", id, name); err != nil {
+				return 0, err
+			}
 		}
 		for wrote, list := range [][]string{ev.Reads, ev.Writes} {
 			for _, name := range list {

@@ -31,11 +31,12 @@ func questions(w *town) map[string]audit.Filter {
 		"everything": {}, "who": {Who: who.Who}, "subject": {Who: who.Subject}, "group": {Group: "team-1"}, "connection": {Connection: "db1"},
 		"table": {Table: w.tables[0]}, "table without schema": {Table: strings.SplitN(w.tables[1], ".", 2)[1]}, "column": {Column: strings.SplitN(w.tables[0], ".", 2)[1] + ".ssn"},
 		"bare column": {Column: "ssn"}, "touches": {Touches: w.tables[2]}, "statement": {Statement: "update"}, "kind": {Kind: audit.Connected},
-		"effect": {Effect: "deny"}, "held": {Effect: "hold"}, "rule": {Rule: "ddl-in-production"}, "approver": {Approver: w.people[1].Who},
+		"effect": {Effect: "deny"}, "held": {Effect: "hold"}, "rule": {Rule: "ddl-in-production"}, "approver": {Approver: w.people[0].Who},
 		"outcome": {Outcome: "error"}, "rows": {RowsOver: 100}, "masked": {Masked: true}, "fingerprint": {Fingerprint: w.texts[0].Fingerprint},
 		"since": {Since: end.Add(-30 * 24 * time.Hour)}, "until": {Until: end.Add(-100 * 24 * time.Hour)},
 		"text of a shape": {Text: "note_1"}, "text in capitals": {Text: "ORDER BY created_at"}, "a value": {Text: "o''brien 17"}, "text of an error": {Text: "gone_1"},
 		"short text": {Text: "= $"}, "who and table": {Who: who.Who, Table: w.tables[0], Since: end.Add(-90 * 24 * time.Hour)},
+		"personal": {Personal: "*"}, "kind of personal data": {Personal: "ssn"}, "a personal column": {Personal: strings.SplitN(w.tables[0], ".", 2)[1] + ".email"}, "purpose": {Purpose: "month-end closing"},
 		"nobody": {Who: "nobody"}, "no such rule": {Rule: "none"}, "who ran what was refused": {Group: "staff", Effect: "deny", Connection: "db0"},
 	}
 }

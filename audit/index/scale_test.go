@@ -140,7 +140,7 @@ func scaleQuestions(w *town) (list []scaleQuestion) {
 	text := w.texts[len(w.texts)/8]
 	add("newest entries", audit.Filter{})
 	add("newest of a busy person", audit.Filter{Who: w.people[0].Who})
-	add("newest of a quiet person", audit.Filter{Who: w.people[len(w.people)*3/4].Who})
+	add("newest of a quiet person", audit.Filter{Who: w.people[len(w.people)/2].Who})
 	add("newest of a group", audit.Filter{Group: "team-7"})
 	add("nobody by that name", audit.Filter{Who: "nobody"})
 	add("writes of one person", audit.Filter{Who: w.people[1].Who, Statement: "update"})

@@ -2,7 +2,7 @@ package index
 
 // version is of the schema and of what is put into it. An index of another version is
 // made anew.
-const version = 2
+const version = 3
 
 // schema is also what `sluice audit sql` shows to those who write SQL: the tables are
 // plain, and the views give names to what is a number in them.
@@ -11,10 +11,11 @@ CREATE TABLE about (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE session (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE actor (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,
-	who TEXT, subject TEXT, kind TEXT, owner TEXT, connection TEXT, role TEXT, application TEXT);
+	who TEXT, subject TEXT, kind TEXT, owner TEXT, connection TEXT, role TEXT, application TEXT, purpose TEXT);
 CREATE TABLE member (actor INTEGER, "group" TEXT, PRIMARY KEY (actor, "group")) WITHOUT ROWID;
 CREATE TABLE shape (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, fingerprint TEXT, statement TEXT, signs TEXT, text TEXT);
 CREATE TABLE touch (shape INTEGER, name TEXT, wrote INTEGER, PRIMARY KEY (shape, name, wrote)) WITHOUT ROWID;
+CREATE TABLE holding (shape INTEGER, name TEXT, PRIMARY KEY (shape, name)) WITHOUT ROWID;
 CREATE TABLE event (seq INTEGER PRIMARY KEY, time INTEGER, kind INTEGER, actor INTEGER, session INTEGER, shape INTEGER,
 	effect INTEGER, rule INTEGER, outcome INTEGER, rows INTEGER, bytes INTEGER, masked INTEGER, ending INTEGER);
 CREATE TABLE approval (event INTEGER, answer INTEGER, who TEXT, PRIMARY KEY (event, who)) WITHOUT ROWID;
@@ -25,7 +26,7 @@ CREATE VIRTUAL TABLE shape_text USING fts5(text, content='', columnsize=0, token
 CREATE VIRTUAL TABLE word USING fts5(words, content='', columnsize=0, detail='none', tokenize="ascii tokenchars '_'");
 
 CREATE VIEW events AS SELECT e.seq, strftime('%Y-%m-%dT%H:%M:%fZ', e.time/1e6, 'unixepoch') AS time, k.text AS kind,
-	a.who, a.subject, a.kind AS caller_kind, a.owner, a.connection, a.role, a.application, s.text AS session,
+	a.who, a.subject, a.kind AS caller_kind, a.owner, a.connection, a.role, a.application, a.purpose, s.text AS session,
 	h.statement, h.fingerprint, h.text AS sql, h.signs, f.text AS effect, r.text AS rule, o.text AS outcome,
 	e.rows, e.bytes, e.masked
 	FROM event e JOIN name k ON k.id=e.kind JOIN actor a ON a.id=e.actor LEFT JOIN session s ON s.id=e.session

@@ -21,9 +21,9 @@ type dimension struct {
 // up by it.
 func columnOf(by string) int {
 	switch by {
-	case "who", "owner", "group", "connection", "role", "application":
+	case "who", "caller", "owner", "group", "connection", "role", "application", "purpose":
 		return colActor
-	case "table", "column", "statement", "fingerprint":
+	case "table", "column", "personal", "statement", "fingerprint":
 		return colShape
 	case "session":
 		return colSession
@@ -253,12 +253,16 @@ func (q *question) names(by string, id int64) ([]string, error) {
 		return []string{time.UnixMicro(id).UTC().Format(time.DateOnly)}, nil
 	case "hour":
 		return []string{time.UnixMicro(id).UTC().Format(hourFormat)}, nil
-	case "who", "owner", "connection", "role", "application":
+	case "who", "owner", "connection", "role", "application", "purpose":
 		query = "SELECT " + by + " FROM actor WHERE id=?"
+	case "caller":
+		query = "SELECT kind FROM actor WHERE id=?"
 	case "group":
 		query = `SELECT "group" FROM member WHERE actor=?`
 	case "table", "column":
 		query = "SELECT DISTINCT name FROM touch WHERE shape=?"
+	case "personal":
+		query = "SELECT name FROM holding WHERE shape=?"
 	case "statement", "fingerprint":
 		query = "SELECT " + by + " FROM shape WHERE id=?"
 	case "session":

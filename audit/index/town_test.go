@@ -80,6 +80,7 @@ func (w *town) text(i int) audit.Event {
 		ev.Statement, ev.SQL, ev.Writes, ev.Effect, ev.Rule, ev.Reason = "ddl", fmt.Sprintf("alter table %s add column extra_%d text", table, i), []string{table}, "hold", "ddl-in-production", "changes the schema"
 	case x < 30:
 		ev.SQL, ev.Reads = fmt.Sprintf("select name, email, ssn from %s where id = %%d and label = 'O''Brien %%d' /* %d */", table, i), cols("name", "email", "ssn", "id", "label")
+		ev.Personal = []string{table + ".name:person", table + ".email:email", table + ".ssn:ssn"}
 	default:
 		ev.SQL, ev.Reads = fmt.Sprintf("select id, name, total_%d from %s where customer_id = $1 and status = $2 order by created_at desc limit $3", i, table), cols("id", "name", "customer_id", "status", "created_at")
 	}
@@ -102,10 +103,19 @@ func (w *town) event(id func(int) string) audit.Event {
 		end.Time = w.at
 		return end
 	}
+	if seq%5000 < 14 { // a start
+		return w.start(seq % 5000)
+	}
+	if w.r.IntN(1500) == 0 {
+		return w.aside()
+	}
 	if len(w.open) < 4 || len(w.open) < 60 && w.r.IntN(40) == 0 {
 		s := w.people[w.skew(len(w.people))]
 		s.Session, s.Connection, s.Role, s.Client = fmt.Sprintf("%010x", seq*7919+1), fmt.Sprint("db", w.skew(10)), "sluice_rw", "psql"
 		s.From = "10.0.0.1:5555"
+		if w.r.IntN(3) == 0 {
+			s.Purpose = []string{"ticket SHOP-" + fmt.Sprint(w.r.IntN(40)), "month-end closing", "incident INC-7"}[w.r.IntN(3)]
+		}
 		w.open = append(w.open, s)
 		s.Kind, s.Time, s.Outcome = audit.Connected, w.at, "ok"
 		return s
@@ -121,10 +131,45 @@ func (w *town) event(id func(int) string) audit.Event {
 	return w.statement(seq, ev, id)
 }
 
+// start is what a gateway records when it starts.
+func (w *town) start(i int) audit.Event {
+	ev := audit.Event{Time: w.at, Kind: audit.Rights, Groups: []string{"staff", fmt.Sprint("team-", i)}, Detail: "env prod; may open the connection"}
+	switch {
+	case i == 0:
+		return audit.Event{Time: w.at, Kind: audit.Started, Detail: "policy built-in"}
+	case i < 12:
+		ev.Connection, ev.Role = fmt.Sprint("db", i-1), "sluice_rw"
+	case i == 12:
+		ev.Groups, ev.Detail = []string{"security"}, "may read the whole record"
+	default:
+		ev.Groups, ev.Detail = []string{"dba"}, "may see and end everyone's sessions, and lock people out"
+	}
+	return ev
+}
+
+// aside is what people do beside their statements.
+func (w *town) aside() audit.Event {
+	ev := w.people[w.skew(len(w.people))]
+	ev.Time = w.at
+	switch w.r.IntN(5) {
+	case 0:
+		ev.Kind, ev.Outcome, ev.Error = audit.LoggedIn, "refused", "the identity provider's answer is too old"
+	case 1:
+		ev.Kind, ev.Outcome, ev.Error, ev.Connection, ev.From = audit.Connected, "refused", "there is no connection \"db9\" for you", "db9", "10.0.0.1:5555"
+	case 2:
+		ev.Kind, ev.Outcome, ev.Detail = audit.Admin, "ok", "locked sub-17: left the company"
+	case 3:
+		ev.Kind, ev.Detail = audit.Questioned, `{"by":["who"]}`
+	default:
+		ev.Kind, ev.Outcome, ev.Detail = audit.LoggedIn, "ok", "certificate until 2026-02-01T10:00:00Z"
+	}
+	return ev
+}
+
 func (w *town) statement(seq int, who audit.Event, id func(int) string) audit.Event {
 	ev := w.texts[w.skew(len(w.texts))]
 	ev.Kind, ev.Time, ev.Session, ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Groups = audit.Decided, who.Time, who.Session, who.Who, who.Subject, who.CallerKind, who.Owner, who.Groups
-	ev.From, ev.Connection, ev.Role, ev.Client = who.From, who.Connection, who.Role, who.Client
+	ev.From, ev.Connection, ev.Role, ev.Client, ev.Purpose = who.From, who.Connection, who.Role, who.Client, who.Purpose
 	if ev.Statement == "select" && len(ev.Reads) == 5 && ev.Reads[2][len(ev.Reads[2])-3:] == "ssn" {
 		ev.SQL = fmt.Sprintf(ev.SQL, w.r.IntN(1_000_000), w.r.IntN(5000))
 	} else if ev.Statement != "ddl" && ev.Statement != "delete" {
