@@ -18,6 +18,7 @@ type AuditQuery struct {
 	Outcome    string     `json:"outcome,omitempty"`
 	Touches    string     `json:"touches,omitempty"` // relation or column read or written: "orders", "public.orders.email"
 	Text       string     `json:"text,omitempty"`    // part of the statement, a parameter, the error or the reason
+	About      string     `json:"about,omitempty"`   // a value that statements were about, of which the record has a pseudonym; instead of Text
 	ID         string     `json:"id,omitempty"`      // of the event
 	Of         string     `json:"of,omitempty"`      // id of the event it belongs to
 	Limit      int        `json:"limit,omitempty"`   // 0 means the gateway's default

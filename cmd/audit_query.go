@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
@@ -26,7 +27,7 @@ var eventKinds = []audit.Kind{
 
 func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
 	var q api.AuditQuery
-	var since, until, kind string
+	var since, until, kind, literals string
 	var entries bool
 	var f format
 	c := &cobra.Command{
@@ -42,7 +43,7 @@ and finds any part of any of them.
 A gateway answers its auditors about everyone, and others about themselves; it
 records the question. With --record a copy is asked, without a gateway; its index is
 kept in a file beside it.`,
-		Example: "  sluice audit query --since 30d --column customers.ssn\n  sluice audit query --since 30d --column customers.ssn --by who\n" +
+		Example: "  sluice audit query --since 30d --column customers.ssn\n  sluice audit query --since 30d --column customers.ssn --by who\n  sluice audit query --about ada@example.com --by who\n" +
 			"  sluice audit query --effect deny --group support --by rule,who -o csv\n  sluice audit query --rows-over 10000 --masked --since 2026-01-01",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
@@ -61,6 +62,13 @@ kept in a file beside it.`,
 				q.Statement = kind
 			}
 			q.Whole = !entries && q.Kind != audit.Finished
+			if *dir != "" {
+				if q, err = aboutOffline(q, *dir, literals); err != nil {
+					return err
+				}
+			} else if literals != "" {
+				return usageError{errors.New("--literals-key goes with --record")}
+			}
 			if len(q.By) > 0 {
 				if err := (index.Count{By: q.By, Order: q.Order, Limit: q.Limit}).Check(); err != nil {
 					return usageError{err}
@@ -74,11 +82,20 @@ kept in a file beside it.`,
 	s := c.Flags()
 	s.StringVar(&since, "since", "", "a time ago such as 24h or 30d, a day, or a time as RFC 3339")
 	s.StringVar(&until, "until", "", "as --since")
+	s.StringVar(&kind, "kind", "", "kind of statement (select, update, …) or of event (login, connected, asked, voted, admin, …)")
+	s.StringVar(&literals, "literals-key", "", "with --record and --about: the file with the key of pseudonyms; default literals.key beside the record")
+	s.BoolVar(&entries, "entries", false, "each entry by itself, as it stands in the record")
+	auditConditions(s, &q)
+	addFormat(c, &f, "table", "json", "csv", "jsonl")
+	return c
+}
+
+// auditConditions are the flags that choose and count.
+func auditConditions(s *pflag.FlagSet, q *api.AuditQuery) {
 	s.StringVar(&q.Who, "who", "", "name, subject or owner")
 	s.StringVar(&q.Group, "group", "", "group of the caller")
 	s.StringVar(&q.Connection, "connection", "", "name of a connection")
 	s.StringVar(&q.Session, "session", "", "id of a session")
-	s.StringVar(&kind, "kind", "", "kind of statement (select, update, …) or of event (login, connected, asked, voted, admin, …)")
 	s.StringVar(&q.Effect, "effect", "", "allow, hold or deny")
 	s.StringVar(&q.Outcome, "outcome", "", "ok, error, refused, cancelled, …")
 	s.StringVar(&q.Rule, "rule", "", "rule that decided")
@@ -87,6 +104,7 @@ kept in a file beside it.`,
 	s.StringVar(&q.Column, "column", "", "column read or written, such as ssn or customers.ssn")
 	s.StringVar(&q.Touches, "touches", "", "either of them")
 	s.StringVar(&q.Text, "text", "", "part of the statement; a word of a value, the error or the reason")
+	s.StringVar(&q.About, "about", "", "a value that a statement looked for or wrote, of which the record has a pseudonym: an address, a number, …")
 	s.StringVar(&q.Fingerprint, "fingerprint", "", "of the statement: the same for all that differ in values only")
 	s.Int64Var(&q.RowsOver, "rows-over", 0, "only what returned or changed more rows than this")
 	s.BoolVar(&q.Masked, "masked", false, "only what had values hidden")
@@ -95,10 +113,7 @@ kept in a file beside it.`,
 	s.IntVar(&q.Limit, "limit", 0, "lines at most; 0 is 100")
 	s.StringSliceVar(&q.By, "by", nil, "count instead, by one or two of "+strings.Join(index.Dimensions, ", "))
 	s.StringVar(&q.Order, "order", "", "with --by: "+strings.Join(index.Orders, ", ")+"; what has most comes first")
-	s.BoolVar(&entries, "entries", false, "each entry by itself, as it stands in the record")
 	s.BoolVar(&q.Scan, "scan", false, "read the record itself, not its index")
-	addFormat(c, &f, "table", "json", "csv", "jsonl")
-	return c
 }
 
 func (a *app) auditQuery(ctx context.Context, addr, dir string, f format, q api.AuditQuery) error {

@@ -365,7 +365,7 @@ func TestFlippedByteIsNamed(t *testing.T) {
 	}
 	w := &town{t: t}
 	record := filepath.Join(dir, "record")
-	if code, out, errs := w.run(t.TempDir(), "", "audit", "verify", "--dir", record); code != 0 || !strings.HasPrefix(out, "ok: 2 entries") {
+	if code, out, errs := w.run(t.TempDir(), "", "audit", "verify", "--dir", record); code != 0 || !strings.HasPrefix(out, "ok: 4 entries") {
 		t.Fatalf("%d: %s%s", code, out, errs)
 	}
 	if code, out, errs := w.run(t.TempDir(), "", "audit", "query", "--dir", record); code != 0 || !strings.Contains(out, "policy built-in") {

@@ -96,6 +96,7 @@ type approvalsConfig struct {
 
 type recordConfig struct {
 	Durability string `yaml:"durability"` // balanced or strict
+	Literals   string `yaml:"literals"`   // what is kept of values that tell of people: pseudonymise (default), keep or drop
 }
 
 // witnessConfig says who is told of each checkpoint of the record, within half a minute.

@@ -86,7 +86,7 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 		{"negative duration", "data:", "approvals: {wait: -15m}\ndata:", []string{":2: wait must be a time"}},
 		{"truth of another kind", "client_id: sluice", "client_id: sluice, require_groups: sometimes", []string{`:3: require_groups must be true or false, not "sometimes"`}},
 		{"list that is a word", "data:", "admins: dba\ndata:", []string{`:2: admins must be a list, not "dba"`}},
-		{"mapping that is a word", "data:", "record: strict\ndata:", []string{`:2: record must have keys such as durability, not "strict"`}},
+		{"mapping that is a word", "data:", "record: strict\ndata:", []string{`:2: record must have keys such as durability or literals, not "strict"`}},
 		{"text that is a list", "env: prod", "env: [prod]", []string{":6: env must be one text, not a list"}},
 		{"anchor", "env: prod", "env: &e prod", []string{":6: anchors and aliases are not allowed"}},
 		{"alias", "env: prod", "env: *e", []string{":6: anchors and aliases are not allowed"}},

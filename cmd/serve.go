@@ -36,6 +36,7 @@ import (
 //	labels.json what people said that columns hold
 //	standing.json  who is locked, what is revoked, hashes of tokens
 //	asks/       what waits for people
+//	literals.key   of the pseudonyms in the record
 type house struct {
 	dir         string
 	id          string
@@ -60,6 +61,7 @@ type houseConfig struct {
 	connections []gateway.Connection
 	policy      string // file; "" for the built-in one alone
 	durability  string
+	literals    string // pseudonymise if empty
 	witness     witnessConfig
 	base        gateway.Config // durations, groups
 	log         io.Writer
@@ -101,6 +103,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 			return nil, tell(exitError, "stop the other gateway, or give this one its own data directory", "another gateway uses the data directory %s", cfg.dir)
 		}
 		return nil, err
+	}
+	if gc.Literals, err = openLiterals(cfg.dir, cfg.literals); err != nil {
+		return nil, errors.Join(err, h.record.Close())
 	}
 	if err := a.openStanding(cfg, &gc); err != nil {
 		return nil, errors.Join(err, h.record.Close())

@@ -24,6 +24,7 @@ type about struct {
 	reads    []string             // for the record, as the next two
 	writes   []string
 	signs    []string
+	hides    hides    // see veil.go
 	holdings []string // columns of personal data, with what they hold
 }
 

@@ -62,7 +62,7 @@ func (g *Gateway) Request(ctx context.Context, who identity.Identity, in api.New
 		return api.Request{}, &api.Error{Sentence: "it could not be asked for: " + err.Error(), Hint: "run: sluice request ls", Code: api.CodeRefused}
 	}
 	ev := g.requestEvent(audit.Asked, who, r)
-	ev.SQL, ev.Reason, ev.Approvers = r.SQL, r.Evidence.Why, r.Quorum.Groups
+	ev.SQL, ev.Reason, ev.Approvers = g.unread(r.SQL), r.Evidence.Why, r.Quorum.Groups
 	if err := g.note(ev); err != nil {
 		return api.Request{}, err
 	}

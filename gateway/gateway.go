@@ -56,6 +56,7 @@ type Config struct {
 	PolicySource    string        // file name, or "built-in"
 	PolicyText      string
 	Record          *audit.Log
+	Literals        Literals            // what Record keeps of values that tell of people
 	RecordDir       string              // where Record lies, for verification
 	Index           *index.Index        // of Record; nil to read Record itself for each question
 	Hooks           []Hook              // told of what waits for people

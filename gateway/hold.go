@@ -239,7 +239,7 @@ func (j *job) take(now *job) bool {
 			!slices.Equal(x.about.writes, was.about.writes) || !slices.Equal(x.about.signs, was.about.signs) {
 			return false
 		}
-		x.event = was.event
+		x.event, x.veiled, x.vague = was.event, was.veiled, was.vague
 	}
 	j.runs, j.view, j.most, j.bare = now.runs, now.view, now.most, now.bare
 	j.gated, j.opaque, j.renames = j.gated || now.gated, j.opaque || now.opaque, j.renames || now.renames

@@ -15,6 +15,10 @@ import (
 // AuditQuery answers a question of the record. Auditors see all, everyone else what
 // they did themselves. The question is recorded before it is answered.
 func (g *Gateway) AuditQuery(ctx context.Context, who identity.Identity, in api.AuditQuery) (api.AuditResult, error) {
+	in, err := AskAbout(in, g.cfg.Literals)
+	if err != nil {
+		return api.AuditResult{}, err
+	}
 	asked, err := json.Marshal(in)
 	if err != nil {
 		return api.AuditResult{}, err

@@ -20,9 +20,11 @@ type run struct {
 	about   *about           // what is known of it
 	kept    string           // its text as the record keeps it, without secrets
 	verdict policy.Verdict
-	blind   string // the personal column that steers it, so that all of its result is hidden
-	look    bool   // rows must be seen: not every column is known to be clean
-	event   string // id of the Decided event
+	blind   string   // the personal column that steers it, so that all of its result is hidden
+	look    bool     // rows must be seen: not every column is known to be clean
+	event   string   // id of the Decided event
+	veiled  []veiled // values that the record does not keep; see veil.go
+	vague   bool     // nor some of the text
 	started time.Time
 
 	// Owned by down.

@@ -50,8 +50,8 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 			continue
 		}
 		ev := s.event(audit.Decided)
-		ev.SQL, ev.Fingerprint, ev.Statement = x.kept, x.text.Fingerprint, kindName(x.means.Kind)
-		ev.Params = params
+		ev.Fingerprint, ev.Statement = x.text.Fingerprint, kindName(x.means.Kind)
+		s.written(&ev, x, j.view, req, params)
 		ev.Effect, ev.Rule, ev.Reason = x.verdict.Effect.String(), x.verdict.Rule, x.verdict.Reason
 		if whole.Effect < x.verdict.Effect { // another statement of the message stops this one too
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason
@@ -96,7 +96,7 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 		ev.DurationUS = s.g.cfg.Now().Sub(x.started).Microseconds()
 	}
 	if r.Failed && !r.Skipped {
-		ev.ErrorCode, ev.Error = r.Fields['C'], r.Fields['M']
+		ev.ErrorCode, ev.Error = r.Fields['C'], x.unsaid(r.Fields['M'])
 		if x.secret() && !r.Refused {
 			ev.Error = "" // the database quotes what it stumbled over
 		}
