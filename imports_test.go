@@ -18,7 +18,7 @@ const module = "github.com/sluicehq/sluice"
 // a new word here.
 var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel"},
-	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index"},
+	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index", "audit/export"},
 	{"policy", "tui", "client", "store", "audit/report"},
 	{"gateway", "mcp"},
 	{"cmd"},

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // Place is where an entry begins. The zero Place is where the record begins.
@@ -85,4 +87,52 @@ func Decode(line []byte) (Event, error) { return decodeLine(line) }
 func Check(dir string) error {
 	_, err := os.Stat(filepath.Join(dir, vkeyName))
 	return err
+}
+
+// Encode writes an event as a line of the record holds it, for whoever hands on a part of
+// one: such a line is no entry.
+func Encode(ev Event) ([]byte, error) {
+	work := scratches.Get().(*scratch)
+	defer work.put()
+	if err := work.encode(&ev); err != nil {
+		return nil, err
+	}
+	id := strings.TrimSuffix(ev.ID, strconv.FormatUint(ev.Seq, 10))
+	return append(appendHead(nil, ev.Seq, id), work.body...), nil
+}
+
+// PlaceOf finds where an entry begins, or will begin if it is the next.
+func PlaceOf(ctx context.Context, dir string, seq uint64) (Place, error) {
+	stop := errors.New("there")
+	at, err := Forward(ctx, dir, Place{Seq: seq / segmentEntries * segmentEntries}, func(at Place, _ []byte) error {
+		if at.Seq == seq {
+			return stop
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, stop) {
+		return at, err
+	}
+	if at.Seq != seq {
+		return at, fmt.Errorf("read the record: entry %d is not there: %w", seq, errNoEntry)
+	}
+	return at, nil
+}
+
+// PublicKey is the public key that lies with the record in dir, in the note format.
+func PublicKey(dir string) (string, error) {
+	key, err := os.ReadFile(filepath.Join(dir, vkeyName))
+	if err != nil {
+		return "", fmt.Errorf("read the record: %w", err)
+	}
+	return strings.TrimSuffix(string(key), "\n"), nil
+}
+
+// First is the first entry that the record in dir still has.
+func First(dir string) (uint64, error) {
+	bases, _, err := listSegments(dir)
+	if err != nil || len(bases) == 0 {
+		return 0, err
+	}
+	return bases[0], nil
 }

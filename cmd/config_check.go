@@ -62,17 +62,7 @@ func (c *gatewayConfig) check(s *sheet) {
 		w.check(s, fmt.Sprintf("approvals.webhooks[%d]", i))
 	}
 	c.Limits.check(s)
-	if d := c.Record.Durability; d != "" && !slices.Contains(durabilities, d) {
-		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))
-	}
-	if m := c.Record.Literals; m != "" && !slices.Contains(literalModes, m) {
-		s.sayAt("record.literals", "literals is %q, must be %s", short(m, 40), listed(literalModes))
-	}
-	for i, u := range c.Witness.URLs {
-		if u, err := url.Parse(u); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			s.sayAt(fmt.Sprintf("witness.urls[%d]", i), "witness.urls has an entry that is no URL such as https://witness.example.com/checkpoint")
-		}
-	}
+	c.checkRecord(s)
 	if len(c.Connections) == 0 {
 		s.sayAt("connections", "connections is missing or empty: name at least one database")
 	}

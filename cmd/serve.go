@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/export"
 	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/gateway"
@@ -36,6 +37,7 @@ import (
 //	labels.json what people said that columns hold
 //	standing.json  who is locked, what is revoked, hashes of tokens
 //	asks/       what waits for people
+//	exports/    how far the record was handed on, for each place
 //	literals.key   of the pseudonyms in the record
 type house struct {
 	dir         string
@@ -49,6 +51,7 @@ type house struct {
 	log         *slog.Logger
 	policy      *policyFile // nil with the built-in policy
 	witnesses   *witnesses
+	exports     []*export.Exporter
 }
 
 // houseConfig is what differs between the gateway, dev and the demo.
@@ -63,6 +66,7 @@ type houseConfig struct {
 	durability  string
 	literals    string // pseudonymise if empty
 	witness     witnessConfig
+	exports     []exportConfig
 	base        gateway.Config // durations, groups
 	log         io.Writer
 	level       slog.Level
@@ -122,6 +126,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	}
 	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log})
 	gc.Index = h.index
+	if err := a.openExports(ctx, h, cfg.exports); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	gc.ID, gc.Version, gc.Connections, gc.Record, gc.Authority, gc.Now, gc.Log = h.id, buildVersion(), cfg.connections, h.record, h.authority, a.now, h.log
 	if h.gateway, err = gateway.New(gc); err != nil {
 		return nil, errors.Join(err, h.close())
@@ -165,6 +172,9 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	}()
 	var witnessed sync.WaitGroup
 	witnessed.Go(func() { h.witnesses.follow(ctx) })
+	for _, x := range h.exports {
+		witnessed.Go(func() { x.Run(ctx) })
+	}
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
 	stop()
 	err = errors.Join(err, <-followed)

@@ -1,0 +1,196 @@
+package export
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sluicehq/sluice/audit"
+)
+
+// syslog sends messages in the form of RFC 5424: over TLS (RFC 5425) and TCP (RFC 6587)
+// each behind its length, over UDP (RFC 5426) and to a local socket each in a datagram.
+// Nobody confirms a message of syslog. Over TCP and TLS it counts as taken when it was
+// written and the other side has not closed the connection by then.
+type syslog struct {
+	network, addr string
+	tls           *tls.Config
+	form          form
+	host          string
+	conn          net.Conn
+}
+
+const (
+	// facility 13 is "log audit".
+	facility = 13
+	// maxDatagram is what common receivers take; RFC 5426 asks for 2,048 bytes only. What
+	// is longer is sent without its long texts.
+	maxDatagram = 8 << 10
+	// closedTime is how long a look for the other side's end of a connection takes.
+	closedTime = 20 * time.Millisecond
+)
+
+func newSyslog(u *url.URL, f form, roots *x509.CertPool) *syslog {
+	s := &syslog{form: f, host: "-"}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		s.host = printable(name, 255)
+	}
+	port := u.Port()
+	switch u.Scheme {
+	case "syslog+unix":
+		s.network, s.addr = "unixgram", u.Path
+		return s
+	case "syslog+udp":
+		s.network, port = "udp", cmpOr(port, "514")
+	case "syslog+tcp":
+		s.network, port = "tcp", cmpOr(port, "514")
+	default:
+		s.network, port = "tcp", cmpOr(port, "6514")
+		s.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: roots}
+	}
+	s.addr = net.JoinHostPort(u.Hostname(), port)
+	return s
+}
+
+func (s *syslog) close() {
+	if s.conn != nil {
+		_ = s.conn.Close() // what was written is written
+		s.conn = nil
+	}
+}
+
+func (s *syslog) send(ctx context.Context, list []message) error {
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	err := s.write(ctx, list)
+	if err != nil {
+		s.close()
+	}
+	return err
+}
+
+func (s *syslog) dial(ctx context.Context) error {
+	if s.conn != nil {
+		return nil
+	}
+	d := &net.Dialer{}
+	conn, err := d.DialContext(ctx, s.network, s.addr)
+	if err != nil && s.network == "unixgram" {
+		conn, err = d.DialContext(ctx, "unix", s.addr) // some take a stream there
+	}
+	if err != nil {
+		return err
+	}
+	if s.tls != nil {
+		secure := tls.Client(conn, s.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+		conn = secure
+	}
+	s.conn = conn
+	return nil
+}
+
+func (s *syslog) write(ctx context.Context, list []message) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := s.conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if s.conn.LocalAddr().Network() == "tcp" {
+		var b strings.Builder
+		for _, m := range list {
+			line := s.line(m)
+			fmt.Fprintf(&b, "%d %s", len(line), line)
+		}
+		if _, err := io.WriteString(s.conn, b.String()); err != nil {
+			return err
+		}
+		return s.open()
+	}
+	for _, m := range list {
+		line := s.line(m)
+		if len(line) > maxDatagram {
+			short, err := s.shortened(m)
+			if err != nil {
+				return err
+			}
+			line = s.line(short)
+		}
+		if _, err := io.WriteString(s.conn, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open says whether the other side has closed the connection.
+func (s *syslog) open() error {
+	if err := s.conn.SetReadDeadline(time.Now().Add(closedTime)); err != nil {
+		return err
+	}
+	var late net.Error
+	_, err := s.conn.Read(make([]byte, 1))
+	if err == nil || errors.As(err, &late) && late.Timeout() {
+		return nil
+	}
+	return fmt.Errorf("the connection was closed: %w", err)
+}
+
+// line is one message: priority, version, time, host, program, process, kind, structured
+// data, text.
+func (s *syslog) line(m message) string {
+	severity := []int{6, 5, 4, 3}[grave(&m.ev)] // informational, notice, warning, error
+	return fmt.Sprintf("<%d>1 %s %s sluice %d %s [meta sequenceId=\"%d\"] \ufeff%s", facility*8+severity, m.ev.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		s.host, os.Getpid(), printable(string(m.ev.Kind), 32), m.ev.Seq%(1<<31-1)+1, m.body)
+}
+
+// printable makes a text what a header of RFC 5424 may hold.
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 33 || r > 126 {
+			return -1
+		}
+		return r
+	}, s)
+	if s = s[:min(len(s), most)]; s == "" {
+		return "-"
+	}
+	return s
+}
+
+// shortened is a message without its long texts, which the record has.
+func (s *syslog) shortened(m message) (message, error) {
+	ev := m.ev
+	cut := func(text string) string {
+		const most = 1 << 10
+		if len(text) <= most {
+			return text
+		}
+		n := most
+		for n > 0 && !utf8.RuneStart(text[n]) {
+			n--
+		}
+		return text[:n]
+	}
+	ev.SQL, ev.Error, ev.Reason, ev.Detail = cut(ev.SQL), cut(ev.Error), cut(ev.Reason), cut(ev.Detail)
+	ev.Params, ev.Reads, ev.Writes, ev.Personal, ev.Claims, ev.Groups, ev.MaskedCols = nil, nil, nil, nil, nil, nil, nil
+	ev.Cut = append(append([]string{}, ev.Cut...), "sql", "params", "reads", "writes", "personal", "claims", "groups", "masked_cols")
+	line, err := audit.Encode(ev)
+	if err != nil {
+		return m, err
+	}
+	body, err := s.form.message(&ev, line)
+	return message{ev: ev, body: body}, err
+}
