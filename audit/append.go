@@ -331,7 +331,10 @@ func (l *Log) syncNow() {
 	if err != nil || written == synced {
 		return
 	}
-	if err := file.Sync(); err != nil {
+	began := time.Now()
+	err = file.Sync()
+	l.timed(time.Since(began))
+	if err != nil {
 		l.fail(fmt.Errorf("fsync entries %d to %d: %w", synced, written-1, err))
 		return
 	}

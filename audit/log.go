@@ -101,6 +101,8 @@ type Log struct {
 	round   chan struct{} // closed and replaced when synced grows
 	err     error         // the first error, which ended the log
 	closed  bool
+	sealed  uint64 // entries under the last checkpoint
+	syncs   Stats  // of it, what is about fsyncs
 
 	seal sealer // owned by sealLoop; by Open before it starts, by Close after it ended
 }

@@ -145,7 +145,7 @@ func (l *Log) recover() error {
 	l.seal.tree, l.seal.last = t, last
 	l.leaves = leaves
 	l.written = uint64(last.Size) + uint64(len(leaves))
-	l.next, l.synced = l.written, l.written
+	l.next, l.synced, l.sealed = l.written, l.written, uint64(last.Size)
 	l.base = bases[len(bases)-1]
 	return l.reopenSegment(keep)
 }

@@ -117,6 +117,9 @@ func (l *Log) grow(leaves []tlog.Hash) error {
 		return err
 	}
 	s.last = c
+	l.mu.Lock()
+	l.sealed = uint64(c.Size)
+	l.mu.Unlock()
 	for _, path := range stale {
 		if !fresh[path] {
 			// A leftover is true and harmless, so it is no error if this fails.

@@ -31,6 +31,7 @@ type gatewayConfig struct {
 	Approvals   approvalsConfig    `yaml:"approvals"`   //
 	Record      recordConfig       `yaml:"record"`      //
 	Witness     witnessConfig      `yaml:"witness"`     // who keeps checkpoints of the record elsewhere
+	Metrics     metricsConfig      `yaml:"metrics"`     // for operators
 	Exports     []exportConfig     `yaml:"exports"`     // where the record is handed on to
 	Admins      []string           `yaml:"admins"`      // groups that may see and end everyone's sessions
 	Auditors    []string           `yaml:"auditors"`    // groups that may read the whole record

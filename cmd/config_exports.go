@@ -90,6 +90,9 @@ func (c *gatewayConfig) checkRecord(s *sheet) {
 			s.sayAt(fmt.Sprintf("witness.urls[%d]", i), "witness.urls has an entry that is no URL such as https://witness.example.com/checkpoint")
 		}
 	}
+	if m := c.Metrics.Listen; m != "" && !isAddress(m) {
+		s.sayAt("metrics.listen", "metrics.listen is %q, must be an address and a port such as 127.0.0.1:9187", short(m, 40))
+	}
 	seen := map[string]bool{}
 	for i, e := range c.Exports {
 		path := fmt.Sprintf("exports[%d]", i)

@@ -52,6 +52,8 @@ type house struct {
 	policy      *policyFile // nil with the built-in policy
 	witnesses   *witnesses
 	exports     []*export.Exporter
+	metrics     *metrics     // nil if nobody asks
+	operators   net.Listener // who asks
 }
 
 // houseConfig is what differs between the gateway, dev and the demo.
@@ -67,6 +69,7 @@ type houseConfig struct {
 	literals    string // pseudonymise if empty
 	witness     witnessConfig
 	exports     []exportConfig
+	metrics     string         // address
 	base        gateway.Config // durations, groups
 	log         io.Writer
 	level       slog.Level
@@ -133,6 +136,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if h.gateway, err = gateway.New(gc); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
+	if err := a.openMetrics(h, cfg.metrics); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	if cfg.policy != "" {
 		h.policy = &policyFile{path: cfg.policy, gateway: h.gateway, hup: cfg.hup, now: a.now, seen: offered{text: gc.PolicyText}}
 	}
@@ -170,15 +176,19 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 		}
 		followed <- err
 	}()
-	var witnessed sync.WaitGroup
-	witnessed.Go(func() { h.witnesses.follow(ctx) })
+	var others sync.WaitGroup
+	others.Go(func() { h.witnesses.follow(ctx) })
 	for _, x := range h.exports {
-		witnessed.Go(func() { x.Run(ctx) })
+		others.Go(func() { x.Run(ctx) })
+	}
+	if h.metrics != nil {
+		others.Go(func() { h.metrics.serve(ctx, h.operators, h.log) })
+		h.metrics.ready.Store(true)
 	}
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
 	stop()
 	err = errors.Join(err, <-followed)
-	witnessed.Wait()
+	others.Wait()
 	failed := h.record.Err()
 	err = errors.Join(err, h.close())
 	h.witnesses.tell(context.WithoutCancel(ctx)) // of the last checkpoint
@@ -189,8 +199,13 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// close closes the record and its index.
-func (h *house) close() error { return errors.Join(h.index.Close(), h.record.Close()) }
+// close closes the record and its index, and whatever never served.
+func (h *house) close() error {
+	if h.operators != nil {
+		_ = h.operators.Close() // it may have been closed by whoever served on it
+	}
+	return errors.Join(h.index.Close(), h.record.Close())
+}
 
 // admit makes credentials for who without a login, for a gateway of one's own.
 func (h *house) admit(store *client.Store, addr string, who identity.Identity, ttl time.Duration) error {

@@ -45,6 +45,8 @@ type database struct {
 
 	labeller // see label.go
 	newborn  // see made.go
+
+	counts counters // see stats.go
 }
 
 // known is a catalogue that is in use.

@@ -67,6 +67,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 			return err
 		}
 		x.event, j.gate = t.ID, t
+		s.base.counts.decided(ev.Effect)
 	}
 	return nil
 }
@@ -101,6 +102,7 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 			ev.Error = "" // the database quotes what it stumbled over
 		}
 	}
+	s.base.counts.ended(&ev)
 	// Nobody acts upon an ending: it is written with the decision that comes next
 	// (docs/decisions/015).
 	if err := s.g.cfg.Record.Later(ev); err != nil {

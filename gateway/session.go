@@ -164,6 +164,7 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 	defer leave()
 	apart(func() { err = s.begin(ctx, st) })
 	if err != nil {
+		s.base.counts.unreachable.Add(1)
 		if s.server != nil {
 			_ = s.server.Close() // it let us in, and we do not want it
 		}
@@ -190,6 +191,7 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
 		return nil
 	}
+	s.base.counts.opened.Add(1)
 	s.g.sessions.add(s)
 	defer s.g.sessions.remove(s)
 	if no := s.g.barred(s.Who); no != nil { // since the stream was opened

@@ -106,6 +106,7 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 		return 0, err
 	}
 	x.place = b.place
+	x.taken.Store(b.place.Seq)
 	return b.n, nil
 }
 

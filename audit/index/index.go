@@ -28,6 +28,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -60,6 +61,7 @@ type Index struct {
 	why   string // why it was made anew, until somebody was told
 
 	closed bool
+	taken  atomic.Uint64 // place.Seq, for those who do not wait
 }
 
 const (
@@ -219,6 +221,7 @@ func (x *Index) foreign() (string, error) {
 	if x.place, err = placeOf(about["seq"], about["offset"]); err != nil {
 		return err.Error(), nil
 	}
+	x.taken.Store(x.place.Seq)
 	if about["last"] == "" {
 		return "", nil
 	}
@@ -357,6 +360,10 @@ func (x *Index) broken(err error) {
 		x.cfg.Log.Warn("the index of the record is damaged and cannot be made anew", "error", err)
 	}
 }
+
+// Place is the first entry that the index has not taken in, as far as is known without
+// waiting for it.
+func (x *Index) Place() uint64 { return x.taken.Load() }
 
 // Size is how many bytes the index takes.
 func (x *Index) Size() int64 {
