@@ -104,6 +104,7 @@ type VerifyResult struct {
 	OK          bool            `json:"ok"`
 	Origin      string          `json:"origin"`
 	Entries     uint64          `json:"entries"`             // entries checked
+	Removed     uint64          `json:"removed,omitempty"`   // entries before them that were removed on the record; their hashes were checked
 	Sealed      uint64          `json:"sealed"`              // of them under a signed checkpoint
 	Checkpoints int             `json:"checkpoints"`         // signed states checked
 	Root        string          `json:"root,omitempty"`      // hash of the tree, base64
@@ -124,7 +125,7 @@ type VerifyProblem struct {
 // Verified puts a report in the form that travels.
 func Verified(r audit.Report) VerifyResult {
 	out := VerifyResult{
-		OK: r.OK(), Origin: r.Origin, Entries: r.Entries, Sealed: r.Sealed, Checkpoints: r.Checkpoints,
+		OK: r.OK(), Origin: r.Origin, Entries: r.Entries, Removed: r.Removed, Sealed: r.Sealed, Checkpoints: r.Checkpoints,
 		Root: r.Root, Signer: r.Signer, Witnessed: r.Witnessed, SelfSigned: r.SelfSigned, Problems: []VerifyProblem{},
 	}
 	for _, p := range r.Problems {

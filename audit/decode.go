@@ -116,6 +116,7 @@ func decodeOwn(line string) (ev Event, ok bool) {
 		ev.ParamsCut = true
 	}
 	r.listOf("cut", &ev.Cut)
+	r.numberOf("kept_from", &ev.KeptFrom)
 	r.textOf("detail", &ev.Detail)
 	return ev, !r.wrong && r.rest == "}"
 }

@@ -63,5 +63,10 @@ const (
 // segmentPath names the segment by the Seq of its first entry, with as many
 // digits as the largest has, so that names sort like entries.
 func segmentPath(dir string, base uint64) string {
-	return filepath.Join(dir, entriesDir, fmt.Sprintf("%020d%s", base, segmentSuffix))
+	return filepath.Join(dir, segmentName(base))
+}
+
+// segmentName is segmentPath below the directory of the log.
+func segmentName(base uint64) string {
+	return filepath.Join(entriesDir, fmt.Sprintf("%020d%s", base, segmentSuffix))
 }

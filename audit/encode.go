@@ -70,6 +70,7 @@ func appendBody(b []byte, ev *Event) []byte {
 		b = append(b, `,"params_cut":true`...)
 	}
 	b = appendList(b, "cut", ev.Cut)
+	b = appendNumber(b, "kept_from", ev.KeptFrom)
 	b = appendText(b, "detail", ev.Detail)
 	return append(b, '}')
 }

@@ -19,6 +19,7 @@ const (
 	Admin      Kind = "admin"      // a session was killed, somebody locked, a token made or revoked, a cancel came without a match
 	Started    Kind = "started"    // the gateway began to serve, with which policy
 	Stopped    Kind = "stopped"    // the gateway ended in order
+	Removed    Kind = "removed"    // old entries are removed from the record; their hashes stay
 	Rights     Kind = "rights"     // at each start, which groups may open a connection, read the whole record, or see and end sessions
 )
 
@@ -70,5 +71,6 @@ type Event struct {
 	DurationUS  int64    `json:"duration_us,omitempty"` // microseconds from forward to end
 	ParamsCut   bool     `json:"params_cut,omitempty"`  // some parameters were cut or left out for length
 	Cut         []string `json:"cut,omitempty"`         // fields, by JSON name, that were shortened to fit; set by Append, or by a caller who was only given the beginning
+	KeptFrom    int64    `json:"kept_from,omitempty"`   // Removed: the first entry that is kept
 	Detail      string   `json:"detail,omitempty"`      // anything a person should read
 }

@@ -42,7 +42,7 @@ func Forward(ctx context.Context, dir string, from Place, give func(Place, []byt
 // forwardSegment is Forward within one segment.
 func forwardSegment(ctx context.Context, dir string, base uint64, from Place, give func(Place, []byte) error) (Place, error) {
 	path := segmentPath(dir, base)
-	file, err := os.Open(path)
+	file, err := openSegmentFile(dir, base)
 	if errors.Is(err, fs.ErrNotExist) && from.Seq == base {
 		return from, nil // the record ends with a full segment
 	}

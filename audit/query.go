@@ -81,14 +81,18 @@ func (q *query) read(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkSegments(bases, max(q.size, 1)); err != nil {
+	removed, err := removedHere(dir)
+	if err != nil {
+		return err
+	}
+	if err := checkSegments(bases, max(q.size, 1), removed); err != nil {
 		return fmt.Errorf("read the record: %w\nhint: %s is no record, or a part of it was removed; sluice audit verify says what is missing", err, dir)
 	}
 	for i := len(bases) - 1; i >= 0 && !q.done; i-- {
 		if q.Before > 0 && bases[i] >= q.Before && !q.Whole {
 			continue
 		}
-		if err := q.segment(ctx, segmentPath(dir, bases[i])); err != nil {
+		if err := q.segment(ctx, dir, bases[i]); err != nil {
 			return err
 		}
 	}
@@ -137,8 +141,9 @@ func (f Filter) literals() [][]byte {
 // checkEvery is how many lines are read between two looks at the context.
 const checkEvery = 1024
 
-func (q *query) segment(ctx context.Context, path string) error {
-	file, err := os.Open(path)
+func (q *query) segment(ctx context.Context, dir string, base uint64) error {
+	path := segmentPath(dir, base)
+	file, err := openSegmentFile(dir, base)
 	if err != nil {
 		return fmt.Errorf("read the record: %w", err)
 	}
@@ -273,7 +278,7 @@ const backChunk = 256 << 10
 
 // newBackReader begins behind the last line break: what follows it is being
 // written right now, or is torn.
-func newBackReader(file *os.File) (*backReader, error) {
+func newBackReader(file segmentFile) (*backReader, error) {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,11 @@ func (l *Log) recover() error {
 	if len(strays) > 0 {
 		return fmt.Errorf("open the record: %s is not a segment", filepath.Join(dir, strays[0]))
 	}
-	if err := checkSegments(bases, uint64(last.Size)); err != nil {
+	removed, err := removedBefore(dir, l.key.known)
+	if err != nil {
+		return fmt.Errorf("open the record: %w", err)
+	}
+	if err := checkSegments(bases, uint64(last.Size), removed.size); err != nil {
 		return fmt.Errorf("open the record: %w", err)
 	}
 	if len(bases) == 0 {
@@ -253,8 +257,12 @@ func listSegments(dir string) (bases []uint64, strays []string, err error) {
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		base, err := strconv.ParseUint(strings.TrimSuffix(name, segmentSuffix), 10, 64)
-		if err != nil || filepath.Base(segmentPath(dir, base)) != name || base%segmentEntries != 0 {
+		plain := strings.TrimSuffix(name, packedSuffix)
+		base, err := strconv.ParseUint(strings.TrimSuffix(plain, segmentSuffix), 10, 64)
+		if n := len(bases); err == nil && n > 0 && bases[n-1] == base && plain != name {
+			continue // it is being packed, and stands there both ways
+		}
+		if err != nil || filepath.Base(segmentPath(dir, base)) != plain || base%segmentEntries != 0 {
 			strays = append(strays, filepath.Join(entriesDir, name))
 			continue
 		}
@@ -263,15 +271,21 @@ func listSegments(dir string) (bases []uint64, strays []string, err error) {
 	return bases, strays, nil
 }
 
-// checkSegments says whether a segment of a log of size entries is missing.
-func checkSegments(bases []uint64, size uint64) error {
-	for i, b := range bases {
-		if want := uint64(i) * segmentEntries; b != want {
+// checkSegments says whether a segment of a log of size entries is missing, of which the
+// first removed ones need not be there.
+func checkSegments(bases []uint64, size, removed uint64) error {
+	want := uint64(0)
+	if len(bases) > 0 && bases[0] <= removed {
+		want = bases[0]
+	}
+	for _, b := range bases {
+		if b != want {
 			return fmt.Errorf("the segment of entry %d is missing", want)
 		}
+		want += segmentEntries
 	}
-	if have := uint64(len(bases)) * segmentEntries; have < size {
-		return fmt.Errorf("the segment of entry %d is missing", have)
+	if want < size {
+		return fmt.Errorf("the segment of entry %d is missing", want)
 	}
 	return nil
 }

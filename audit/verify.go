@@ -18,6 +18,7 @@ type Report struct {
 	Witnessed   uint64    // entries under the newest checkpoint that a witness keeps
 	Origin      string    // name of the log
 	Entries     uint64    // entries that were read
+	Removed     uint64    // entries before them that were removed on the record, of which the hashes are there
 	Sealed      uint64    // entries under the last checkpoint; those after it are only checked for form
 	Checkpoints int       // signed checkpoints that were checked
 	Root        string    // of the last checkpoint, in base64
@@ -94,6 +95,10 @@ type verifier struct {
 	partial map[string][]byte     // partial tiles of last
 	listed  map[string]bool       // tiles that exist and were not yet looked at
 	extra   map[[2]int64][]string // partial tiles that exist, by level and number
+
+	removed int64 // entries that the note says were removed
+	gone    int64 // entries at the beginning that are not there
+	said    int64 // what the entries say was removed
 
 	tree    tree
 	unknown bool   // some leaf could not be had, so roots mean nothing
@@ -284,6 +289,9 @@ func (v *verifier) readEntries(ctx context.Context) error {
 		v.problem(v.last.Size, path, 0, "not a file of the record")
 	}
 	v.meet() // what was signed of the empty log
+	if err := v.readRemoved(bases); err != nil {
+		return err
+	}
 	base := uint64(0)
 	for {
 		ended, err := v.segment(ctx, int64(base))
@@ -296,6 +304,7 @@ func (v *verifier) readEntries(ctx context.Context) error {
 		base += segmentEntries
 	}
 	v.closeTile()
+	v.settleRemoved()
 	v.tree.partial(func(t tlog.Tile, hashes []tlog.Hash) { v.looseTiles(t.L, t.N, hashes) })
 	for _, m := range v.marks {
 		v.problem(v.tree.size, m.file, m.offset, "the checkpoint covers %d entries, but only %d are there", m.Size, v.tree.size)
@@ -309,8 +318,12 @@ func (v *verifier) readEntries(ctx context.Context) error {
 }
 
 // openSegment opens a segment, or gives nil if it is not there.
-func (v *verifier) openSegment(base int64) (*os.File, error) {
-	f, err := os.Open(segmentPath(v.dir, uint64(base)))
+func (v *verifier) openSegment(base int64) (segmentFile, error) {
+	f, err := openSegmentFile(v.dir, uint64(base))
+	if errors.Is(err, errPacked) {
+		v.problem(base, segmentName(uint64(base))+packedSuffix, 0, "the packed segment of entry %d cannot be unpacked: %v", base, err)
+		return nil, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

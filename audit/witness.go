@@ -51,6 +51,10 @@ func (v *verifier) addWitnesses(witnesses []Witness) {
 			v.report.Witnessed = max(v.report.Witnessed, uint64(c.Size))
 		}
 	}
+	v.sortMarks()
+}
+
+func (v *verifier) sortMarks() {
 	slices.SortStableFunc(v.marks, func(a, b mark) int { return int(a.Size - b.Size) })
 }
 

@@ -79,6 +79,9 @@ func (a *app) printVerified(f format, v api.VerifyResult) error {
 		if _, err := fmt.Fprintf(a.out, "ok: %d entries, %d checkpoints, root %s, signed by %s\n", v.Entries, v.Checkpoints, v.Root, v.Signer); err != nil {
 			return err
 		}
+		if v.Removed > 0 {
+			fmt.Fprintf(a.out, "the first %d entries were removed, which the record says; their hashes are those that were signed\n", v.Removed)
+		}
 		if v.Witnessed > 0 {
 			fmt.Fprintf(a.out, "the witness saw %d of them, and they are the same\n", v.Witnessed)
 		}

@@ -97,8 +97,10 @@ type approvalsConfig struct {
 }
 
 type recordConfig struct {
-	Durability string `yaml:"durability"` // balanced or strict
-	Literals   string `yaml:"literals"`   // what is kept of values that tell of people: pseudonymise (default), keep or drop
+	Durability string   `yaml:"durability"` // balanced or strict
+	Pack       duration `yaml:"pack"`       // segments whose entries are all older are packed; default 7d
+	Keep       duration `yaml:"keep"`       // and removed; for ever if not given
+	Literals   string   `yaml:"literals"`   // what is kept of values that tell of people: pseudonymise (default), keep or drop
 }
 
 // witnessConfig says who is told of each checkpoint of the record, within half a minute.

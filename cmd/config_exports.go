@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sluicehq/sluice/audit/export"
 )
@@ -81,6 +82,9 @@ func (e exportConfig) exporter(ctx context.Context, dir string, env func(string)
 func (c *gatewayConfig) checkRecord(s *sheet) {
 	if d := c.Record.Durability; d != "" && !slices.Contains(durabilities, d) {
 		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))
+	}
+	if k := time.Duration(c.Record.Keep); k != 0 && k < minKeep {
+		s.sayAt("record.keep", "keep is %s, must be a day at least", k)
 	}
 	if m := c.Record.Literals; m != "" && !slices.Contains(literalModes, m) {
 		s.sayAt("record.literals", "literals is %q, must be %s", short(m, 40), listed(literalModes))

@@ -161,7 +161,7 @@ func (s *sheet) value(n *yaml.Node, v reflect.Value, path, what string) {
 		return
 	}
 	if d, ok := v.Addr().Interface().(*duration); ok {
-		given, err := time.ParseDuration(n.Value)
+		given, err := readDuration(n.Value)
 		if n.Kind != yaml.ScalarNode || err != nil || given <= 0 {
 			s.say(n.Line, "%s must be a time such as 30s, 15m or 8h%s", what, not(n))
 		}
@@ -202,6 +202,16 @@ func (s *sheet) value(n *yaml.Node, v reflect.Value, path, what string) {
 			s.literal[path] = n.Line + 1
 		}
 	}
+}
+
+// readDuration reads a time such as 30s, 8h or 90d.
+func readDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	return time.ParseDuration(text)
 }
 
 // not says what stands there instead.

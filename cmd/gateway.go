@@ -74,7 +74,7 @@ func (a *app) runGateway(c *cobra.Command, cfg *gatewayConfig, verbose bool, hup
 // houseOf turns the file into what a house is made of.
 func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error) {
 	hc := houseConfig{
-		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, witness: cfg.Witness, exports: cfg.Exports, metrics: cfg.Metrics.Listen, durability: cfg.Record.Durability, literals: cfg.Record.Literals, log: a.err, level: slog.LevelInfo,
+		dir: cfg.Data, hosts: cfg.Hosts, policy: cfg.Policy, witness: cfg.Witness, tidying: cfg.Record.tidying(), exports: cfg.Exports, metrics: cfg.Metrics.Listen, durability: cfg.Record.Durability, literals: cfg.Record.Literals, log: a.err, level: slog.LevelInfo,
 		oidc: cfg.OIDC.provider(),
 		base: gateway.Config{
 			Scopes: cfg.OIDC.Scopes, ClientSecret: cfg.OIDC.ClientSecret, DeviceLogin: cfg.OIDC.Device, Prompt: cfg.OIDC.Prompt,

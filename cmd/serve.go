@@ -52,6 +52,7 @@ type house struct {
 	policy      *policyFile // nil with the built-in policy
 	witnesses   *witnesses
 	exports     []*export.Exporter
+	tidying     audit.Tidying
 	metrics     *metrics     // nil if nobody asks
 	operators   net.Listener // who asks
 }
@@ -68,6 +69,7 @@ type houseConfig struct {
 	durability  string
 	literals    string // pseudonymise if empty
 	witness     witnessConfig
+	tidying     audit.Tidying
 	exports     []exportConfig
 	metrics     string         // address
 	base        gateway.Config // durations, groups
@@ -81,7 +83,7 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if err := durable.MkdirAll(cfg.dir, 0o700); err != nil {
 		return nil, tell(exitError, "choose another directory with data:", "the data directory cannot be made: %v", err)
 	}
-	h := &house{dir: cfg.dir, log: slog.New(slog.NewTextHandler(cfg.log, &slog.HandlerOptions{Level: cfg.level}))}
+	h := &house{dir: cfg.dir, tidying: cfg.tidying, log: slog.New(slog.NewTextHandler(cfg.log, &slog.HandlerOptions{Level: cfg.level}))}
 	var err error
 	if h.id, err = stableID(filepath.Join(cfg.dir, "id")); err != nil {
 		return nil, err
@@ -181,6 +183,7 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	for _, x := range h.exports {
 		others.Go(func() { x.Run(ctx) })
 	}
+	others.Go(func() { h.tidy(ctx) })
 	if h.metrics != nil {
 		others.Go(func() { h.metrics.serve(ctx, h.operators, h.log) })
 		h.metrics.ready.Store(true)

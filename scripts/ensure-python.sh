@@ -3,6 +3,10 @@
 set -eu
 . "$(dirname "$0")/install-package.sh"
 
+command -v zstd >/dev/null || {
+	say "no zstd found: installing it for packed segments in the second verifier"
+	install_package zstd zstd zstd zstd zstd || say "hint: install zstd; tests of packed segments fail without it"
+}
 if command -v python3 >/dev/null; then exit 0; fi
 say "no Python 3 found: installing it for the second verifier of the record"
 install_package python3 python3 python3 python3 python3 || {

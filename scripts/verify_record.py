@@ -5,13 +5,15 @@
 
 KEY is the public key, as in log.vkey, or a file with it. It needs nothing but
 Python 3.8, shares no code with Sluice, and is there to show that strangers can
-check. It prints what it found and ends with 0 if all is well, else with 1.
+check. Packed segments need Python 3.14 or the program zstd. It prints what it found and ends with 0 if all is well, else with 1.
 """
 import base64
 import glob
 import hashlib
+import io
 import json
 import os
+import subprocess
 import sys
 
 SEGMENT = 65536
@@ -174,7 +176,7 @@ def verifier(text):
     return name, bytes.fromhex(number), data[1:]
 
 
-def checkpoint(note, key):
+def signed_text(note, key):
     name, number, public = key
     text, _, sigs = note.partition("\n\n")
     text += "\n"
@@ -187,9 +189,13 @@ def checkpoint(note, key):
                 raise Wrong("a signature is wrong")
             good = True
     if not good:
-        raise Wrong("a checkpoint is not signed by the key")
-    origin, size, root = text.splitlines()
-    if origin != name or str(int(size)) != size or int(size) < 0 or len(strict(root)) != 32:
+        raise Wrong("a note is not signed by the key")
+    return text
+
+
+def checkpoint(note, key):
+    origin, size, root = signed_text(note, key).splitlines()
+    if origin != key[0] or str(int(size)) != size or int(size) < 0 or len(strict(root)) != 32:
         raise Wrong("a checkpoint is not one of this log")
     return int(size), strict(root)
 
@@ -212,21 +218,79 @@ def proof(data, key):
     return "ok: entry %d is among the %d under the checkpoint" % (index, size)
 
 
+def unpacked(path):
+    """The lines of a segment; of a packed one with whatever there is for Zstandard."""
+    if not path.endswith(".zst"):
+        return open(path, "rb")
+    data = open(path, "rb").read()
+    try:
+        from compression import zstd  # Python 3.14
+
+        return io.BytesIO(zstd.decompress(data))
+    except ImportError:
+        done = subprocess.run(["zstd", "-dc"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            raise Wrong("%s cannot be unpacked" % path)
+        return io.BytesIO(done.stdout)
+
+
+def removal(directory, key):
+    """How many entries a signed note says were removed, and the root over them."""
+    path = os.path.join(directory, "removed")
+    if not os.path.exists(path):
+        return 0, None
+    origin, size, root = signed_text(open(path, encoding="utf-8").read(), key).splitlines()
+    if origin != key[0] or not size.startswith("removed ") or int(size[8:]) % SEGMENT:
+        raise Wrong("the note of what was removed is not one of this log")
+    return int(size[8:]), strict(root)
+
+
+def tile(n):
+    """The path of tile n of level 0."""
+    parts = ["%03d" % (n % 1000)]
+    while n >= 1000:
+        n //= 1000
+        parts.insert(0, "x%03d" % (n % 1000))
+    return os.path.join("tile", "0", *parts)
+
+
 def record(directory, key):
     history = open(os.path.join(directory, "checkpoints"), encoding="utf-8").read()
     parts = history.split("\n\n")
     notes = [parts[i] + "\n\n" + parts[i + 1] + "\n" for i in range(0, len(parts) - 1, 2)]
     notes.append(open(os.path.join(directory, "checkpoint"), encoding="utf-8").read())
     marks = [checkpoint(n, key) for n in notes]
-    tree, met = Tree(), 0
-    for path in sorted(glob.glob(os.path.join(directory, "entries", "*.jsonl"))):
-        if os.path.basename(path) != "%020d.jsonl" % tree.size:
+    tree, met, said = Tree(), 0, 0
+    gone, gone_root = removal(directory, key)
+    names = {os.path.basename(p)[:20]: p for p in sorted(glob.glob(os.path.join(directory, "entries", "*.jsonl*")), reverse=True)}
+
+    def meet(met):
+        while met < len(marks) and marks[met][0] == tree.size:
+            if marks[met][1] != tree.root():
+                raise Wrong("the first %d entries are not those that were signed" % tree.size)
+            met += 1
+        return met
+
+    first = int(min(names)) if names else 0
+    if first > gone:
+        raise Wrong("entries before %d are missing" % first)
+    for n in range(0, first, 256):  # their hashes stand for them
+        hashes = open(os.path.join(directory, tile(n // 256)), "rb").read()
+        if len(hashes) != 256 * 32:
+            raise Wrong("the hashes of entry %d and after are not whole" % n)
+        for i in range(256):
+            met = meet(met)
+            tree.push(hashes[32 * i : 32 * i + 32])
+    if first == gone and gone and tree.root() != gone_root:
+        raise Wrong("the hashes of what was removed are not those that were signed")
+    for name in sorted(names):
+        path = names[name]
+        if name != "%020d" % tree.size:
             raise Wrong("%s does not begin with entry %d" % (path, tree.size))
-        for line in open(path, "rb"):
-            while met < len(marks) and marks[met][0] == tree.size:
-                if marks[met][1] != tree.root():
-                    raise Wrong("the first %d entries are not those that were signed" % tree.size)
-                met += 1
+        for line in unpacked(path):
+            met = meet(met)
+            if b'"kind":"removed"' in line[:200] and tree.size < marks[-1][0]:
+                said = max(said, json.loads(line)["kept_from"])
             if not line.endswith(b"\n"):
                 break  # it was being written
             if not line.startswith(b'{"seq":%d,"id":"' % tree.size):
@@ -234,9 +298,12 @@ def record(directory, key):
             tree.push(leaf(line[:-1]))
     while met < len(marks) and marks[met] == (tree.size, tree.root()):
         met += 1
+    if said < first:
+        raise Wrong("entries before %d are missing, and no entry says that they were removed" % first)
     if met < len(marks):
         raise Wrong("the checkpoint over %d entries does not fit: there are %d" % (marks[met][0], tree.size))
-    return "ok: %d entries, %d checkpoints, root %s" % (tree.size, len(marks), base64.b64encode(marks[-1][1]).decode())
+    what = "%d entries" % tree.size if not first else "%d entries, of which the first %d were removed" % (tree.size, first)
+    return "ok: %s, %d checkpoints, root %s" % (what, len(marks), base64.b64encode(marks[-1][1]).decode())
 
 
 def main():

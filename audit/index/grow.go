@@ -50,6 +50,9 @@ func (x *Index) grow(ctx context.Context, limit uint64) (bool, error) {
 			return false, err
 		}
 	}
+	if err := x.shed(); err != nil {
+		return false, err
+	}
 	for taken := uint64(0); ; {
 		n, err := x.step(ctx)
 		if err != nil {
@@ -93,6 +96,11 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 	if b.place, err = placeOf(seq, offset); err != nil {
 		return 0, err
 	}
+	if first, err := audit.First(x.cfg.Record); err != nil {
+		return 0, err
+	} else if b.place.Seq < first { // what was removed before it was taken in
+		b.place = audit.Place{Seq: first}
+	}
 	from := b.place.Seq
 	if b.place, err = audit.Forward(ctx, x.cfg.Record, b.place, b.take); err != nil && !errors.Is(err, errEnough) {
 		return 0, err
@@ -112,7 +120,13 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 
 // more says whether the record has grown, without a transaction.
 func (x *Index) more(ctx context.Context) (bool, error) {
-	_, err := audit.Forward(ctx, x.cfg.Record, x.place, func(audit.Place, []byte) error { return errEnough })
+	from := x.place
+	if first, err := audit.First(x.cfg.Record); err != nil {
+		return false, err
+	} else if from.Seq < first {
+		from = audit.Place{Seq: first}
+	}
+	_, err := audit.Forward(ctx, x.cfg.Record, from, func(audit.Place, []byte) error { return errEnough })
 	if errors.Is(err, errEnough) {
 		return true, nil
 	}

@@ -58,6 +58,7 @@ type Index struct {
 	db    *sql.DB // one connection, which writes
 	reads *sql.DB // read-only
 	place audit.Place
+	first uint64 // entries before it were taken out
 	why   string // why it was made anew, until somebody was told
 
 	closed bool

@@ -2,7 +2,7 @@ package index
 
 // version is of the schema and of what is put into it. An index of another version is
 // made anew.
-const version = 3
+const version = 4
 
 // schema is also what `sluice audit sql` shows to those who write SQL: the tables are
 // plain, and the views give names to what is a number in them.
@@ -23,7 +23,7 @@ CREATE INDEX approval_who ON approval (who);
 CREATE TABLE block (id INTEGER PRIMARY KEY, first INTEGER, last INTEGER, data BLOB);
 CREATE TABLE place (id INTEGER PRIMARY KEY, offset INTEGER);
 CREATE VIRTUAL TABLE shape_text USING fts5(text, content='', columnsize=0, tokenize='trigram');
-CREATE VIRTUAL TABLE word USING fts5(words, content='', columnsize=0, detail='none', tokenize="ascii tokenchars '_'");
+CREATE VIRTUAL TABLE word USING fts5(words, content='', contentless_delete=1, detail='none', tokenize="ascii tokenchars '_'");
 
 CREATE VIEW events AS SELECT e.seq, strftime('%Y-%m-%dT%H:%M:%fZ', e.time/1e6, 'unixepoch') AS time, k.text AS kind,
 	a.who, a.subject, a.kind AS caller_kind, a.owner, a.connection, a.role, a.application, a.purpose, s.text AS session,

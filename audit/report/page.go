@@ -198,6 +198,8 @@ func (p *page) verdict() {
 	switch {
 	case !v.OK():
 		p.Verdict = fmt.Sprintf("The record does not verify: %d faults were found. Do not rely on this page before they are explained.", len(v.Problems)+v.LeftOut)
+	case v.Removed > 0 && !p.Quick:
+		p.Verdict = fmt.Sprintf("All %s entries that are kept are those that were signed, under %s checkpoints. The first %s were removed as retention says, which the record has; their hashes are those that were signed.", thousands(int64(v.Entries)), thousands(int64(v.Checkpoints)), thousands(int64(v.Removed)))
 	case p.Quick:
 		p.Verdict = fmt.Sprintf("All %d checkpoints are signed by the key, and none takes an earlier one back. The entries themselves were not read for this page.", v.Checkpoints)
 	default:
