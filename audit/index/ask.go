@@ -70,11 +70,11 @@ func (x *Index) ask(ctx context.Context, f audit.Filter, do func(*question) erro
 		return err.Error(), nil
 	}
 	x.mu.Lock()
-	reads := x.reads
+	reads, known := x.reads, x.known
 	x.mu.Unlock()
 	tx, err := reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err == nil {
-		q := &question{Filter: f, ctx: ctx, tx: tx, record: x.cfg.Record, groups: map[int64][][]byte{}, made: map[string]*sql.Stmt{}}
+		q := &question{Filter: f, ctx: ctx, tx: tx, record: x.cfg.Record, known: known, groups: map[int64][][]byte{}, made: map[string]*sql.Stmt{}}
 		if err = q.prepare(); err == nil {
 			err = do(q)
 		}
@@ -113,6 +113,7 @@ type question struct {
 	picked []int32
 	groups map[int64][][]byte // entries read, by placeEntries
 
+	known    *lookups
 	approved map[int64][]string   // who approved which events, if that is counted
 	read     int                  // events looked at in the record
 	made     map[string]*sql.Stmt // for names; ended with the transaction

@@ -144,21 +144,29 @@ func (p *page) unpack(b []byte) error {
 
 // unpackColumn appends the n values of a column whose length unpack has checked.
 func unpackColumn(dst []int64, b []byte, n int) []int64 {
-	least, width := int64(binary.LittleEndian.Uint64(b)), b[8]
+	least, width := binary.LittleEndian.Uint64(b), b[8]
 	b = b[columnHead:]
-	for i := range n {
-		var d uint64
-		switch width {
-		case 1:
-			d = uint64(b[i])
-		case 2:
-			d = uint64(binary.LittleEndian.Uint16(b[2*i:]))
-		case 4:
-			d = uint64(binary.LittleEndian.Uint32(b[4*i:]))
-		case 8:
-			d = binary.LittleEndian.Uint64(b[8*i:])
+	switch width {
+	case 1:
+		for _, d := range b[:n] {
+			dst = append(dst, int64(least+uint64(d)))
 		}
-		dst = append(dst, int64(uint64(least)+d))
+	case 2:
+		for i := range n {
+			dst = append(dst, int64(least+uint64(binary.LittleEndian.Uint16(b[2*i:]))))
+		}
+	case 4:
+		for i := range n {
+			dst = append(dst, int64(least+uint64(binary.LittleEndian.Uint32(b[4*i:]))))
+		}
+	case 8:
+		for i := range n {
+			dst = append(dst, int64(least+binary.LittleEndian.Uint64(b[8*i:])))
+		}
+	default:
+		for range n {
+			dst = append(dst, int64(least))
+		}
 	}
 	return dst
 }

@@ -58,8 +58,9 @@ type Index struct {
 	db    *sql.DB // one connection, which writes
 	reads *sql.DB // read-only
 	place audit.Place
-	first uint64 // entries before it were taken out
-	why   string // why it was made anew, until somebody was told
+	known *lookups // of this file
+	first uint64   // entries before it were taken out
+	why   string   // why it was made anew, until somebody was told
 
 	closed bool
 	taken  atomic.Uint64 // place.Seq, for those who do not wait
@@ -158,7 +159,7 @@ func (x *Index) attach() (why string, err error) {
 		}
 		x.cfg.Log.Info("an index of the record is made", "file", x.cfg.Path)
 	}
-	x.dict = newDictionary()
+	x.dict, x.known = newDictionary(), &lookups{}
 	if err := x.db.QueryRow("SELECT 1 FROM block LIMIT 1").Scan(new(int)); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,39 @@ type dimension struct {
 	byTime map[int64][]int32 // the same of a time or an entry
 	texts  []string          // of the values
 	number map[string]int32
+}
+
+// lookups are dimensions that questions have filled, kept for the next: what a number
+// stands for does not change until the index is made anew. Each is with one question at a
+// time; another at the same time makes its own.
+type lookups struct {
+	mu   sync.Mutex
+	dims map[string]*dimension
+}
+
+// maxLooked bounds what is kept of a dimension; beyond, it is made again each time.
+const maxLooked = 1 << 18
+
+func (l *lookups) take(by string) *dimension {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d := l.dims[by]; d != nil {
+		delete(l.dims, by)
+		return d
+	}
+	return &dimension{by: by, col: columnOf(by), byTime: map[int64][]int32{}, number: map[string]int32{}}
+}
+
+func (l *lookups) give(d *dimension) {
+	if d.col == colTime || d.col == colSeq || d.col == colSession || len(d.byID) > maxLooked || len(d.texts) > maxLooked {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dims == nil {
+		l.dims = map[string]*dimension{}
+	}
+	l.dims[d.by] = d
 }
 
 // columnOf says in which column of the index a dimension stands, or of what is looked
@@ -91,11 +125,11 @@ func (d *dimension) values(q *question, v int64) ([]int32, error) {
 func mod(v, n int64) int64 { return (v%n + n) % n }
 
 // tallies is what has been added up, by one value or by two, of which most pairs are
-// not there.
+// not there. Pairs are found by open addressing: there is one look for each event.
 type tallies struct {
-	all  []tally
-	two  map[uint64]int32 // where in all a pair stands
-	keys []uint64         // of all, if by two
+	all   []tally
+	keys  []uint64 // of all, if by two
+	slots []int32  // of pairs: where in all they stand, plus one
 }
 
 func (s *tallies) at(a, b int32, both bool) *tally {
@@ -105,14 +139,33 @@ func (s *tallies) at(a, b int32, both bool) *tally {
 		}
 		return &s.all[a]
 	}
-	key := uint64(a)<<32 | uint64(b)
-	n, ok := s.two[key]
-	if !ok {
-		n = int32(len(s.all))
-		s.two[key] = n
-		s.all, s.keys = append(s.all, tally{}), append(s.keys, key)
+	if 2*len(s.all) >= len(s.slots) {
+		s.grow()
 	}
-	return &s.all[n]
+	key := uint64(a)<<32 | uint64(b)
+	i := s.slot(key)
+	if s.slots[i] == 0 {
+		s.all, s.keys = append(s.all, tally{}), append(s.keys, key)
+		s.slots[i] = int32(len(s.all))
+	}
+	return &s.all[s.slots[i]-1]
+}
+
+// slot is where a pair stands, or would.
+func (s *tallies) slot(key uint64) uint64 {
+	mask := uint64(len(s.slots) - 1)
+	i := (key * 0x9e3779b97f4a7c15) >> 32 & mask
+	for s.slots[i] != 0 && s.keys[s.slots[i]-1] != key {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+func (s *tallies) grow() {
+	s.slots = make([]int32, max(1024, 2*len(s.slots)))
+	for n, key := range s.keys {
+		s.slots[s.slot(key)] = int32(n + 1)
+	}
 }
 
 // groups gives the sums their names.
@@ -138,12 +191,17 @@ func (s *tallies) groups(dims []*dimension) []*Group {
 func (q *question) count(c Count) ([]*Group, error) {
 	dims := make([]*dimension, len(c.By))
 	for i, by := range c.By {
-		dims[i] = &dimension{by: by, col: columnOf(by), byTime: map[int64][]int32{}, number: map[string]int32{}}
+		dims[i] = q.known.take(by)
 	}
+	defer func() { // also after an error: what was looked up is right
+		for _, d := range dims {
+			q.known.give(d)
+		}
+	}()
 	if err := q.prepareApproved(c); err != nil {
 		return nil, err
 	}
-	sums := &tallies{two: map[uint64]int32{}}
+	sums := &tallies{}
 	err := q.pages(func(p *page, sel []int32) error {
 		if q.ctx.Err() != nil {
 			return q.ctx.Err()
