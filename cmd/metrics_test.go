@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	prom "github.com/prometheus/common/model"
 
 	"github.com/sluicehq/sluice/audit"
 )
@@ -52,7 +52,7 @@ func TestMetricsAndHealth(t *testing.T) {
 		t.Errorf("another path: %d", code)
 	}
 	_, text := get("/metrics")
-	parser := expfmt.NewTextParser(model.UTF8Validation)
+	parser := expfmt.NewTextParser(prom.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	must(t, err)
 	for _, want := range []string{
