@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
 	"os"
@@ -136,7 +137,10 @@ func TestInstallLeavesBrokenConfigurationsAlone(t *testing.T) {
 func TestNothingButTheProtocolIsOnStandardOutput(t *testing.T) {
 	w := newTown(t)
 	c := w.sluice(w.home, "mcp")
-	c.Stdin = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}` + "\n")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -144,18 +148,29 @@ func TestNothingButTheProtocolIsOnStandardOutput(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(out)
+	if _, err := io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	first, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Wait() // its client left in the middle
-	for line := range strings.Lines(string(text)) {
+	in.Close()
+	rest, err := io.ReadAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := first + string(rest)
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(text) {
 		var msg struct{ JSONRPC string }
 		if err := json.Unmarshal([]byte(line), &msg); err != nil || msg.JSONRPC != "2.0" {
 			t.Errorf("%q is no message", line)
 		}
 	}
-	if !strings.Contains(string(text), `"serverInfo"`) {
+	if !strings.Contains(text, `"serverInfo"`) {
 		t.Errorf("it answered %q", text)
 	}
 }
