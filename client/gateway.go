@@ -225,13 +225,23 @@ func (g *Gateway) Stream(ctx context.Context, connection, verifier string) (net.
 // Call sends in as JSON (nil for no body) and reads the answer into out (nil to
 // drop it). A refusal is an *api.Error.
 func (g *Gateway) Call(ctx context.Context, method, path string, in, out any) error {
+	g.leaveOld()
 	return call(ctx, g.http, method, path, in, out)
+}
+
+// leaveOld lets go of the control streams of a session that is of no more use for new
+// ones: who asks often would otherwise go on in one whose certificate has expired.
+func (g *Gateway) leaveOld() {
+	if !g.now().Before(g.link.expiry()) {
+		g.http.CloseIdleConnections()
+	}
 }
 
 // Watch calls line with each line that path sends, until ctx ends, line returns
 // an error or the gateway ends the answer. A clean end is nil. line must not
 // keep its argument.
 func (g *Gateway) Watch(ctx context.Context, path string, line func([]byte) error) error {
+	g.leaveOld()
 	resp, err := send(ctx, g.http, http.MethodGet, path, nil)
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/pgtest"
 )
 
@@ -504,4 +506,36 @@ func TestLeashIsOn(t *testing.T) {
 			t.Errorf("after it was revoked: %s", r.text)
 		}
 	}
+}
+
+// When the person's login ends, so does the agent, and says what the person is to do;
+// when they have logged in again, the same server goes on.
+func TestAgentEndsWithALoginAndGoesOnWithTheNext(t *testing.T) {
+	w := newTown(t)
+	home := t.TempDir()
+	logIn := func(ttl time.Duration) {
+		t.Helper()
+		eve := identity.Identity{Subject: "eve", Kind: identity.Person, Method: "test"}
+		if err := w.house.admit(client.NewStore(home, time.Now), w.addr, eve, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logIn(4 * time.Second)
+	m := w.model(home)
+	if r := m.query("select 1"); r.failed {
+		t.Fatal(r.text)
+	}
+	var last reply
+	eventually(t, "the agent has ended with the login", func() bool {
+		last = m.query("select 1")
+		return last.failed
+	})
+	if !strings.Contains(last.Hint, "sluice login") {
+		t.Errorf("it says: %s", last.text)
+	}
+	logIn(time.Hour)
+	eventually(t, "the agent is back", func() bool {
+		last = m.query("select 1")
+		return !last.failed
+	})
 }
