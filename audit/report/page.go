@@ -59,8 +59,8 @@ func (r *Report) HTML(w io.Writer) error {
 		"day":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 		"join":  func(list []string) string { return clean(strings.Join(list, ", ")) },
 		"glass": func(ev audit.Event) bool { return strings.Contains(ev.Detail, "break-glass") },
-		"ended": endOf,
-		"sub":   func(a, b float64) float64 { return a - b }, "add": func(a, b float64) float64 { return a + b },
+		"ended": endOf, "everyone": func(groups []string) bool { return slices.Contains(groups, "*") },
+		"sub": func(a, b float64) float64 { return a - b }, "add": func(a, b float64) float64 { return a + b },
 		"num": func(f float64) string { return fmt.Sprintf("%.1f", f) },
 	}).Parse(pageText)
 	if err != nil {
@@ -221,9 +221,9 @@ func (p *page) personal() {
 
 func plural(n int, one, many string) string {
 	if n == 1 {
-		return fmt.Sprintf(one, n)
+		return fmt.Sprintf(one, thousands(int64(n)))
 	}
-	return fmt.Sprintf(many, n)
+	return fmt.Sprintf(many, thousands(int64(n)))
 }
 
 func (p *page) summary() {
@@ -245,10 +245,10 @@ func (p *page) summary() {
 	}
 	p.Summary = []figure{
 		{thousands(int64(used)), "used a database", fmt.Sprintf("of %s who were seen", thousands(int64(len(p.People))))},
-		{thousands(p.Timeline.Totals.Allow + p.Timeline.Totals.Hold + p.Timeline.Totals.Deny), "statements", fmt.Sprintf("in %s sessions", thousands(sessions))},
-		{thousands(p.Timeline.Totals.Deny), "refused", plural(len(p.TopRules.Lines)+p.TopRules.More, "by %d rule", "by %d rules")},
+		{thousands(p.Timeline.Totals.Allow + p.Timeline.Totals.Hold + p.Timeline.Totals.Deny), "statements", plural(int(sessions), "in %s session", "in %s sessions")},
+		{thousands(p.Timeline.Totals.Deny), "refused", plural(len(p.TopRules.Lines)+p.TopRules.More, "by %s rule", "by %s rules")},
 		{thousands(p.Timeline.Totals.Hold), "waited for people", "each is listed, with who approved"},
-		{thousands(p.TouchedAll), "on " + p.Framework.Subject, fmt.Sprintf("by %s callers", thousands(int64(len(p.Touched))))},
+		{thousands(p.TouchedAll), "on " + p.Framework.Subject, plural(len(p.Touched), "by %s caller", "by %s callers")},
 	}
 	if p.Held.More {
 		p.Summary[3].Note = "the newest are listed"
