@@ -81,7 +81,7 @@ func (q *query) read(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	removed, err := removedHere(dir)
+	removed, err := RemovedBefore(dir)
 	if err != nil {
 		return err
 	}

@@ -263,8 +263,10 @@ func parseRemoval(text string) (removal, error) {
 	return r, nil
 }
 
-// removedHere is removedBefore for those who only read, by the key that lies there.
-func removedHere(dir string) (uint64, error) {
+// RemovedBefore says how many entries at the beginning of the record in dir were removed,
+// by the note that the key which lies there has signed. After a crash some of them may
+// still be there.
+func RemovedBefore(dir string) (uint64, error) {
 	if _, err := os.Stat(filepath.Join(dir, removedName)); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -96,7 +96,7 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 	if b.place, err = placeOf(seq, offset); err != nil {
 		return 0, err
 	}
-	if first, err := audit.First(x.cfg.Record); err != nil {
+	if first, err := audit.RemovedBefore(x.cfg.Record); err != nil {
 		return 0, err
 	} else if b.place.Seq < first { // what was removed before it was taken in
 		b.place = audit.Place{Seq: first}
@@ -121,7 +121,7 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 // more says whether the record has grown, without a transaction.
 func (x *Index) more(ctx context.Context) (bool, error) {
 	from := x.place
-	if first, err := audit.First(x.cfg.Record); err != nil {
+	if first, err := audit.RemovedBefore(x.cfg.Record); err != nil {
 		return false, err
 	} else if from.Seq < first {
 		from = audit.Place{Seq: first}

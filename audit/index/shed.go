@@ -9,7 +9,7 @@ import (
 // shed drops what the record no longer has: rows, blocks, places and words of entries that
 // were removed. Names and shapes of statements stay, which hold no values. It needs mu.
 func (x *Index) shed() error {
-	first, err := audit.First(x.cfg.Record)
+	first, err := audit.RemovedBefore(x.cfg.Record)
 	if err != nil || first <= x.first || first > x.place.Seq {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 // What was removed from the record is in no answer, and no longer in the index's file; an
 // index that had not read it yet goes on behind it.
 func TestTheIndexShedsWhatWasRemoved(t *testing.T) {
-	const segment, n = 65536, 2*65536 + 3000
+	const segment, n = 65536, 65536 + 5000
 	record := build(t, t.TempDir(), n)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
@@ -28,7 +28,7 @@ func TestTheIndexShedsWhatWasRemoved(t *testing.T) {
 		if pack == 0 {
 			keep = time.Hour
 		}
-		if _, err := l.Tidy(t.Context(), audit.Tidying{Pack: pack, Keep: keep, Needed: 2*segment - 1}); err != nil {
+		if _, err := l.Tidy(t.Context(), audit.Tidying{Pack: pack, Keep: keep, Needed: segment + 1}); err != nil {
 			t.Fatal(err)
 		}
 		late := open(t, Config{Record: record, Path: t.TempDir() + "/late"})
