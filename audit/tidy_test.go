@@ -423,3 +423,45 @@ func FuzzPacked(f *testing.F) {
 		_, _ = p.ReadAt(buf, 7)
 	})
 }
+
+// A verification that began before entries were removed does not call that a fault, and
+// one that finds them taken away by somebody else does.
+func TestVerificationGoesOnWhileEntriesAreRemoved(t *testing.T) {
+	cfg, l := aged(t, tidyEntries)
+	begin := func() *verifier {
+		v := &verifier{dir: cfg.Dir, listed: map[string]bool{}}
+		if err := errors.Join(v.chooseKey(l.VerifierKey()), v.readCheckpoints(), v.listTiles()); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	before, thief := begin(), begin()
+	v := before
+	v.meet() // what was signed of the empty log
+	if err := v.readRemoved([]uint64{0, segmentEntries, 2 * segmentEntries}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Tidy(t.Context(), Tidying{Keep: time.Hour, Needed: segmentEntries + 1}); err != nil {
+		t.Fatal(err)
+	}
+	for base := int64(0); ; base += segmentEntries {
+		ended, err := v.segment(t.Context(), base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended {
+			break
+		}
+	}
+	v.closeTile()
+	v.settleRemoved()
+	if len(v.report.Problems) > 0 || v.report.Removed != segmentEntries {
+		t.Errorf("%+v", v.report)
+	}
+	if err := os.Remove(segmentPath(cfg.Dir, segmentEntries)); err != nil {
+		t.Fatal(err)
+	}
+	if err := thief.readEntries(t.Context()); err != nil || len(thief.report.Problems) == 0 {
+		t.Errorf("a segment that was taken away is no fault: %v", err)
+	}
+}

@@ -99,6 +99,7 @@ type verifier struct {
 	removed int64 // entries that the note says were removed
 	gone    int64 // entries at the beginning that are not there
 	said    int64 // what the entries say was removed
+	moving  bool  // more was removed while this went on
 
 	tree    tree
 	unknown bool   // some leaf could not be had, so roots mean nothing

@@ -39,7 +39,7 @@ func (v *verifier) segment(ctx context.Context, base int64) (ended bool, err err
 	v.beginTile(base, file)
 	if f == nil {
 		end := min(limit, v.last.Size)
-		if limit <= v.gone {
+		if limit <= v.gone || v.goneMeanwhile(base, limit) {
 			v.skipTo(limit, file) // their hashes stand for them; settleRemoved says if they may be gone
 			return false, nil
 		}

@@ -1,8 +1,6 @@
 package audit
 
-import (
-	"bytes"
-)
+import "bytes"
 
 // readRemoved looks at what was removed: which segments are missing at the beginning, and
 // what a signed note says of it.
@@ -28,9 +26,23 @@ func (v *verifier) readRemoved(bases []uint64) error {
 	return nil
 }
 
+// goneMeanwhile says whether a writer at work has removed a segment since this began. The
+// entry that says so may be above the checkpoint that was read then.
+func (v *verifier) goneMeanwhile(base, limit int64) bool {
+	if base > v.gone {
+		return false // it leaves a gap
+	}
+	r, err := removedBefore(v.dir, v.known)
+	if err != nil || int64(r.size) < limit || int64(r.size) <= v.removed || r.origin != v.known.Name() {
+		return false
+	}
+	v.moving, v.gone, v.report.Removed = true, limit, uint64(limit)
+	return true
+}
+
 // saidRemoved takes what an entry under a checkpoint says was removed.
 func (v *verifier) saidRemoved(seq int64, line []byte) {
-	if v.gone == 0 || seq >= v.last.Size || !bytes.Contains(line[:min(len(line), headRoom+64)], []byte(`"kind":"removed"`)) {
+	if v.gone == 0 || seq >= v.last.Size && !v.moving || !bytes.Contains(line[:min(len(line), headRoom+64)], []byte(`"kind":"removed"`)) {
 		return
 	}
 	if ev, err := decodeLine(line); err == nil && ev.Kind == Removed {
