@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/identity"
+	sheets "github.com/sluicehq/sluice/internal/sheet"
 )
 
 // gatewayConfig is gateway.yaml. A sheet reads it, so every field has its key as
@@ -110,7 +110,7 @@ type witnessConfig struct {
 }
 
 // duration is a time such as "15m".
-type duration time.Duration
+type duration = sheets.Duration
 
 // limitsConfig bounds what callers may take of the gateway.
 type limitsConfig struct {

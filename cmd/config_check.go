@@ -79,7 +79,7 @@ func (c *gatewayConfig) check(s *sheet) {
 		}
 		seen[conn.Name] = true
 	}
-	if closed := c.closed(); len(closed) > 0 && len(closed) == len(c.Connections) && len(s.problems) == 0 {
+	if closed := c.closed(); len(closed) > 0 && len(closed) == len(c.Connections) && len(s.Problems) == 0 {
 		s.sayAt("connections", "no connection says who may open it, so nobody could: %s", admitHint)
 	}
 }
@@ -105,10 +105,10 @@ var (
 )
 
 func (o *oidcConfig) check(s *sheet) {
-	if _, given := s.lines["oidc.require_groups"]; !given {
+	if _, given := s.Lines["oidc.require_groups"]; !given {
 		o.RequireGroups = o.GroupsClaim != ""
 	}
-	if _, given := s.lines["oidc.device"]; !given {
+	if _, given := s.Lines["oidc.device"]; !given {
 		o.Device = true
 	}
 	if o.GroupsSplit != "" && !slices.Contains(groupSplits, o.GroupsSplit) {
@@ -137,11 +137,11 @@ func (l *limitsConfig) check(s *sheet) {
 		key   string
 		value int
 	}{{"sessions", l.Sessions}, {"sessions_each", l.SessionsEach}} {
-		if _, given := s.lines["limits."+at.key]; given && (at.value < 1 || at.value > maxSessions) {
+		if _, given := s.Lines["limits."+at.key]; given && (at.value < 1 || at.value > maxSessions) {
 			s.sayAt("limits."+at.key, "%s is %d, must be from 1 to %d", at.key, at.value, maxSessions)
 		}
 	}
-	if _, given := s.lines["limits.memory"]; given && (l.Memory < minMemory || l.Memory > maxMemory) {
+	if _, given := s.Lines["limits.memory"]; given && (l.Memory < minMemory || l.Memory > maxMemory) {
 		s.sayAt("limits.memory", "memory is %s, must be from %s to %s", l.Memory, size(minMemory), size(maxMemory))
 	}
 	if most := l.inAll(); l.SessionsEach > most {
@@ -151,7 +151,7 @@ func (l *limitsConfig) check(s *sheet) {
 
 func (c connectionConfig) check(s *sheet, path string) {
 	d := c.Database
-	if _, given := s.lines[path+".groups"]; given && len(c.Groups) == 0 {
+	if _, given := s.Lines[path+".groups"]; given && len(c.Groups) == 0 {
 		s.sayAt(path+".groups", "groups is empty, which lets in nobody: name the groups that may open it, or write [\"*\"] for everyone who can log in")
 	}
 	if d.Host == "" || d.Name == "" || d.User == "" {
@@ -160,7 +160,7 @@ func (c connectionConfig) check(s *sheet, path string) {
 	if host, port, err := net.SplitHostPort(d.Host); err == nil && port != "" {
 		s.sayAt(path+".database.host", "host has a port in it; write host: %s, port: %s", short(host, 60), short(port, 10))
 	}
-	if _, given := s.lines[path+".database.port"]; given && (d.Port < 1 || d.Port > 65535) {
+	if _, given := s.Lines[path+".database.port"]; given && (d.Port < 1 || d.Port > 65535) {
 		s.sayAt(path+".database.port", "port is %d, must be from 1 to 65535", d.Port)
 	}
 	if m := d.SSLMode; m != "" && !slices.Contains(sslModes, m) {

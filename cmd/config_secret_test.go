@@ -16,13 +16,13 @@ func TestMistypedSourceOfAPasswordIsRefused(t *testing.T) {
 		return s, d.Password
 	}
 	for _, bad := range []string{"{envv: PW}", "{}", "{env: PW, file: /x}", "{env: ''}", "{exec: []}", "{exec: ['']}", "hunter2", "[env]", "{env: [PW]}", "", "{env: }", "{env: &a PW}"} {
-		if s, sec := read(bad); len(s.problems) == 0 {
+		if s, sec := read(bad); len(s.Problems) == 0 {
 			t.Errorf("%s is taken as %+v", bad, sec)
 		}
 	}
 	for _, good := range []string{"{env: PW}", "{file: /x}", "{exec: [pass, show]}"} {
-		if s, _ := read(good); len(s.problems) != 0 {
-			t.Errorf("%s: %v", good, s.problems)
+		if s, _ := read(good); len(s.Problems) != 0 {
+			t.Errorf("%s: %v", good, s.Problems)
 		}
 	}
 }

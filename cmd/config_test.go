@@ -158,9 +158,9 @@ func FuzzConfig(f *testing.F) {
 		s.read(data, cfg)
 		cfg.check(s)
 		lines := bytes.Count(data, []byte("\n")) + 2
-		for _, p := range s.problems {
-			if p.line < 1 || p.line > lines || p.text == "" {
-				t.Errorf("line %d of %d: %q", p.line, lines, p.text)
+		for _, p := range s.Problems {
+			if p.Line < 1 || p.Line > lines || p.Text == "" {
+				t.Errorf("line %d of %d: %q", p.Line, lines, p.Text)
 			}
 		}
 	})

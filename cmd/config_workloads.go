@@ -40,19 +40,10 @@ func (c *gatewayConfig) checkWorkloads(s *sheet) {
 		}
 		for key, flaws := range identity.CheckWorkload(w.workload()) {
 			for _, f := range flaws {
-				s.sayInside(path+"."+key, f.Line, "%s", f.Text)
+				s.SayInside(path+"."+key, f.Line, "%s", f.Text)
 			}
 		}
 	}
-}
-
-// sayInside notes what is wrong at a line, counted from 1, of the text at a path.
-func (s *sheet) sayInside(path string, line int, format string, args ...any) {
-	if begins, ok := s.literal[path]; ok {
-		s.say(begins+line-1, format, args...)
-		return
-	}
-	s.sayAt(path, format, args...)
 }
 
 // openStanding opens what a gateway knows of callers beyond their certificates. The

@@ -132,7 +132,7 @@ func (c *cases) tables() (out []catalog.Declared) {
 }
 
 // keys are those of a map in the file, in their order there.
-func (c *cases) keys(path string) []string { return c.order[path] }
+func (c *cases) keys(path string) []string { return c.Order[path] }
 
 func declaredLabel(kind string) catalog.Label {
 	if kind == "none" {
@@ -190,7 +190,7 @@ func (c *cases) check(t *policyCase) {
 	switch {
 	case strings.TrimSpace(t.Statement) == "":
 		c.sayAt(t.at, "the case has no statement")
-	case !c.has(t.at, "expect") || len(c.order[t.at+".expect"]) == 0:
+	case !c.has(t.at, "expect") || len(c.Order[t.at+".expect"]) == 0:
 		c.sayAt(t.at, "the case expects nothing; write expect: {effect: allow}")
 	case t.Expect.Effect != "" && !slices.Contains(effects, t.Expect.Effect):
 		c.sayAt(t.at+".expect.effect", "effect is %q%s", short(t.Expect.Effect, 40), didYouMean(t.Expect.Effect, effects))
@@ -216,7 +216,7 @@ func ruleNames(rules *policy.Rules) []string {
 }
 
 // has reports whether a key stands in the file.
-func (c *cases) has(path, key string) bool { return c.lines[path+"."+key] != 0 }
+func (c *cases) has(path, key string) bool { return c.Lines[path+"."+key] != 0 }
 
 // given takes from the case what it says, and else from the defaults.
 func (c *cases) given(t *policyCase) gateway.Rehearsal {

@@ -165,11 +165,11 @@ func (c *cases) try(t *policyCase) caseResult {
 			}
 		}
 	}
-	r := caseResult{Line: c.lines[t.at], Name: t.Name, Statement: t.Statement, Got: got, Diff: []caseDiff{}}
+	r := caseResult{Line: c.Lines[t.at], Name: t.Name, Statement: t.Statement, Got: got, Diff: []caseDiff{}}
 	compare := func(field, want, have string, same bool) {
 		path := t.at + ".expect." + field
-		if c.lines[path] != 0 && !same {
-			r.Diff = append(r.Diff, caseDiff{field, c.lines[path], want, have})
+		if c.Lines[path] != 0 && !same {
+			r.Diff = append(r.Diff, caseDiff{field, c.Lines[path], want, have})
 		}
 	}
 	e := t.Expect
