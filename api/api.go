@@ -40,6 +40,8 @@ const (
 	UsersPath       = "/v1/users"              // GET: []User
 	UserLockPath    = "/v1/users/lock"         // POST UserLock: Revoked
 	UserUnlockPath  = "/v1/users/unlock"       // POST UserLock: User
+	RunbookPath     = "/v1/runbook"            // POST NewRun: Run
+	RunbookEndPath  = "/v1/runbook/{id}/end"   // POST RunEnd: Run
 )
 
 // Limits of the messages, for both sides.

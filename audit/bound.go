@@ -92,6 +92,7 @@ func (l limits) apply(ev *Event) {
 		{"fingerprint", &ev.Fingerprint, l.name}, {"statement", &ev.Statement, l.name},
 		{"effect", &ev.Effect, l.name}, {"rule", &ev.Rule, l.name}, {"outcome", &ev.Outcome, l.name},
 		{"error_code", &ev.ErrorCode, l.name}, {"credential", &ev.Credential, l.name}, {"purpose", &ev.Purpose, l.name},
+		{"runbook", &ev.Runbook, l.name}, {"runbook_hash", &ev.RunbookHash, l.name}, {"runbook_run", &ev.RunbookRun, l.name}, {"runbook_step", &ev.RunbookStep, l.name},
 	} {
 		if len(*f.s) > f.limit {
 			*f.s = cutText(*f.s, f.limit)

@@ -72,6 +72,10 @@ func appendBody(b []byte, ev *Event) []byte {
 	b = appendList(b, "cut", ev.Cut)
 	b = appendNumber(b, "kept_from", ev.KeptFrom)
 	b = appendText(b, "detail", ev.Detail)
+	b = appendText(b, "runbook", ev.Runbook)
+	b = appendText(b, "runbook_hash", ev.RunbookHash)
+	b = appendText(b, "runbook_run", ev.RunbookRun)
+	b = appendText(b, "runbook_step", ev.RunbookStep)
 	return append(b, '}')
 }
 

@@ -17,6 +17,7 @@ const (
 	Answered   Kind = "answered"   // the wait ended
 	Questioned Kind = "questioned" // the record itself was read
 	Admin      Kind = "admin"      // a session was killed, somebody locked, a token made or revoked, a cancel came without a match
+	Ran        Kind = "ran"        // a run of a runbook began, ended or was gone on with
 	Started    Kind = "started"    // the gateway began to serve, with which policy
 	Stopped    Kind = "stopped"    // the gateway ended in order
 	Removed    Kind = "removed"    // old entries are removed from the record; their hashes stay
@@ -73,4 +74,9 @@ type Event struct {
 	Cut         []string `json:"cut,omitempty"`         // fields, by JSON name, that were shortened to fit; set by Append, or by a caller who was only given the beginning
 	KeptFrom    int64    `json:"kept_from,omitempty"`   // Removed: the first entry that is kept
 	Detail      string   `json:"detail,omitempty"`      // anything a person should read
+
+	Runbook     string `json:"runbook,omitempty"`      // name of the runbook whose run it is part of
+	RunbookHash string `json:"runbook_hash,omitempty"` // Ran: "sha256:…" of the file that the gateway was given and read
+	RunbookRun  string `json:"runbook_run,omitempty"`  // id of the run, given by who runs it
+	RunbookStep string `json:"runbook_step,omitempty"` // which of its steps the statement is; "undo: NAME" takes one back
 }

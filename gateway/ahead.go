@@ -249,6 +249,9 @@ func (s *session) takeScript(id string) policy.Verdict {
 	if err != nil {
 		return no(fmt.Sprintf("%s: %v", id, err))
 	}
+	if r.Kind == kindRunbook {
+		return no(id + " is for a run of a runbook: sluice runbook run --request " + id)
+	}
 	s.script = &script{Request: r}
 	for _, st := range query.Analyze(r.SQL, nil) {
 		if st.Kind != query.Empty {
@@ -265,6 +268,9 @@ func (s *session) ahead(req *wire.Request, j *job, v policy.Verdict) policy.Verd
 	s.onlySaid = (s.count.Load() == 0 || s.onlySaid) && ours
 	if ours {
 		return v
+	}
+	if run := s.running.Load(); run != nil {
+		return s.stepped(run, req, j, v)
 	}
 	if s.script != nil {
 		return s.scripted(req, j, v)
@@ -374,5 +380,6 @@ func (g *Gateway) requestRoutes(mux *http.ServeMux, who identity.Identity) {
 		}
 		return g.Request(r.Context(), who, in)
 	})
+	g.runbookRoutes(mux, who)
 	g.closed(mux, who, "POST "+api.RequestEndPath, func(r *http.Request) (any, error) { return g.EndRequest(who, r.PathValue("id")) })
 }

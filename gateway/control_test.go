@@ -179,6 +179,7 @@ var guarded = map[string]struct {
 	api.UsersPath: {"GET", nil}, api.UserLockPath: {"POST", api.UserLock{Name: "ada"}}, api.UserUnlockPath: {"POST", api.UserLock{Name: "ada"}},
 	api.RenewPath:   {"POST", api.RenewRequest{IDToken: "x"}},
 	api.PreviewPath: {"POST", nil}, api.RequestsPath: {"GET", nil}, api.RequestEndPath: {"POST", nil},
+	api.RunbookPath: {"POST", api.NewRun{Connection: "orders", File: "a.yaml", Text: "title: a"}}, api.RunbookEndPath: {"POST", api.RunEnd{Status: "done"}},
 }
 
 // pathsOfAPI reads the paths from the source, so that a new one cannot be forgotten here.

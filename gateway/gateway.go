@@ -101,6 +101,7 @@ type Gateway struct {
 	leases   leases
 	book     *approval.Book
 	hooks    []*hook
+	runs     runs // of runbooks
 
 	replaying sync.Mutex // one at a time: it takes a processor for a while
 }

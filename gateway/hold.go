@@ -70,9 +70,10 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 
 func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask {
 	now := s.g.cfg.Now()
+	why := v.Reason + j.part(true) + s.stepOf(j)
 	a := approval.Ask{
 		Who: s.who(), Connection: s.Connection, Session: s.id, SQL: req.SQL, Params: paramTexts(req.Params), Kind: kindName(j.runs[0].means.Kind),
-		Rule: v.Rule, Reason: v.Reason + j.part(true), Quorum: v.Approvers, Created: now, Deadline: now.Add(s.holdTime()),
+		Rule: v.Rule, Reason: why, Quorum: v.Approvers, Created: now, Deadline: now.Add(s.holdTime()),
 		Evidence: s.evidence(j),
 	}
 	if x := j.runs[0]; len(j.runs) == 1 && x.text != x.means && x.means.SQL != "" {

@@ -195,6 +195,9 @@ func (s *session) decide(x *run) policy.Verdict {
 		if name == "request" && s.server != nil {
 			return s.takeScript(value)
 		}
+		if name == "runbook" && s.server != nil {
+			return s.takeRun(value)
+		}
 		return policy.Verdict{Effect: policy.Allow, Rule: ruleOurs, Reason: "it speaks to Sluice"}
 	}
 	if x.means.Kind == query.Set && misreads(x.means) {

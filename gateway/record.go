@@ -20,11 +20,15 @@ import (
 // event is the part that every event of a session has. audit.Event copies from
 // live types here, and nowhere else.
 func (s *session) event(kind audit.Kind) audit.Event {
-	return audit.Event{
+	ev := audit.Event{
 		Kind: kind, Time: s.g.cfg.Now(), Session: s.id, Who: s.Who.Name(), Subject: s.Who.Subject, CallerKind: string(s.Who.Kind),
 		Owner: s.Who.Owner, Groups: s.Who.Groups, From: s.From, Connection: s.Connection, Role: s.role, Client: s.program,
 		Credential: s.Who.Credential,
 	}
+	if run := s.running.Load(); run != nil {
+		ev.Runbook, ev.RunbookRun = run.bound.Book.Name, run.id
+	}
+	return ev
 }
 
 // record appends an event, and waits for the disk if durable. After an error the
@@ -52,6 +56,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 		ev := s.event(audit.Decided)
 		ev.Fingerprint, ev.Statement = x.text.Fingerprint, kindName(x.means.Kind)
 		s.written(&ev, x, j.view, req, params)
+		ev.RunbookStep = j.step
 		ev.Effect, ev.Rule, ev.Reason = x.verdict.Effect.String(), x.verdict.Rule, x.verdict.Reason
 		if whole.Effect < x.verdict.Effect { // another statement of the message stops this one too
 			ev.Effect, ev.Rule, ev.Reason = whole.Effect.String(), whole.Rule, whole.Reason

@@ -56,6 +56,7 @@ type session struct {
 	policy   *inForce
 	verdicts verdicts
 	block    block
+	running  atomic.Pointer[running]   // the run of a runbook, which is all that runs here; nil otherwise
 	script   *script                   // approved ahead of time, which is all that runs here; nil otherwise
 	onlySaid bool                      // nothing was sent but what speaks to Sluice
 	window   atomic.Pointer[string]    // id of the one that let something run here

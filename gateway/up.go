@@ -28,6 +28,7 @@ type job struct {
 	bare    bool         // the caller may see all of the answer in the clear
 	opaque  bool         // messages that come with the answer may hold personal data
 	most    int64        // rows it may change; 0 is no limit
+	step    string       // of a runbook that it is
 	fate    string       // outcome of what was refused, if its answer never comes; "" is lost
 	at      int          // statements finished
 }
