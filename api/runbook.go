@@ -10,7 +10,7 @@ type NewRun struct {
 	Commit     string             `json:"commit,omitempty"`
 	Values     map[string]*string `json:"values,omitempty"` // of the parameters; null is NULL
 	Reason     string             `json:"reason,omitempty"`
-	Goes       string             `json:"goes,omitempty"`    // "on" or "back" with what broke; "" from the start
+	Goes       string             `json:"goes,omitempty"`    // "on" or "back" with what broke, "settle" to ask only what became of it; "" from the start
 	Ahead      bool               `json:"ahead,omitempty"`   // ask now for all that will be held
 	Request    string             `json:"request,omitempty"` // id of what was granted ahead of time
 }

@@ -11,7 +11,7 @@ func (a *app) commands() []*cobra.Command {
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.lsCommand(), a.doctorCommand(),
 		a.connectCommand(), a.execCommand(), a.explainCommand(), a.mcpCommand(),
 		a.approvalsCommand(), a.requestCommand(), a.sessionsCommand(), a.usersCommand(), a.tokenCommand(), a.auditCommand(),
-		a.maskCommand(), a.policyCommand(),
+		a.maskCommand(), a.policyCommand(), a.runbookCommand(),
 		a.versionCommand(),
 	}
 }

@@ -1,9 +1,11 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -140,9 +142,11 @@ func plainSQL(text string) error {
 // execution runs texts one after the other. Notices arrive on the goroutine that
 // reads results, which is the caller of run.
 type execution struct {
-	a      *app
-	format format
-	wait   time.Duration
+	a       *app
+	format  format
+	wait    time.Duration
+	program string            // what it calls itself; "sluice exec" if empty
+	params  map[string]string // further settings of the session
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // of the text that runs
@@ -152,10 +156,11 @@ type execution struct {
 
 // open logs in over a stream of the tunnel.
 func (e *execution) open(ctx context.Context, gw *client.Gateway, name, database string) (*pgconn.PgConn, error) {
-	cfg, err := gw.SessionConfig(name, database, "sluice exec")
+	cfg, err := gw.SessionConfig(name, database, cmp.Or(e.program, "sluice exec"))
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(cfg.RuntimeParams, e.params)
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { e.notice(n) }
 	return pgconn.ConnectConfig(ctx, cfg)
 }
@@ -265,4 +270,17 @@ func sqlError(err error) error {
 		sentence += "; " + clean(pg.Detail)
 	}
 	return tell(exitError, clean(pg.Hint), "%s (SQLSTATE %s)", sentence, clean(pg.Code))
+}
+
+// begin notes what ends the text that runs from now on.
+func (e *execution) begin(cancel context.CancelFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cancel, e.expired = cancel, false
+}
+
+func (e *execution) isExpired() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.expired
 }

@@ -102,7 +102,9 @@ func (g *Gateway) BeginRun(ctx context.Context, who identity.Identity, in api.Ne
 	}
 	run := &running{id: in.Run, owner: who.Key(), connection: in.Connection, bound: bound, list: bound.Statements(), began: g.cfg.Now(), request: in.Request}
 	out := api.Run{Run: run.id, Runbook: bound.Book.Name, Hash: bound.Book.Hash}
-	if in.Request != "" || bound.Book.Approvals.Ahead || in.Ahead {
+	if in.Goes == "settle" { // it asks what became of a transaction, and does nothing
+		run.list, run.request = nil, ""
+	} else if in.Request != "" || bound.Book.Approvals.Ahead || in.Ahead {
 		r, err := g.runAhead(ctx, base, who, run, in)
 		if err != nil || r != nil {
 			out.Request = r
@@ -116,7 +118,7 @@ func (g *Gateway) BeginRun(ctx context.Context, who identity.Identity, in api.Ne
 }
 
 func ranDetail(in api.NewRun) string {
-	detail := map[string]string{"on": "it goes on; ", "back": "what was done is taken back; "}[in.Goes]
+	detail := map[string]string{"on": "it goes on; ", "back": "what was done is taken back; ", "settle": "it is asked what became of it; "}[in.Goes]
 	if in.Commit == "" {
 		return detail + "no commit is known"
 	}

@@ -62,16 +62,17 @@ func (r *runner) commit(ctx context.Context, id *string) (wrote bool, f *Failure
 func (r *runner) ask(ctx context.Context, id string) (done bool, f *Failure) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*settleTries*settleEvery)
 	defer cancel()
-	if r.conn != nil {
-		r.drop()
+	drop := func() {
+		if r.conn != nil {
+			r.drop()
+		}
 	}
+	drop()
+	defer drop() // what follows is for a session of its own
 	r.tell(Event{What: Settling, Text: id})
 	for range settleTries {
 		res, f := r.send(ctx, TransactionEnd, []*string{&id})
 		if f != nil {
-			if r.conn != nil {
-				r.drop()
-			}
 			return false, f
 		}
 		end := ""

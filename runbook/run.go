@@ -92,7 +92,9 @@ const (
 
 // Options of a run.
 type Options struct {
-	Open func(context.Context) (Conn, error)
+	// Open opens a session. One that is for settling only asks what became of a
+	// transaction, and needs nobody's approval.
+	Open func(ctx context.Context, settling bool) (Conn, error)
 	Now  func() time.Time
 	Wait func(context.Context, time.Duration) error // a pause; an error if the context ends
 	Save func(*State) error                         // before each change of the database can be made, and after; nil keeps nothing
@@ -417,7 +419,7 @@ func (r *runner) do(ctx context.Context, sql string) *Failure {
 
 func (r *runner) send(ctx context.Context, sql string, params []*string) (*Result, *Failure) {
 	if r.conn == nil {
-		conn, err := r.o.Open(ctx)
+		conn, err := r.o.Open(ctx, sql == TransactionEnd)
 		if err != nil {
 			return nil, r.failure(ctx, err)
 		}
