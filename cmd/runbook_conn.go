@@ -281,7 +281,10 @@ func (r *runner) run(ctx context.Context, from *client.KeptRun, o runbook.Option
 	if from != nil {
 		kept.Began, o.From = from.Began, &from.State
 	}
-	o.Open, o.Now, o.Wait = r.open, r.a.now, pause
+	if o.Open == nil {
+		o.Open = r.open
+	}
+	o.Now, o.Wait = r.a.now, pause
 	o.Save = func(s *runbook.State) error {
 		s.Run, s.Commit = r.id, r.file.Commit
 		kept.State = *s
