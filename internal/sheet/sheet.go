@@ -165,7 +165,7 @@ func (s *Sheet) syntax(data []byte, err error) {
 			return
 		}
 	}
-	s.Say(line, "this is not YAML: %s", text)
+	s.Say(min(line, bytes.Count(data, []byte("\n"))+1), "this is not YAML: %s", text)
 }
 
 // value reads one node into v. What names it in a sentence.
