@@ -118,6 +118,10 @@ func decodeOwn(line string) (ev Event, ok bool) {
 	r.listOf("cut", &ev.Cut)
 	r.numberOf("kept_from", &ev.KeptFrom)
 	r.textOf("detail", &ev.Detail)
+	r.textOf("runbook", &ev.Runbook)
+	r.textOf("runbook_hash", &ev.RunbookHash)
+	r.textOf("runbook_run", &ev.RunbookRun)
+	r.textOf("runbook_step", &ev.RunbookStep)
 	return ev, !r.wrong && r.rest == "}"
 }
 

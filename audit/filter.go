@@ -22,7 +22,7 @@ type Filter struct {
 	Statement   string // kind of statement: "select"
 	Rule        string // that decided
 	Approver    string // who said yes to it
-	Text        string // part of the SQL, a parameter, the error, the reason or the detail, in any case
+	Text        string // part of the SQL, a parameter, the error, the reason, the detail, or the name or run of a runbook, in any case
 	Effect      string
 	Outcome     string
 	ID          string // of the event
@@ -77,7 +77,7 @@ func (f *Filter) Holds(holding string) bool {
 }
 
 func hasText(ev *Event, lower string) bool {
-	for _, s := range append([]string{ev.SQL, ev.Error, ev.Reason, ev.Detail}, ev.Params...) {
+	for _, s := range append([]string{ev.SQL, ev.Error, ev.Reason, ev.Detail, ev.Runbook, ev.RunbookRun}, ev.Params...) {
 		if strings.Contains(strings.ToLower(s), lower) {
 			return true
 		}

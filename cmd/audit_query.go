@@ -22,7 +22,7 @@ import (
 // eventKinds are the kinds of event that --kind tells from kinds of statement.
 var eventKinds = []audit.Kind{
 	audit.Decided, audit.Finished, audit.Connected, audit.Closed, audit.LoggedIn, audit.Asked, audit.Voted, audit.Answered,
-	audit.Questioned, audit.Admin, audit.Started, audit.Stopped, audit.Rights, audit.Removed,
+	audit.Questioned, audit.Admin, audit.Ran, audit.Started, audit.Stopped, audit.Rights, audit.Removed,
 }
 
 func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
@@ -82,7 +82,7 @@ kept in a file beside it.`,
 	s := c.Flags()
 	s.StringVar(&since, "since", "", "a time ago such as 24h or 30d, a day, or a time as RFC 3339")
 	s.StringVar(&until, "until", "", "as --since")
-	s.StringVar(&kind, "kind", "", "kind of statement (select, update, …) or of event (login, connected, asked, voted, admin, …)")
+	s.StringVar(&kind, "kind", "", "kind of statement (select, update, …) or of event (login, connected, asked, voted, ran, admin, …)")
 	s.StringVar(&literals, "literals-key", "", "with --record and --about: the file with the key of pseudonyms; default literals.key beside the record")
 	s.BoolVar(&entries, "entries", false, "each entry by itself, as it stands in the record")
 	auditConditions(s, &q)

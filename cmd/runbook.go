@@ -133,7 +133,7 @@ func (a *app) printRunbook(b *runbook.Runbook, v volume) error {
 	}
 	fmt.Fprintf(&out, "\n  connection   %s\n  transaction  %s\n  file         %s %s\n", clean(b.Connection), transactionWords(b), clean(v.File), b.Hash[:19])
 	if v.Commit != "" {
-		fmt.Fprintf(&out, "  commit       %s\n", clean(v.Commit))
+		fmt.Fprintf(&out, "  commit       %s\n", shortCommit(v.Commit))
 	}
 	if len(b.Who.Groups)+len(b.Who.Kinds) > 0 {
 		fmt.Fprintf(&out, "  for          %s\n", clean(strings.Join(append(append([]string{}, b.Who.Groups...), b.Who.Kinds...), ", ")))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,7 +106,7 @@ func firstDenied(list []planned) *planned {
 // it runs.
 func (a *app) printPlan(w io.Writer, paint painter, b *runbook.Bound, v volume, list []planned, brief bool) error {
 	fmt.Fprintf(w, "%s  %s\n", paint(bold, b.Book.Name), clean(b.Book.Title))
-	fmt.Fprintf(w, "on %s, %s; %s %s\n", clean(b.Book.Connection), transactionWords(b.Book), b.Book.Hash[:19], clean(v.Commit))
+	fmt.Fprintf(w, "on %s, %s; %s %s\n", clean(b.Book.Connection), transactionWords(b.Book), b.Book.Hash[:19], shortCommit(v.Commit))
 	for i, p := range list {
 		color := map[policy.Effect]string{policy.Allow: green, policy.Hold: yellow, policy.Deny: red}[p.Effect]
 		title := strconv.Itoa(i+1) + ". " + p.Runs.Step
@@ -137,8 +138,20 @@ func (a *app) printPlan(w io.Writer, paint painter, b *runbook.Bound, v volume, 
 			return err
 		}
 	}
+	if hold := slices.ContainsFunc(list, func(p planned) bool { return p.Effect == policy.Hold }); hold && b.Book.Transaction == runbook.One && !b.Book.Approvals.Ahead {
+		fmt.Fprintf(w, "While a step waits, those before it keep their locks, so people get little time; --ahead asks before anything runs.\n")
+	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// shortCommit is as much of a commit as people read.
+func shortCommit(commit string) string {
+	sum, changed, _ := strings.Cut(clean(commit), "-")
+	if commit = sum[:min(len(sum), 12)]; changed != "" {
+		commit += ", and the file has changed since"
+	}
+	return commit
 }
 
 func effectWords(p planned) string {

@@ -197,7 +197,6 @@ func (g *Gateway) runAhead(ctx context.Context, base *database, who identity.Ide
 	}
 	r := approval.Request{}
 	r.Who, r.Connection, r.SQL, r.Kind = who, in.Connection, text, kindRunbook
-	r.Params = valuesOf(run.bound)
 	needed, err := g.judgeRun(ctx, base, &r, run)
 	if err != nil || !needed {
 		return nil, err

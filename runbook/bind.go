@@ -178,7 +178,9 @@ func fill(sql string, value func(query.Place) (*string, bool)) (out string, para
 			return "", nil, fmt.Sprintf("there is no parameter %q", p.Name)
 		}
 		text.WriteString(sql[at:p.At])
-		text.WriteByte(' ') // so that what stands before it stays a token of its own
+		if p.At > 0 && !strings.ContainsRune(" \t\r\n(,", rune(sql[p.At-1])) {
+			text.WriteByte(' ') // so that what stands before it stays a token of its own
+		}
 		at = p.End
 		if p.Quoted {
 			if v == nil {
@@ -193,7 +195,9 @@ func fill(sql string, value func(query.Place) (*string, bool)) (out string, para
 			}
 			text.WriteString("$" + strconv.Itoa(numbers[p.Name]))
 		}
-		text.WriteByte(' ')
+		if at < len(sql) && !strings.ContainsRune(" \t\r\n),;:", rune(sql[at])) {
+			text.WriteByte(' ')
+		}
 	}
 	text.WriteString(sql[at:])
 	out = text.String()

@@ -43,7 +43,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := bound.Statements()
-	if got := list[1].SQL; got != `update  "public"."carts" `+"\n"+`set status = 'cancelled', why =  $1 , note = coalesce( $2 , note)`+"\n"+`where id =  $3 ` {
+	if got := list[1].SQL; got != `update "public"."carts"`+"\n"+`set status = 'cancelled', why = $1, note = coalesce($2, note)`+"\n"+`where id = $3` {
 		t.Errorf("%q", got)
 	}
 	if p := list[1].Params; len(p) != 3 || *p[0] != "asked" || p[1] != nil || *p[2] != "42" {

@@ -44,7 +44,7 @@ func eachWord(text string, give func(string)) {
 
 // eachText gives the texts of an event in which people search.
 func eachText(ev *audit.Event, give func(string)) {
-	for _, s := range [...]string{ev.SQL, ev.Error, ev.Reason, ev.Detail} {
+	for _, s := range [...]string{ev.SQL, ev.Error, ev.Reason, ev.Detail, ev.Runbook, ev.RunbookRun} {
 		if s != "" {
 			give(s)
 		}
