@@ -17,7 +17,7 @@ const module = "github.com/sluicehq/sluice"
 // the rows before its own, never its own and never a later one. A new package is
 // a new word here.
 var rows = [][]string{
-	{"identity", "query", "wire", "audit", "tunnel"},
+	{"identity", "query", "wire", "audit", "tunnel", "runbooks"},
 	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index", "audit/export"},
 	{"policy", "tui", "client", "store", "audit/report"},
 	{"gateway", "mcp"},

@@ -124,3 +124,32 @@ func TestHostileIdentifiersDoNothing(t *testing.T) {
 		}
 	}
 }
+
+// Attack, by accident: a condition takes a mask for the value behind it, and holds.
+func TestConditionOnAMaskedColumnDoesNotHold(t *testing.T) {
+	r := newRig(t)
+	const book = `title: Look
+purpose: For tests.
+connection: orders
+steps:
+  - {name: look, sql: 'select id, email, count(*) over () as n from people where id = 1'}
+  - {name: age, when: CONDITION, sql: 'update people set age = 99 where id = 1'}
+`
+	for condition, why := range map[string]string{
+		"steps.look.row.email != 'x'":      "looks at email",
+		"steps.look.row['email'] != 'x'":   "looks at email",
+		"'email' in steps.look.row":        "looks at email",
+		"steps.look.row.n == 1 && 1 == 2":  "",
+		"steps.look.row.id == 1 && 1 == 2": "",
+	} {
+		s, err := r.runner(strings.Replace(book, "CONDITION", `"`+condition+`"`, 1), nil).run(t.Context(), nil, runbook.Options{})
+		if why == "" {
+			r.ends(s, err, runbook.Done, "", asTheyWere)
+			continue
+		}
+		r.ends(s, err, runbook.Unchanged, runbook.Refused, asTheyWere)
+		if !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v", condition, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ func (a *app) tour(ctx context.Context, w *demoWorld) error {
 		{"Ada reads customers. Personal data comes back masked; nobody configured that.", t.read},
 		{"Ada drops a table. It is refused, and the answer says what to do instead.", t.drop},
 		{"Ada changes an order. It waits; Grace looks at it and approves; then it runs.", t.update},
+		{"Ada erases a customer's data by a runbook. Grace approves the whole run at once.", t.runbook},
 		{"Ada starts something long and presses Ctrl-C.", t.interrupt},
 		{"What would a statement touch? Ask without running it.", t.explain},
 		{"What happened here? Grace asks the record, and has it checked.", t.record},
@@ -300,15 +302,15 @@ func (t *tourist) explain(ctx context.Context) error {
 
 func (t *tourist) record(ctx context.Context) error {
 	var res api.AuditResult
-	q := api.AuditQuery{Who: ada.Email, Kind: audit.Decided, Limit: 20}
+	q := api.AuditQuery{Who: ada.Email, Kind: audit.Decided, Limit: 50}
 	if err := t.w.grace.Call(ctx, http.MethodPost, api.AuditQueryPath, q, &res); err != nil {
 		return err
 	}
 	fmt.Fprintln(t.out, "   grace$ sluice audit query --who "+ada.Email+" --kind decided")
 	shown := table{head: []string{"TIME", "EFFECT", "RULE", "STATEMENT"}}
 	effects := map[string]int{}
-	for i := len(res.Events) - 1; i >= 0; i-- {
-		ev := res.Events[i]
+	slices.Reverse(res.Events)
+	for _, ev := range runLines(res.Events) {
 		effects[ev.Effect]++
 		shown.rows = append(shown.rows, []string{ev.Time.Local().Format("15:04:05.000"), ev.Effect, ev.Rule, short(ev.SQL, 60)})
 	}

@@ -234,7 +234,7 @@ func (g *Gateway) judgeRun(ctx context.Context, base *database, r *approval.Requ
 		}
 		r.Effects = append(r.Effects, effect)
 		for _, x := range j.runs {
-			moved = moved || changes(x.text)
+			moved = moved || changes(x.text) || opaque(x.text)
 			if x.kept == "" {
 				x.kept = x.about.redacted
 			}
@@ -380,10 +380,31 @@ func (s *session) stepped(run *running, req *wire.Request, j *job, v policy.Verd
 	if st.Undo {
 		j.step = "undo: " + st.Step
 	}
+	if column := s.maskedOf(j.runs[0], run.bound.Book.Sees(st.Step)); column != "" && !st.Undo {
+		return no("a condition of the runbook looks at " + column + ", which may be masked for you; have it look at a count or another column")
+	}
 	if run.request == "" {
 		return v
 	}
 	return s.answeredAhead(run, at, j, v)
+}
+
+// maskedOf is one of these result columns that may not be shown as it is; "" is that all
+// are: a condition must not take a mask for what was masked.
+func (s *session) maskedOf(x *run, columns []string) string {
+	if len(columns) == 0 {
+		return ""
+	}
+	masks := s.masks(x)
+	if x.blind != "" {
+		return columns[0]
+	}
+	for _, m := range masks {
+		if m.Column == query.Star || slices.Contains(columns, m.Column) || slices.Contains(columns, runbook.AnyColumn) {
+			return m.Column
+		}
+	}
+	return ""
 }
 
 // framed reports whether a request is one of the runner's own.

@@ -18,9 +18,9 @@ const (
 	Commit   = "commit"
 	Rollback = "rollback"
 	// TransactionID gives the number of the transaction, if it has written anything.
-	TransactionID = "select txid_current_if_assigned()"
+	TransactionID = "select pg_catalog.txid_current_if_assigned()"
 	// TransactionEnd says what became of a transaction of which the end was not heard.
-	TransactionEnd = "select txid_status($1)"
+	TransactionEnd = "select pg_catalog.txid_status($1)"
 )
 
 // Bound is a runbook with values for its parameters, each of which was allowed.

@@ -101,7 +101,12 @@ type condition struct {
 	text    string
 	program cel.Program
 	names   []string // variables that it speaks of
+
+	columns map[string][]string // of results that it looks at, by the variable of the row; AnyColumn if it may be any
 }
+
+// AnyColumn stands for whatever columns a result has.
+const AnyColumn = "*"
 
 // Problem is one thing wrong with a file, or one piece of advice about it.
 type Problem struct {

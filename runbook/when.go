@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/sluicehq/sluice/internal/sheet"
@@ -92,7 +94,7 @@ func (c *compiler) compile(at, text string, after bool) *condition {
 		c.l.SayAt(at, "the condition cannot be read: %v", err)
 		return nil
 	}
-	cond := &condition{text: strings.TrimSpace(text), program: program}
+	cond := &condition{text: strings.TrimSpace(text), program: program, columns: columnsOf(ast.NativeRep().Expr())}
 	for _, ref := range ast.NativeRep().ReferenceMap() {
 		if names[ref.Name] != nil && !slices.Contains(cond.names, ref.Name) {
 			cond.names = append(cond.names, ref.Name)
@@ -100,6 +102,59 @@ func (c *compiler) compile(at, text string, after bool) *condition {
 	}
 	slices.Sort(cond.names)
 	return cond
+}
+
+// columnsOf finds the columns of rows that an expression looks at.
+func columnsOf(e celast.Expr) map[string][]string {
+	out, told := map[string][]string{}, map[int64]bool{}
+	row := func(x celast.Expr) (string, bool) {
+		if x.Kind() != celast.IdentKind {
+			return "", false
+		}
+		name := x.AsIdent()
+		return name, name == "row" || strings.HasPrefix(name, "steps.") && strings.HasSuffix(name, ".row")
+	}
+	note := func(x celast.Expr, column string) {
+		if name, ok := row(x); ok && !told[x.ID()] {
+			told[x.ID()] = true
+			out[name] = append(out[name], column)
+		}
+	}
+	celast.PreOrderVisit(e, celast.NewExprVisitor(func(x celast.Expr) {
+		switch x.Kind() {
+		case celast.SelectKind:
+			note(x.AsSelect().Operand(), x.AsSelect().FieldName())
+		case celast.CallKind:
+			args := x.AsCall().Args()
+			if x.AsCall().FunctionName() == operators.Index && len(args) == 2 && args[1].Kind() == celast.LiteralKind {
+				if column, ok := args[1].AsLiteral().Value().(string); ok {
+					note(args[0], column)
+				}
+			}
+		case celast.IdentKind:
+			note(x, AnyColumn) // used as a whole
+		}
+	}))
+	return out
+}
+
+// Sees lists the result columns of a step that conditions look at, its own and those of
+// later steps. A mask in one of them would be taken for its value.
+func (b *Runbook) Sees(step string) (columns []string) {
+	for i := range b.Steps {
+		s := &b.Steps[i]
+		for _, c := range []*condition{s.when, s.expect, s.while} {
+			if c == nil {
+				continue
+			}
+			columns = append(columns, c.columns["steps."+step+".row"]...)
+			if s.Name == step {
+				columns = append(columns, c.columns["row"]...)
+			}
+		}
+	}
+	slices.Sort(columns)
+	return slices.Compact(columns)
 }
 
 var (
