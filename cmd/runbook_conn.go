@@ -304,8 +304,11 @@ func (r *runner) ended(s *runbook.State) {
 	for _, st := range s.Steps {
 		in.Detail += fmt.Sprintf("%s %s %d; ", st.Name, st.Status, st.Rows)
 	}
-	if s.Failure != nil {
-		in.Detail += s.Failure.Error()
+	if s.Failure != nil { // without its words, which may hold values
+		in.Detail += string(s.Failure.Cause)
+		if s.Failure.Step != "" {
+			in.Detail += " at step " + s.Failure.Step
+		}
 	}
 	path := strings.Replace(api.RunbookEndPath, "{id}", r.id, 1)
 	if err := r.gw.Call(ctx, http.MethodPost, path, in, nil); err != nil {

@@ -113,7 +113,7 @@ func (g *Gateway) BeginRun(ctx context.Context, who identity.Identity, in api.Ne
 	}
 	g.runs.put(run)
 	ev := g.runEvent(who, run, "began")
-	ev.Reason, ev.Detail, ev.Params = cutText(in.Reason, maxWhy), ranDetail(in), valuesOf(bound)
+	ev.Reason, ev.Detail, ev.Params = cutText(in.Reason, maxWhy), ranDetail(in), g.valuesOf(bound)
 	return out, g.note(ev)
 }
 
@@ -125,16 +125,27 @@ func ranDetail(in api.NewRun) string {
 	return detail + "commit " + cutText(in.Commit, 80) + ", as the caller says"
 }
 
-// valuesOf are the parameters as the record keeps them.
-func valuesOf(b *runbook.Bound) (list []string) {
+// valuesOf are the parameters as the record keeps them. Which of them tell of people
+// each statement's own entry knows; here all may that are no choice of the file's.
+func (g *Gateway) valuesOf(b *runbook.Bound) (list []string) {
 	for _, p := range b.Book.Parameters {
 		v := "NULL"
 		if given := b.Values[p.Name]; given != nil {
-			v = *given
+			if v = *given; len(p.Choices) == 0 && p.Type != runbook.Boolean {
+				v = g.kept(v)
+			}
 		}
 		list = append(list, p.Name+"="+v)
 	}
 	return list
+}
+
+// kept is what the record keeps of a value that may tell of a person.
+func (g *Gateway) kept(value string) string {
+	if l := g.cfg.Literals; l.Mode != "" && l.Mode != KeepLiterals {
+		return l.stands(value)
+	}
+	return value
 }
 
 func (g *Gateway) runEvent(who identity.Identity, run *running, outcome string) audit.Event {
@@ -179,7 +190,7 @@ func mayRun(who identity.Identity, b *runbook.Runbook, connection string) error 
 // runAhead finds what was granted for a run, or asks for it. Nothing and no error means
 // that the run may begin.
 func (g *Gateway) runAhead(ctx context.Context, base *database, who identity.Identity, run *running, in api.NewRun) (*api.Request, error) {
-	text := shownRun(run, in.Commit)
+	text := shownRun(run, in.Commit, func(v string) string { return v })
 	if in.Request != "" {
 		r, err := g.book.Script(in.Request, who, in.Connection)
 		switch {
@@ -206,7 +217,7 @@ func (g *Gateway) runAhead(ctx context.Context, base *database, who identity.Ide
 		return nil, &api.Error{Sentence: "it could not be asked for: " + err.Error(), Hint: "run: sluice request ls", Code: api.CodeRefused}
 	}
 	ev := g.requestEvent(audit.Asked, who, r)
-	ev.SQL, ev.Reason, ev.Approvers = r.SQL, r.Evidence.Why, r.Quorum.Groups
+	ev.SQL, ev.Reason, ev.Approvers = g.unread(shownRun(run, in.Commit, g.kept)), r.Evidence.Why, r.Quorum.Groups
 	ev.Runbook, ev.RunbookHash, ev.RunbookRun = run.bound.Book.Name, run.bound.Book.Hash, run.id
 	if err := g.note(ev); err != nil {
 		return nil, err
@@ -268,7 +279,7 @@ func effectOf(j *job) string { return strings.Join(effectsOf(j), " ") }
 
 // shownRun is a whole run as approvers read it, and what their answer is bound to:
 // statements, values, conditions, and what is undone with what.
-func shownRun(run *running, commit string) string {
+func shownRun(run *running, commit string, value func(string) string) string {
 	var b strings.Builder
 	book := run.bound.Book
 	line := func(format string, args ...any) {
@@ -305,7 +316,7 @@ func shownRun(run *running, commit string) string {
 		for n, p := range st.Params {
 			v := "NULL"
 			if p != nil {
-				v = strconv.Quote(*p) // on one line, whatever it holds
+				v = strconv.Quote(value(*p)) // on one line, whatever it holds
 			}
 			line("$%d = %s", n+1, v)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/runbook"
 )
@@ -313,5 +314,30 @@ func TestRunWhoseMeaningMovedSinceItsApproval(t *testing.T) {
 	})
 	if err := sendStep(conn, list[1]); err == nil || !strings.Contains(err.Error(), "has changed since") {
 		t.Errorf("it runs: %v", err)
+	}
+}
+
+// What a run is given may tell of people: the record keeps pseudonyms, approvers see it.
+func TestValuesOfARunAreNotInTheRecord(t *testing.T) {
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), func(cfg *gateway.Config) {
+		cfg.Literals = gateway.Literals{Mode: gateway.PseudonymiseLiterals, Key: []byte("k")}
+	})
+	ada := person("ada", "support")
+	in := newRun("run-1", bookOf("approvals: {ahead: true}\n"))
+	asked, err := th.BeginRun(t.Context(), ada, in)
+	if err != nil || asked.Request == nil || !strings.Contains(asked.Request.SQL, "Ada'; drop") {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	th.approve(t, asked.Request.ID)
+	in.Request = asked.Request.ID
+	if _, err := th.BeginRun(t.Context(), ada, in); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []audit.Kind{audit.Asked, audit.Ran} {
+		for _, ev := range th.events(kind) {
+			if all := strings.Join(append(ev.Params, ev.SQL, ev.Detail, ev.Reason), " "); strings.Contains(all, "Ada'") || kind == audit.Ran && !strings.Contains(all, "name=") {
+				t.Errorf("%s has %s", kind, all)
+			}
+		}
 	}
 }
