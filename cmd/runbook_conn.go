@@ -243,10 +243,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Runbook is a runbook for programs that run one, such as an agent's tools: as whoever
-// gw is logged in as. It waits for approvals as long as wait, tells each event, and
-// keeps the state of the run on this machine.
-func (a *app) runRunbook(ctx context.Context, gw *client.Gateway, sh shelf, name string, values map[string]any, reason string, wait time.Duration, tell func(runbook.Event)) (*runbook.State, error) {
+// runRunbook runs one for a program, such as an agent's tools, as whoever gw is logged in
+// as. It waits for approvals as long as o says, tells each event and, in words, what it
+// waits for; the state of the run is kept on this machine.
+func (a *app) runRunbook(ctx context.Context, gw *client.Gateway, sh shelf, name string, values map[string]any, o runFlags, tell func(runbook.Event), say func(string, ...any)) (*runbook.State, error) {
 	b, v, err := sh.open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -255,7 +255,7 @@ func (a *app) runRunbook(ctx context.Context, gw *client.Gateway, sh shelf, name
 	if err != nil {
 		return nil, badValues(err)
 	}
-	r := &runner{a: a, gw: gw, o: runFlags{reason: reason, wait: wait}, book: b, file: v, id: newRunID(), bound: bound, tell: func(string, ...any) {}}
+	r := &runner{a: a, gw: gw, o: o, book: b, file: v, id: newRunID(), bound: bound, tell: say}
 	return r.run(ctx, nil, runbook.Options{Tell: tell})
 }
 

@@ -278,6 +278,13 @@ func resultRows(res *runbook.Result) table {
 }
 
 func (r *runner) tellEvent(e runbook.Event) {
+	if line := r.a.eventLine(e); line != "" {
+		r.tell("%s", line)
+	}
+}
+
+// eventLine is what a person is told of an event; "" is nothing.
+func (a *app) eventLine(e runbook.Event) string {
 	at := fmt.Sprintf("[%d/%d] %s", e.Index, e.Of, e.Step)
 	if e.Turn > 1 {
 		at += fmt.Sprintf(", turn %d", e.Turn)
@@ -288,14 +295,15 @@ func (r *runner) tellEvent(e runbook.Event) {
 		if e.Took >= time.Second {
 			took = ", " + e.Took.Round(100*time.Millisecond).String()
 		}
-		r.tell("%s %s  %s%s", r.a.paint(green, "✓"), at, e.Result.Tag, took)
+		return fmt.Sprintf("%s %s  %s%s", a.paint(green, "✓"), at, e.Result.Tag, took)
 	case runbook.StepSkipped:
-		r.tell("%s %s  skipped, since this is false: %s", r.a.paint(dim, "-"), at, e.Text)
+		return fmt.Sprintf("%s %s  skipped, since this is false: %s", a.paint(dim, "-"), at, e.Text)
 	case runbook.Undoing:
-		r.tell("%s taking back %s", r.a.paint(yellow, "↺"), e.Step)
+		return fmt.Sprintf("%s taking back %s", a.paint(yellow, "↺"), e.Step)
 	case runbook.Settling:
-		r.tell("%s asking the server what became of transaction %s", r.a.paint(yellow, "?"), e.Text)
+		return fmt.Sprintf("%s asking the server what became of transaction %s", a.paint(yellow, "?"), e.Text)
 	}
+	return ""
 }
 
 // statusWords say for people what a status means for the database.

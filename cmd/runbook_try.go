@@ -183,13 +183,17 @@ func (l *lab) config(database string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// exec runs SQL of a case's author, several statements in a transaction.
-func (l *lab) exec(ctx context.Context, database, sql string) error {
+func (l *lab) connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	cfg, err := l.config(database)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// exec runs SQL of a case's author, several statements in a transaction.
+func (l *lab) exec(ctx context.Context, database, sql string) error {
+	conn, err := l.connect(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -338,11 +342,7 @@ func (a *app) labConn(ctx context.Context, l *lab, name string) (runbook.Conn, e
 
 // holds asks a query that must give true, in one row.
 func (l *lab) holds(ctx context.Context, database, sql string) error {
-	cfg, err := l.config(database)
-	if err != nil {
-		return err
-	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := l.connect(ctx, database)
 	if err != nil {
 		return err
 	}

@@ -35,30 +35,22 @@ func (t *tourist) runbook(ctx context.Context) error {
 		}
 		return t.env(name)
 	}
-	b, file, err := shelf{dir: dir}.open(ctx, "erase-customer")
-	if err != nil {
-		return err
-	}
-	bound, err := b.Bind(map[string]any{"customer": erased})
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(t.out, "   ada$ sluice runbook run erase-customer -p customer=%s --reason 'ticket 7'\n", erased)
-	r := &runner{
-		a: &own, gw: t.w.ada, o: runFlags{reason: "ticket 7", wait: stepTime}, book: b, file: file, id: newRunID(), bound: bound,
-	}
 	approved := make(chan error, 1) // one result, read below
 	ask := sync.OnceFunc(func() { go func() { approved <- t.approveRun(ctx) }() })
-	r.tell = func(format string, args ...any) {
+	say := func(format string, args ...any) {
 		format, _, _ = strings.Cut(format, "; another time")
 		t.answer(format, args[:strings.Count(format, "%s")]...)
 		ask() // it waits, which is what is told first
 	}
-	state, err := r.run(ctx, nil, runbook.Options{Tell: func(e runbook.Event) {
+	tell := func(e runbook.Event) {
 		if e.Step == "find" || e.Step == "person" || e.Step == "check" { // of ten
-			r.tellEvent(e)
+			if line := t.eventLine(e); line != "" {
+				t.answer("%s", line)
+			}
 		}
-	}})
+	}
+	state, err := own.runRunbook(ctx, t.w.ada, shelf{dir: dir}, "erase-customer", map[string]any{"customer": erased}, runFlags{reason: "ticket 7", wait: stepTime}, tell, say)
 	if err != nil {
 		return err
 	}
