@@ -522,3 +522,23 @@ func TestRunbookThatWasKilled(t *testing.T) {
 	s, err := r.resume(run, runbook.Options{})
 	r.ends(s, err, runbook.Done, "", allOlder)
 }
+
+// Ctrl-C, or the end of its time, while a statement runs: what was open is undone.
+func TestRunbookThatIsInterrupted(t *testing.T) {
+	r := newRig(t)
+	for _, tt := range []struct {
+		each   bool
+		status runbook.Status
+		want   string
+	}{{false, runbook.Unchanged, asTheyWere}, {true, runbook.Broken, "26 27 23"}} {
+		text := strings.Replace(ages(tt.each), "set age = age + :by where id = 3", "set age = age + :by from (select pg_sleep(3)) as s where id = 3", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := r.runner(text, byFive).run(ctx, nil, runbook.Options{Tell: at("third", runbook.StepBegan, cancel)})
+		r.ends(s, err, tt.status, runbook.Interrupted, tt.want)
+		cancel()
+	}
+	late := strings.Replace(ages(false), "steps:", "limits: {time: 1s}\nsteps:", 1)
+	late = strings.Replace(late, "set age = age + :by where id = 3", "set age = age + :by from (select pg_sleep(3)) as s where id = 3", 1)
+	s, err := r.runner(late, byFive).run(t.Context(), nil, runbook.Options{})
+	r.ends(s, err, runbook.Unchanged, runbook.Interrupted, "26 27 23")
+}
