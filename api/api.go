@@ -24,6 +24,8 @@ const (
 	RequestEndPath  = "/v1/requests/{id}/end"  // POST, no body: Request
 	SessionsPath    = "/v1/sessions"           // GET: []Session
 	KillPath        = "/v1/sessions/{id}/kill" // POST, no body: Session
+	LivePath        = "/v1/live"               // GET: one Live a line, at once when something changes and every second
+	StreamPath      = "/v1/sessions/{id}/live" // GET: one SessionEvent a line, as things happen in that session
 	AuditQueryPath  = "/v1/audit/query"        // POST AuditQuery: AuditResult
 	AuditSQLPath    = "/v1/audit/sql"          // POST AuditSQL: AuditRows
 	AuditProvePath  = "/v1/audit/prove"        // POST AuditProve: audit.Proof

@@ -115,6 +115,45 @@ type AskDecision struct {
 	BreakGlass bool   `json:"break_glass,omitempty"` // release one's own ask, with a reason, where the rule lets
 }
 
+// Live is one line of LivePath: what changed since the line before. Until Whole, the
+// lines bring what there is.
+type Live struct {
+	Whole    bool      `json:"whole"`
+	Asks     []Ask     `json:"asks,omitempty"` // new, or changed
+	Ended    []Ended   `json:"ended,omitempty"`
+	Requests []Request `json:"requests,omitempty"` // new, or changed; those that wait are asks too
+	Sessions []Session `json:"sessions,omitempty"` // new, or changed
+	Closed   []string  `json:"closed,omitempty"`   // ids of sessions
+}
+
+// Ended is an ask that waits no more.
+type Ended struct {
+	ID         string `json:"id"`
+	State      string `json:"state,omitempty"` // approved, denied, expired, cancelled; "" if it is not known any more
+	Why        string `json:"why,omitempty"`
+	BreakGlass bool   `json:"break_glass,omitempty"`
+}
+
+// SessionEvent is something that happened in a session while it was watched. In rows
+// personal data is masked, whatever the caller or who watches may see.
+type SessionEvent struct {
+	At       time.Time    `json:"at"`
+	Kind     string       `json:"kind"` // watching, decided, asked, answered, finished, closed
+	SQL      string       `json:"sql,omitempty"`
+	Params   []string     `json:"params,omitempty"`
+	Effect   string       `json:"effect,omitempty"`
+	Rule     string       `json:"rule,omitempty"`
+	Text     string       `json:"text,omitempty"` // a sentence: why it was decided so, who approved, why it ended
+	Outcome  string       `json:"outcome,omitempty"`
+	Code     string       `json:"error_code,omitempty"` // SQLSTATE; Text is its message then
+	Rows     int64        `json:"rows,omitempty"`
+	Bytes    int64        `json:"bytes,omitempty"`
+	Masked   int64        `json:"masked,omitempty"` // values hidden from the caller
+	Duration int64        `json:"duration_us,omitempty"`
+	Sample   *PreviewRows `json:"sample,omitempty"` // the first rows, where they were looked at
+	Missed   int64        `json:"missed,omitempty"` // events before this one that there was no room for
+}
+
 // Session is one open database session.
 type Session struct {
 	ID         string    `json:"id"`
@@ -125,6 +164,10 @@ type Session struct {
 	Since      time.Time `json:"since"`
 	State      string    `json:"state"` // idle, active, waiting
 	Statements int64     `json:"statements"`
+	SQL        string    `json:"sql,omitempty"`   // what it runs, or ran last, without secrets, shortened
+	Begun      time.Time `json:"begun,omitzero"`  // when that was decided
+	Rows       int64     `json:"rows,omitempty"`  // returned or changed, of all that has ended
+	Bytes      int64     `json:"bytes,omitempty"` // of row and COPY data, as above
 }
 
 // ExplainRequest asks what would be done with a statement, without running it.

@@ -51,20 +51,32 @@ type Desk struct {
 	cfg      Config
 	mu       sync.Mutex
 	open     map[string]*hold
+	ended    []Closed // the last of them
 	watchers map[chan struct{}]struct{}
 }
+
+// Closed is an ask that waits no more, and its answer.
+type Closed struct {
+	Seal   string
+	Answer Answer
+}
+
+// keepClosed is how many of them a desk remembers, for those who watched them wait.
+const keepClosed = 2 * MaxOpen
 
 // hold is one waiting ask. All but ctx is guarded by the desk's lock.
 type hold struct {
 	poll
 	ctx   context.Context // of the caller that waits: a vote after its end does not count
 	ended chan struct{}   // closed when there is an answer
+	turn  uint64          // of Open.Turn
 }
 
 // Open is a waiting ask and the votes so far.
 type Open struct {
 	Ask   Ask
 	Votes []Vote
+	Turn  uint64 // grows with each change of it
 }
 
 // NewDesk returns an empty desk.
@@ -212,6 +224,7 @@ func (d *Desk) Decide(id string, v Vote) (Ask, error) {
 	if err := h.vote(v, d.cfg.Barred); err != nil {
 		return h.ask.clone(), err
 	}
+	h.turn++
 	if h.done {
 		close(h.ended)
 	}
@@ -241,7 +254,28 @@ func (d *Desk) remove(h *hold) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.open, h.ask.ID)
+	if len(d.ended) >= keepClosed {
+		d.ended = slices.Delete(d.ended, 0, keepClosed/2)
+	}
+	d.ended = append(d.ended, Closed{Seal: h.ask.Seal, Answer: h.answer})
 	d.signal()
+}
+
+// Ended is how the ask with that seal ended, if it did so lately.
+func (d *Desk) Ended(seal string) (Answer, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, h := range d.open {
+		if h.done && h.ask.Seal == seal { // the one that waits has not noticed yet
+			return h.answer, true
+		}
+	}
+	for _, c := range slices.Backward(d.ended) {
+		if c.Seal == seal {
+			return c.Answer, true
+		}
+	}
+	return Answer{}, false
 }
 
 // List is every ask that still takes votes, the oldest first.
@@ -251,7 +285,7 @@ func (d *Desk) List() []Open {
 	list := []Open{}
 	for _, h := range d.open {
 		if !h.over(d.cfg.Now()) {
-			list = append(list, Open{Ask: h.ask.clone(), Votes: slices.Clone(h.votes)})
+			list = append(list, Open{Ask: h.ask.clone(), Votes: slices.Clone(h.votes), Turn: h.turn})
 		}
 	}
 	slices.SortFunc(list, func(a, b Open) int {

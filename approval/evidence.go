@@ -43,6 +43,7 @@ func (d *Desk) Learn(id string, change func(Evidence) Evidence) {
 	}
 	ev = change(ev)
 	h.ask.Evidence = &ev
+	h.turn++
 	d.signal()
 }
 

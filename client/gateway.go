@@ -25,7 +25,7 @@ const patience = 20 * time.Second
 
 // maxLine bounds one line of a watched stream: a full list of asks, each with
 // its statement.
-const maxLine = 16 << 20
+const maxLine = api.MaxReply
 
 // Gateway is a logged-in handle. Its session is dialled when it is needed and
 // again after it was lost, with the credentials that the store holds then. Safe
@@ -271,7 +271,7 @@ func streamClient(open func(context.Context) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return open(ctx) },
-			MaxIdleConnsPerHost: 2,                // a TUI polls and watches
+			MaxIdleConnsPerHost: 3,                // a TUI asks, watches all, and watches one session
 			IdleConnTimeout:     30 * time.Second, // shorter than a laptop's sleep
 			DisableCompression:  true,             // the tunnel is not the place to save bytes
 		},

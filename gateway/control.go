@@ -99,14 +99,14 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 	g.closed(mux, who, "POST "+api.ReplayPath, with(func(r *http.Request, in api.ReplayRequest) (any, error) {
 		return g.PolicyReplay(r.Context(), who, in)
 	}))
+	latest := func() identity.Identity { return g.leases.latest(identity.Fingerprint(state.PeerCertificates[0]), who) }
+	g.liveRoutes(mux, who, latest)
 	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
 		if err := g.known(who); err != nil {
 			fail(w, err)
 			return
 		}
-		g.watchAsks(w, r, func() identity.Identity {
-			return g.leases.latest(identity.Fingerprint(state.PeerCertificates[0]), who)
-		})
+		g.watchAsks(w, r, latest)
 	})
 	return mux
 }

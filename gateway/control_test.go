@@ -168,6 +168,7 @@ var guarded = map[string]struct {
 	in     any
 }{
 	api.WhoAmIPath: {"GET", nil}, api.ConnectionsPath: {"GET", nil}, api.AsksPath: {"GET", nil}, api.AsksWatchPath: {"GET", nil},
+	api.LivePath: {"GET", nil}, api.StreamPath: {"GET", nil},
 	api.AskPath: {"POST", api.AskDecision{Grant: true}}, api.SessionsPath: {"GET", nil}, api.KillPath: {"POST", nil},
 	api.AuditQueryPath: {"POST", api.AuditQuery{}}, api.AuditVerifyPath: {"POST", nil}, api.ExplainPath: {"POST", api.ExplainRequest{Connection: "orders", SQL: "select 1"}},
 	api.ScanPath: {"POST", api.ScanRequest{Connection: "orders"}}, api.PolicyPath: {"GET", nil}, api.ReplayPath: {"POST", api.ReplayRequest{}},

@@ -118,6 +118,7 @@ func (s *session) describe(r *wire.Reply) {
 	}
 	x.plan = mask.NewPlan(x.columns(r.Columns, s.base.snapshot()))
 	x.hidden = hiddenColumns(x.plan)
+	s.planSample(x, r.Columns)
 }
 
 // row masks one row. Without a plan, or with one for another number of columns,
@@ -137,6 +138,7 @@ func (s *session) row(r *wire.Reply) {
 	if asks(x.text) {
 		s.calls.correct(r.Row)
 	}
+	x.sampleRow(r.Row)
 	x.masked += int64(x.plan.Apply(r.Row))
 }
 

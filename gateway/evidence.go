@@ -13,9 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/approval"
-	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/mask"
-	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
 )
@@ -25,8 +23,6 @@ import (
 const (
 	planTime    = time.Second            // of EXPLAIN, and of looking at locks
 	planLock    = 100 * time.Millisecond // that it waits for a lock
-	historyTime = 200 * time.Millisecond // of reading the record back
-	historyBack = 30 * 24 * time.Hour
 	maxLocks    = 5 // lines of them: a person reads no more
 )
 
@@ -251,53 +247,6 @@ func oids(req *wire.Request) []uint32 {
 		out[i] = p.TypeOID
 	}
 	return out
-}
-
-// history reads back in the record what this person, and this shape of statement, did
-// here before, as far as there is time.
-func (s *session) history(ctx context.Context, j *job, looks *approval.Looks) {
-	shape := j.runs[0].text.Fingerprint
-	var h struct {
-		seen, same, own    int
-		approved, answered int
-		last, oldest       time.Time
-	}
-	ctx, done := context.WithTimeout(ctx, historyTime)
-	defer done()
-	now := s.g.cfg.Now()
-	err := audit.Scan(ctx, s.g.cfg.RecordDir, audit.Filter{Connection: s.Connection, Since: now.Add(-historyBack)}, func(ev audit.Event) error {
-		if h.seen++; h.seen%64 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		h.oldest = ev.Time
-		mine := ev.Subject == s.Who.Subject && ev.CallerKind == string(s.Who.Kind)
-		switch {
-		case ev.Kind == audit.Decided && ev.Fingerprint == shape && shape != "" && ev.ID != j.gate.ID && ev.Effect != policy.Deny.String():
-			if h.same++; h.same == 1 {
-				h.last = ev.Time
-			}
-			if mine {
-				h.own++
-			}
-		case ev.Kind == audit.Answered && mine:
-			h.answered++
-			if ev.Effect == policy.Allow.String() {
-				h.approved++
-			}
-		}
-		return nil
-	})
-	since := "in 30 days"
-	if err != nil && !h.oldest.IsZero() {
-		since = "since " + h.oldest.UTC().Format(time.DateTime) + " UTC, as far as was read"
-	}
-	switch h.same {
-	case 0:
-		looks.History = append(looks.History, "no statement of this shape was sent here "+since)
-	default:
-		looks.History = append(looks.History, fmt.Sprintf("statements of this shape: %d %s, %d of them by the same person, the last %s", h.same, since, h.own, h.last.UTC().Format(time.DateTime)+" UTC"))
-	}
-	looks.History = append(looks.History, fmt.Sprintf("asks of this person here: %d %s, %d of them approved", h.answered, since, h.approved))
 }
 
 // maxWhy is how much of a caller's reason is kept.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -158,4 +159,38 @@ func TestReasonIsHeardAsWritten(t *testing.T) {
 		th.deny(t, ask.ID)
 		wantCode(t, await(t, done), "42501")
 	}
+}
+
+// History counts all that came before, however long ago in a long record, and never the
+// statement that waits itself.
+func TestHistoryIsCountedByTheIndex(t *testing.T) {
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"))
+	ada, cy := connect(t, th.as(person("ada"))), connect(t, th.as(person("cy")))
+	for i := range 3 {
+		done := background(ada, fmt.Sprintf("update people set name = 'a%d' where id = %d", i, i))
+		if ask := th.held(t, 1)[0]; i < 2 {
+			th.approve(t, ask.ID)
+			if err := await(t, done); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			th.deny(t, ask.ID)
+			wantCode(t, await(t, done), "42501")
+		}
+	}
+	for i := range 3000 { // so that a look at the end of the record does not find them
+		if _, err := cy.Exec(t.Context(), "select $1::int", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := background(cy, "update people set name = 'c' where id = 4")
+	ask := th.looked(t, th.held(t, 1)[0].ID)
+	h := strings.Join(ask.Evidence.History, "; ")
+	for _, want := range []string{"statements of this shape: 3 in 30 days, 0 of them by the same person, the last ", "3 waited for people, 2 of those ran", "asks of this person here: 0 in 30 days"} {
+		if !strings.Contains(h, want) {
+			t.Errorf("history %q does not say %q", h, want)
+		}
+	}
+	th.deny(t, ask.ID)
+	wantCode(t, await(t, done), "42501")
 }

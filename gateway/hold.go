@@ -106,6 +106,7 @@ func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
 		ev.Detail += "; the caller says: " + a.Evidence.Why
 	}
 	_, err := s.record(ctx, ev, true)
+	s.tapAsk("asked", a.SQL, "", "it waits as "+a.ID+" for "+a.Quorum.String())
 	return err
 }
 
@@ -171,6 +172,7 @@ func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a app
 	if _, err := s.record(ctx, ev, true); err != nil {
 		return policy.Verdict{}, err
 	}
+	s.tapAsk("answered", a.SQL, ev.Effect, ev.Reason)
 	s.g.forgetAsk(s.id, a.ID)
 	s.g.tellAnswered(a, answer)
 	if result.Effect == policy.Allow {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
@@ -33,6 +34,8 @@ type run struct {
 	rows   int64 // seen one by one
 	masked int64
 	hidden []string
+	strict *mask.Plan       // for those who watch; nil if nobody does
+	sample *api.PreviewRows // the first rows, as they may see them
 	done   bool
 }
 

@@ -71,6 +71,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 		if err != nil {
 			return err
 		}
+		s.tapDecided(&ev)
 		x.event, j.gate = t.ID, t
 		s.base.counts.decided(ev.Effect)
 	}
@@ -110,6 +111,9 @@ func (s *session) finish(j *job, x *run, r *wire.Reply, outcome string) {
 	s.base.counts.ended(&ev)
 	// Nobody acts upon an ending: it is written with the decision that comes next
 	// (docs/decisions/015).
+	s.rows.Add(r.Rows)
+	s.bytes.Add(r.Bytes)
+	s.tapFinished(&ev, x)
 	if err := s.g.cfg.Record.Later(ev); err != nil {
 		s.cut(errRecord)
 	}

@@ -103,6 +103,7 @@ func (s *session) describeFor() api.Session {
 	return api.Session{
 		ID: s.id, Who: whoAmI(s.who()), Connection: s.Connection, From: s.From, Client: s.program,
 		Since: s.since, State: s.state, Statements: s.count.Load(),
+		SQL: s.doing, Begun: s.begun, Rows: s.rows.Load(), Bytes: s.bytes.Load(),
 	}
 }
 

@@ -65,6 +65,9 @@ type session struct {
 	strict   bool                      // every answer waits until its decision is on disk
 	until    atomic.Pointer[time.Time] // the end that a renewal gave; nil before run
 	count    atomic.Int64              // statements decided
+	rows     atomic.Int64              // of statements that have ended, as bytes
+	bytes    atomic.Int64              //
+	taps     taps                      // those who watch
 	holding  atomic.Pointer[context.CancelFunc]
 	tells    atomic.Bool // the caller wants to hear of what is hidden
 
@@ -72,6 +75,8 @@ type session struct {
 	names shadow     // what this session has done to the meaning of names
 	state string     // "idle", "active", "waiting"
 	open  map[*job]struct{}
+	doing string    // what it runs or ran last, without secrets
+	begun time.Time // when that was decided
 
 	left   bool // owned by up: the client was read to its end
 	parted bool // owned by down: the database has said why it ends the session

@@ -244,6 +244,7 @@ func (s *session) forward(req *wire.Request, j *job) error {
 		}
 		s.hear(x.text)
 	}
+	req.Look = req.Look || s.watchable(req)
 	req.Data, req.Renames = j, j.renames
 	req.Gate = j.gated
 	if j.gated {
@@ -292,6 +293,7 @@ func (s *session) track(j *job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[j] = struct{}{}
+	s.latest(j)
 }
 
 // skip ends the statements of a request that the server passes over.
