@@ -32,6 +32,7 @@ type Ask struct {
 // Evidence is what is known of an ask beside its text.
 type Evidence struct {
 	From    string   `json:"from,omitempty"`        // network address of the caller
+	Shape   string   `json:"shape,omitempty"`       // fingerprint of the statement: the same for all that differ in values only
 	Client  string   `json:"application,omitempty"` // application_name
 	Why     string   `json:"why,omitempty"`         // what the caller says of it
 	Reads   []string `json:"reads,omitempty"`

@@ -8,6 +8,7 @@ import "time"
 type Evidence struct {
 	From   string   // network address of the caller
 	Client string   // application_name
+	Shape  string   // fingerprint of the statement
 	Why    string   // what the caller says of it
 	Reads  []string // schema.table.column
 	Writes []string // schema.table

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,24 +14,38 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/tui"
 )
 
 func (a *app) approvalsCommand() *cobra.Command {
 	var addr string
+	var s screen
 	c := &cobra.Command{
 		Use: "approvals", Short: "see and answer the statements that wait for people", Args: noSuch,
-		Example: "  sluice approvals\n  sluice approvals ls",
+		Long: `Open the screen: what waits and what is known of it, requests made ahead of time, who
+is connected and what they run, the record, and the policy. ? shows the keys.
+
+With --plain it prints a line as something happens and reads commands such as
+"show k7m2p" and "approve k7m2p", for screen readers and terminals that only print.`,
+		Example: "  sluice approvals\n  sluice approvals --plain\n  sluice approvals ls",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !a.terminal {
-				return tell(exitUsage, "use sluice approvals ls, approve or deny", "the approvals screen needs a terminal")
+			switch {
+			case !slices.Contains([]string{"", tui.NotifyOSC9, tui.NotifyOSC777}, s.notify):
+				return usageError{fmt.Errorf("--notify is %s or %s", tui.NotifyOSC9, tui.NotifyOSC777)}
+			case !s.plain && !a.terminal:
+				return tell(exitUsage, "use sluice approvals ls, approve or deny, or --plain", "the approvals screen needs a terminal")
 			}
 			quiet := func(string, string) {} // the screen is not ours; it ends with the login
 			return a.withToken(c.Context(), addr, "", quiet, func(gw *client.Gateway) error {
-				return tui.Run(c.Context(), board{gw}, a.in, a.out, tui.Options{})
+				return a.openScreen(c.Context(), gw, s)
 			})
 		},
 	}
+	c.Flags().BoolVar(&s.plain, "plain", false, "lines instead of a screen: for screen readers, and where only printing works")
+	c.Flags().StringVar(&s.notify, "notify", "", "have the terminal show what arrives on the desktop: osc9 (iTerm2, Windows Terminal, kitty) or osc777 (foot, ghostty, urxvt)")
+	c.Flags().BoolVar(&s.silent, "no-bell", false, "do not ring the bell when something arrives")
+	c.Flags().BoolVar(&s.noMouse, "no-mouse", false, "leave the mouse to the terminal, so that it marks text")
 	a.addGateway(c, &addr)
 	var f format
 	ls := &cobra.Command{
@@ -49,6 +64,22 @@ func (a *app) approvalsCommand() *cobra.Command {
 		c.AddCommand(a.answerCommand(&addr, how))
 	}
 	return c
+}
+
+// screen is how the screen is to be.
+type screen struct {
+	plain, silent, noMouse bool
+	notify, note           string
+}
+
+func (a *app) openScreen(ctx context.Context, gw *client.Gateway, s screen) error {
+	me := api.WhoAmI{Subject: gw.Identity.Subject, Issuer: gw.Identity.Issuer, Kind: string(gw.Identity.Kind), Name: gw.Identity.Name()}
+	if s.plain {
+		return tui.Plain(ctx, gw, a.in, a.out, tui.PlainOptions{Me: me, Now: a.now, Silent: s.silent, Describe: func(k api.Ask, p *api.Preview) string {
+			return a.plainAsk(shownAsk{Ask: k, Preview: p})
+		}})
+	}
+	return tui.Run(ctx, gw, a.in, a.out, tui.Options{Me: me, Note: s.note, Builtin: policy.BuiltinYAML(), Notify: s.notify, Silent: s.silent, NoMouse: s.noMouse})
 }
 
 // statementWidth is how much of a statement a list shows.
@@ -140,4 +171,17 @@ func (a *app) showSQL(k api.Ask) {
 	var b strings.Builder
 	statementText(&b, k)
 	fmt.Fprint(a.err, b.String())
+}
+
+func askPath(id string) string { return strings.Replace(api.AskPath, "{id}", id, 1) }
+
+// nameOf is what people call a caller.
+func nameOf(w api.WhoAmI) string {
+	switch {
+	case w.Name != "":
+		return w.Name
+	case w.Email != "":
+		return w.Email
+	}
+	return w.Subject
 }

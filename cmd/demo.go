@@ -20,7 +20,6 @@ import (
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/demo"
 	"github.com/sluicehq/sluice/internal/pgcluster"
-	"github.com/sluicehq/sluice/tui"
 )
 
 // The people of the demo. Ada uses the database; Grace may approve.
@@ -88,7 +87,7 @@ func (a *app) demo(ctx context.Context, tour bool) (err error) {
 	}
 	note := fmt.Sprintf("You are Grace (dba) here. To be Ada (engineering), paste this in another terminal:\n%s", w.psql)
 	fmt.Fprintf(a.err, "\n%s\n\n", note)
-	return tui.Run(ctx, board{w.grace}, a.in, a.out, tui.Options{Note: note})
+	return a.openScreen(ctx, w.grace, screen{note: note, noMouse: true}) // the note is there to be marked
 }
 
 // end stops everything, the last first, and says what could not be stopped.

@@ -58,7 +58,7 @@ func showAsk(o approval.Open) api.Ask {
 
 func showEvidence(ev *approval.Evidence) *api.Evidence {
 	out := &api.Evidence{
-		From: ev.From, Client: ev.Client, Why: ev.Why, Reads: ev.Reads, Writes: ev.Writes, Signs: ev.Signs, Masked: ev.Masked, Clear: ev.Clear,
+		From: ev.From, Shape: ev.Shape, Client: ev.Client, Why: ev.Why, Reads: ev.Reads, Writes: ev.Writes, Signs: ev.Signs, Masked: ev.Masked, Clear: ev.Clear,
 		Done: ev.Looks.Done, Locks: ev.Looks.Locks, History: ev.Looks.History, Notes: ev.Looks.Notes,
 	}
 	if ev.Looks.Planned {

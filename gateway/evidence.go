@@ -21,14 +21,17 @@ import (
 // Limits of looking things up for approvers. They see the ask at once; what is found
 // comes when it is there.
 const (
-	planTime    = time.Second            // of EXPLAIN, and of looking at locks
-	planLock    = 100 * time.Millisecond // that it waits for a lock
-	maxLocks    = 5 // lines of them: a person reads no more
+	planTime = time.Second            // of EXPLAIN, and of looking at locks
+	planLock = 100 * time.Millisecond // that it waits for a lock
+	maxLocks = 5                      // lines of them: a person reads no more
 )
 
 // evidence is what is known of a held request at once.
 func (s *session) evidence(j *job) *approval.Evidence {
 	ev := approval.Evidence{From: s.From, Client: s.program, Why: s.why}
+	if len(j.runs) == 1 {
+		ev.Shape = j.runs[0].text.Fingerprint
+	}
 	for _, x := range j.runs {
 		ev.Reads = addNew(ev.Reads, x.about.reads)
 		ev.Writes = addNew(ev.Writes, x.about.writes)

@@ -1,5 +1,7 @@
 package tui
 
+import tea "github.com/charmbracelet/bubbletea"
+
 // intent is what a key asks for. Keys are looked up here and nowhere else.
 type intent int
 
@@ -8,14 +10,36 @@ const (
 	quit
 	up
 	down
+	top
+	bottom
 	pageUp
 	pageDown
-	switchTab
-	startApprove
-	startDeny
-	confirm
+	nextTab
+	lastTab
+	toTab1
+	toTab2
+	toTab3
+	toTab4
+	toTab5
+	open
 	back
+	approve
+	deny
+	glass
+	preview
+	kill
+	watch
+	endRequest
+	history
+	shapeHistory
+	showPolicy
+	search
+	layout
+	mouse
+	dismiss
+	reload
 	help
+	confirm
 )
 
 // mode is what the keyboard is for at the moment.
@@ -23,12 +47,13 @@ type mode int
 
 const (
 	browsing  mode = iota
-	approving      // asks once more before it approves
-	denying        // writes a reason
+	answering      // has a question below, which enter answers
+	searching      // has words to look for
 	helping
 )
 
-// intentOf is the meaning of a key in a mode.
+// intentOf is the meaning of a key in a mode. In the modes that take text what is not
+// here goes into the text.
 func intentOf(in mode, key string) intent {
 	if key == "ctrl+c" {
 		return quit
@@ -36,45 +61,52 @@ func intentOf(in mode, key string) intent {
 	switch in {
 	case browsing:
 		return browseKeys[key]
-	case approving:
-		return approveKeys[key]
-	case denying:
-		return denyKeys[key]
+	case answering, searching:
+		return textKeys[key]
 	}
 	return back // any key leaves the help
 }
 
 var browseKeys = map[string]intent{
-	"q": quit, "up": up, "k": up, "down": down, "j": down,
-	"pgup": pageUp, "b": pageUp, "ctrl+u": pageUp,
-	"pgdown": pageDown, " ": pageDown, "ctrl+d": pageDown,
-	"tab": switchTab, "left": switchTab, "right": switchTab,
-	"a": startApprove, "d": startDeny, "?": help,
+	"q": quit, "up": up, "k": up, "down": down, "j": down, "home": top, "g": top, "end": bottom, "G": bottom,
+	"pgup": pageUp, "b": pageUp, "ctrl+u": pageUp, "pgdown": pageDown, " ": pageDown, "ctrl+d": pageDown,
+	"tab": nextTab, "right": nextTab, "shift+tab": lastTab, "left": lastTab, "1": toTab1, "2": toTab2, "3": toTab3, "4": toTab4, "5": toTab5,
+	"enter": open, "esc": back, "a": approve, "d": deny, "!": glass, "v": preview, "K": kill, "w": watch, "e": endRequest,
+	"h": history, "s": shapeHistory, "p": showPolicy, "/": search, "f": layout, "m": mouse, "x": dismiss, "r": reload, "?": help,
 }
 
-var approveKeys = map[string]intent{
-	"y": confirm, "enter": confirm, "n": back, "esc": back, "q": back,
-	"up": pageUp, "k": pageUp, "pgup": pageUp, "b": pageUp,
-	"down": pageDown, "j": pageDown, "pgdown": pageDown, " ": pageDown,
+var textKeys = map[string]intent{
+	"enter": confirm, "esc": back, "pgup": pageUp, "pgdown": pageDown, "up": up, "down": down,
 }
 
-var denyKeys = map[string]intent{
-	"enter": confirm, "esc": back, "pgup": pageUp, "pgdown": pageDown,
+// decides reports whether an intent does something that cannot be taken back. Such keys
+// count only when what they are about has stood still for a moment.
+func (i intent) decides() bool {
+	switch i {
+	case approve, deny, glass, kill, endRequest, confirm, preview:
+		return true
+	}
+	return false
+}
+
+// moves reports whether an intent may come several times in one piece, from a key that
+// is held.
+func (i intent) moves() bool { return i >= up && i <= pageDown }
+
+// keyName is the name of a key, and how often it came in one piece.
+func keyName(msg tea.KeyMsg) (name string, times int) {
+	name, times = msg.String(), 1
+	n := len(msg.Runes)
+	if n < 2 {
+		return name, 1
+	}
+	for _, r := range msg.Runes {
+		if r != msg.Runes[0] {
+			return "", 1 // letters that come in one piece are text, not commands
+		}
+	}
+	return string(msg.Runes[0]), n
 }
 
 // keyHelp is a key and what it does, for the last line.
 type keyHelp struct{ key, does string }
-
-func keyHelps(in mode, onAsks bool) []keyHelp {
-	switch {
-	case in == approving:
-		return []keyHelp{{"y", "approve"}, {"esc", "back"}, {"↑↓", "scroll"}}
-	case in == denying:
-		return []keyHelp{{"enter", "deny"}, {"esc", "back"}}
-	case in == helping:
-		return []keyHelp{{"any key", "back"}}
-	case onAsks:
-		return []keyHelp{{"a", "approve"}, {"d", "deny"}, {"↑↓", "choose"}, {"space", "scroll"}, {"tab", "sessions"}, {"?", "help"}, {"q", "quit"}}
-	}
-	return []keyHelp{{"↑↓", "choose"}, {"tab", "approvals"}, {"?", "help"}, {"q", "quit"}}
-}

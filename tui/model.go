@@ -1,61 +1,145 @@
 package tui
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/bubbles/cursor"
 	"github.com/charmbracelet/bubbles/textinput"
 	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/sluicehq/sluice/api"
 )
 
-// maxReason is how much can be typed as a reason: more would not be read.
-const maxReason = 300
+const (
+	// maxReason is how much can be typed as a reason: more would not be read.
+	maxReason = 300
+	// settle is how long what is under the cursor must have stood still before a
+	// decision counts: longer than it takes to press a key for what was there before.
+	settle = 300 * time.Millisecond
+	// silence is how long the gateway, which speaks each second, says nothing before
+	// the screen says so.
+	silence = 4 * time.Second
+)
+
+// tab is one of the lists.
+type tab int
+
+const (
+	inboxTab tab = iota
+	requestsTab
+	sessionsTab
+	historyTab
+	policyTab
+	tabs
+)
+
+// list is where a person is in a list. The chosen row is known by its id, so that a list
+// that moves never puts another thing under the finger.
+type list struct {
+	chosen string
+	index  int // where that is or was, to find a neighbour of one that is gone
+	filter string
+}
+
+// question is what enter answers. It holds on to what it is about.
+type question struct {
+	about    intent // approve, deny, glass, kill, endRequest
+	id, seal string
+	words    string
+	reason   bool // may be given
+	must     bool // must be given
+}
 
 // model is what the screen knows. It is changed by Update only, and all that
 // reaches outside is a tea.Cmd.
 type model struct {
-	note   string
 	theme  theme
-	decide func(Answer) tea.Cmd
+	opt    Options
+	gw     Gateway
+	do     func(func(context.Context) tea.Msg) tea.Cmd
+	emit   func(string) tea.Cmd        // writes to the terminal, beside the frames
+	follow func(session string) func() // begins to watch a session, and gives how to stop
+	clock  func() time.Time
 
 	width, height int
 	now           time.Time // of the last tick
-	state         State
-	loaded        bool // a state has come
+	heard         time.Time // of the last line
+	st, fresh     *state    // what is known; what is being gathered after a lost link
+	loaded        bool
 	lost          string
-	onSessions    bool
-	ask, session  string // ids of the chosen rows
-	mode          mode
-	reason        textinput.Model
-	scroll        int    // first line of the detail shown
-	status        string // outcome of the last answer
-	failed        bool   // status is bad news
-	sent          string // id of the ask whose answer is under way
+
+	tab    tab
+	lists  [tabs]list
+	full   bool // the detail fills the screen
+	scroll int  // first line of the detail shown
+	far    int  // last line of it that was ever shown
+	laid   bool // statements are laid out, not shown as they were sent
+	mouse  bool
+	mode   mode
+	q      question
+	input  textinput.Model
+	still  time.Time // since when what is under the cursor stands still
+
+	status   string // outcome of the last answer
+	failed   bool   // status is bad news
+	sent     string // id of the ask whose answer is under way
+	alarms   []string
+	title    string
+	previews map[string]*tried // by seal
+	past     past
+	stream   *stream
+	policy   policyText
+
+	page     []string // the detail, laid out; nil if it must be made anew
+	rows     []string // ids of the list on the screen, filtered; nil as above
+	pageOf   string
+	clickTop int // line of the screen on which the list begins
+	firstRow int
+}
+
+// tried is a preview.
+type tried struct {
+	running bool
+	preview api.Preview
+	problem string
 }
 
 type (
-	stateMsg State
-	tickMsg  time.Time
-	lostMsg  struct {
+	liveMsg struct {
+		live  api.Live
+		first bool // of a new link
+	}
+	tickMsg time.Time
+	lostMsg struct {
 		err   error
 		retry time.Duration
 	}
-	decidedMsg struct {
-		id    string
-		grant bool
-		err   error
+	answeredMsg struct {
+		q   question
+		err error
+	}
+	previewMsg struct {
+		seal    string
+		preview api.Preview
+		err     error
 	}
 )
 
-func newModel(opt Options, t theme) model {
+func newModel(opt Options, t theme) *model {
 	in := textinput.New()
 	in.Prompt = ""
-	in.CharLimit = maxReason
-	in.Placeholder = "a few words for whoever asked"
 	in.PlaceholderStyle = t.faint
-	return model{note: opt.Note, theme: t, reason: in, width: 80, height: 24}
+	in.Cursor.SetMode(cursor.CursorStatic) // it blinks by itself, and redraws the screen for it
+	m := &model{opt: opt, theme: t, input: in, width: 80, height: 24, st: newState(), clock: time.Now, laid: true, previews: map[string]*tried{}}
+	m.do = func(func(context.Context) tea.Msg) tea.Cmd { return nil }
+	m.emit = func(string) tea.Cmd { return nil }
+	m.follow = func(string) func() { return func() {} }
+	m.past.query = "since:24h"
+	return m
 }
 
 func tick(wait time.Duration) tea.Cmd {
@@ -63,225 +147,457 @@ func tick(wait time.Duration) tea.Cmd {
 }
 
 // Init starts the clock that ages are counted by.
-func (m model) Init() tea.Cmd { return tick(0) }
+func (m *model) Init() tea.Cmd { return tick(0) }
 
 // Update takes in one message.
-func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		m.disturb()
 	case tickMsg:
 		m.now = time.Time(msg)
 		return m, tick(time.Second)
-	case stateMsg:
-		m.take(State(msg))
+	case liveMsg:
+		return m, m.take(msg)
 	case lostMsg:
 		m.lost = fmt.Sprintf("no link to the gateway (%s); trying again in %s", line(msg.err.Error()), msg.retry)
-	case decidedMsg:
-		m.decided(msg)
+	case answeredMsg:
+		m.answered(msg)
+	case previewMsg:
+		m.previews[msg.seal] = &tried{preview: msg.preview, problem: wordsOf(msg.err)}
+		m.page = nil
+	case historyMsg:
+		m.past.take(msg)
+		m.changed()
+	case policyMsg:
+		m.policy.take(msg)
+		m.page = nil
+	case streamMsg:
+		m.stream.take(msg)
+	case streamEndMsg:
+		m.stream.end(msg)
+	case tea.MouseMsg:
+		return m, m.mouseAt(msg)
 	case tea.KeyMsg:
-		return m.key(msg)
+		return m, m.key(msg)
 	}
 	return m, nil
 }
 
-// take shows a new state. The chosen row stays chosen by its id, so that a list
-// that moves never puts another statement under the finger.
-func (m *model) take(s State) {
-	m.state, m.loaded, m.lost = s, true, ""
-	was := m.ask
-	m.ask = keep(m.ask, asksIDs(s.Asks))
-	m.session = keep(m.session, sessionIDs(s.Sessions))
-	if m.ask == was {
+// disturb notes that something else is under the cursor, or that it moved.
+func (m *model) disturb() {
+	m.still = m.clock()
+	m.page, m.rows = nil, nil
+}
+
+// steady reports whether what is under the cursor has stood there for a moment.
+func (m *model) steady() bool { return m.clock().Sub(m.still) >= settle }
+
+// changed puts the lists in order after something came or went. The chosen row stays
+// chosen by its id; if it is gone its neighbour is.
+func (m *model) changed() {
+	m.rows = nil
+	l := &m.lists[m.tab]
+	rows := m.list()
+	if i := slices.Index(rows, l.chosen); i >= 0 {
+		l.index = i
 		return
 	}
-	m.scroll = 0
-	if m.mode == approving || m.mode == denying {
-		m.mode = browsing
-		m.reason.Blur()
-		m.say(true, "%s is over: it was answered, cancelled, or its time ran out", line(was))
+	was := l.chosen
+	l.chosen = ""
+	if len(rows) > 0 {
+		l.index = max(0, min(l.index, len(rows)-1))
+		l.chosen = rows[l.index]
 	}
+	if was == l.chosen {
+		return
+	}
+	m.full = m.full && l.chosen != "" && was == ""
+	m.begin()
+}
+
+// begin shows another thing from its first line on.
+func (m *model) begin() {
+	m.scroll, m.far = 0, 0
+	m.disturb()
+}
+
+// take takes in what the gateway tells.
+func (m *model) take(msg liveMsg) tea.Cmd {
+	m.heard = m.clock()
+	m.lost = ""
+	if msg.first && m.loaded {
+		m.fresh = newState() // what ended while there was no link is in no line
+	}
+	if m.fresh != nil {
+		m.fresh.take(msg.live, m.heard)
+		if !msg.live.Whole {
+			return nil
+		}
+		m.st, m.fresh = m.fresh, nil
+		m.previews = map[string]*tried{}
+		m.disturb()
+		m.overIfGone()
+		m.changed()
+		return m.retitle()
+	}
+	arrived := m.st.take(msg.live, m.heard)
+	chosen := m.lists[m.tab].chosen
+	if chosen != "" && concerns(msg.live, chosen, m.tab) {
+		m.disturb()
+	}
+	for _, e := range msg.live.Ended {
+		m.over(e)
+	}
+	m.overIfGone()
+	m.changed()
+	if !m.loaded {
+		m.loaded = msg.live.Whole
+		return m.retitle()
+	}
+	return tea.Batch(m.retitle(), m.announce(arrived))
+}
+
+// concerns reports whether a line brings news of what is under the cursor. That a
+// session goes on is none: it does each second.
+func concerns(l api.Live, id string, at tab) bool {
+	switch at {
+	case inboxTab:
+		return slices.ContainsFunc(l.Asks, func(a api.Ask) bool { return a.ID == id })
+	case requestsTab:
+		return slices.ContainsFunc(l.Asks, func(a api.Ask) bool { return a.ID == id }) || slices.ContainsFunc(l.Requests, func(r api.Request) bool { return r.ID == id })
+	}
+	return false
+}
+
+// over tells how an ask ended that somebody was looking at, and loudly of break-glass.
+func (m *model) over(e api.Ended) {
+	how := line(e.Why)
+	if how == "" {
+		how = "it was answered, cancelled, or its time ran out"
+	}
+	if e.BreakGlass {
+		m.alarms = append(m.alarms, line(e.ID)+" ran "+strings.TrimPrefix(how, "break-glass "))
+	}
+	if m.lists[inboxTab].chosen == e.ID && m.tab == inboxTab && m.sent != e.ID {
+		m.say(true, "%s is over: %s", line(e.ID), how)
+	}
+}
+
+// overIfGone takes a question back whose subject is no longer what was shown.
+func (m *model) overIfGone() {
+	if m.mode != answering {
+		return
+	}
+	gone := false
+	switch m.q.about {
+	case approve, deny, glass:
+		a, ok := m.st.asks.items[m.q.id]
+		r, asked := m.st.requests.items[m.q.id]
+		gone = !(ok && a.Seal == m.q.seal) && !(asked && r.State == "granted" && m.q.about == deny)
+	case kill:
+		_, ok := m.st.sessions.items[m.q.id]
+		gone = !ok
+	}
+	if gone {
+		m.stopAsking()
+		if m.status == "" {
+			m.say(true, "%s is over", line(m.q.id))
+		}
+	}
+}
+
+func (m *model) stopAsking() {
+	m.mode = browsing
+	m.input.Blur()
+	m.disturb()
 }
 
 func (m *model) say(bad bool, format string, args ...any) {
 	m.status, m.failed = fmt.Sprintf(format, args...), bad
 }
 
-func (m *model) decided(msg decidedMsg) {
-	if m.sent == msg.id {
+// wordsOf is an error for people, with what to do next.
+func wordsOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := api.AsError(err); ok && e.Hint != "" {
+		return line(e.Sentence + "; " + e.Hint)
+	}
+	return line(err.Error())
+}
+
+// did is what became of an answer that was taken.
+var did = map[intent][2]string{
+	approve: {"approved", "approve"}, deny: {"denied", "deny"}, glass: {"broke the glass for", "break the glass for"},
+	kill: {"ended", "end"}, endRequest: {"took back", "take back"},
+}
+
+func (m *model) answered(msg answeredMsg) {
+	if m.sent == msg.q.id {
 		m.sent = ""
 	}
-	did := "denied"
-	if msg.grant {
-		did = "approved"
-	}
 	if msg.err != nil {
-		m.say(true, "%s was not %s: %s", line(msg.id), did, line(msg.err.Error()))
+		m.say(true, "could not %s %s: %s", did[msg.q.about][1], line(msg.q.id), wordsOf(msg.err))
 		return
 	}
-	m.say(false, "you %s %s", did, line(msg.id))
+	m.say(false, "you %s %s", did[msg.q.about][0], line(msg.q.id))
 }
 
 // key turns a key into its intent and does it.
-func (m model) key(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
-	// A pasted text is never a row of commands.
-	if msg.Paste && m.mode != denying {
-		return m, nil
+func (m *model) key(msg tea.KeyMsg) tea.Cmd {
+	text := m.mode == answering || m.mode == searching
+	if msg.Paste && !text {
+		return nil // a pasted text is never a row of commands
 	}
-	name, times := msg.String(), 1
-	// A held arrow or letter can arrive as several at once. Only moving is repeated:
-	// letters that come in one piece are more likely text than a decision.
-	if n := len(msg.Runes); n > 1 && m.mode != denying {
-		if name != strings.Repeat(name[:1], n) {
-			return m, nil
-		}
-		name, times = name[:1], n
-	}
+	name, times := keyName(msg)
 	want := intentOf(m.mode, name)
-	if times > 1 && want != up && want != down && want != pageUp && want != pageDown {
-		return m, nil
-	}
-	if m.mode == denying && (want == nothing || msg.Paste) {
+	if text && (want == nothing || msg.Paste) {
 		var cmd tea.Cmd
-		m.reason, cmd = m.reason.Update(msg)
-		return m, cmd
+		m.input, cmd = m.input.Update(msg)
+		return cmd
 	}
-	switch want {
-	case quit:
-		return m, tea.Quit
-	case up, down:
+	if times > 1 && !want.moves() {
+		return nil // letters that come in one piece are more likely text than a decision
+	}
+	if want.decides() && m.mode != searching && !m.steady() {
+		m.say(true, "that key came as the screen changed: look, then press it again")
+		return nil
+	}
+	if want.moves() {
 		for range times {
 			m.move(want)
 		}
-	case pageUp, pageDown:
-		for range times {
-			m.turn(want)
-		}
-	case switchTab:
-		m.onSessions, m.scroll = !m.onSessions, 0
-	case startApprove, startDeny:
-		return m.begin(want)
-	case confirm:
-		return m.send()
-	case back:
+		return m.morePast()
+	}
+	return m.act(want)
+}
+
+// act does what a key asks for, but for moving.
+func (m *model) act(want intent) tea.Cmd {
+	if m.mode == helping {
 		m.mode = browsing
-		m.reason.Blur()
+		if want != quit {
+			return nil
+		}
+	}
+	switch want {
+	case quit:
+		m.leaveStream()
+		return tea.Quit
+	case nextTab, lastTab, toTab1, toTab2, toTab3, toTab4, toTab5:
+		return m.goTo(want)
+	case open:
+		if !m.full && m.lists[m.tab].chosen != "" && m.stream == nil {
+			m.full = true
+			m.begin()
+		}
+	case back:
+		m.goBack()
+	case confirm:
+		return m.confirm()
+	case approve, deny, glass, kill, endRequest:
+		return m.ask(want)
+	case preview:
+		return m.try()
+	case watch:
+		m.startWatching()
+	case history, shapeHistory:
+		return m.historyOf(want)
+	case showPolicy:
+		return m.policyOf()
+	case search:
+		return m.startSearch()
+	case reload:
+		return m.reload()
+	case layout:
+		m.laid = !m.laid
+		m.disturb()
+	case mouse:
+		m.mouse = !m.mouse
+		if m.mouse {
+			return tea.EnableMouseCellMotion
+		}
+		return tea.DisableMouse
+	case dismiss:
+		m.alarms = nil
 	case help:
 		m.mode = helping
 	}
-	return m, nil
+	return nil
 }
 
+// goTo shows another list.
+func (m *model) goTo(want intent) tea.Cmd {
+	m.leaveStream()
+	to := m.tab
+	switch want {
+	case nextTab:
+		to = (to + 1) % tabs
+	case lastTab:
+		to = (to + tabs - 1) % tabs
+	default:
+		to = tab(want - toTab1)
+	}
+	return m.switchTo(to)
+}
+
+func (m *model) switchTo(to tab) tea.Cmd {
+	m.tab, m.full, m.status = to, false, ""
+	m.begin()
+	m.changed()
+	switch {
+	case to == historyTab && !m.past.asked:
+		return m.askHistory(0)
+	case to == policyTab && !m.policy.loaded:
+		return m.loadPolicy()
+	}
+	return nil
+}
+
+// goBack leaves whatever is in front, one thing at a time.
+func (m *model) goBack() {
+	switch l := &m.lists[m.tab]; {
+	case m.mode != browsing:
+		m.stopAsking()
+	case m.stream != nil:
+		m.leaveStream()
+		m.begin()
+	case m.full:
+		m.full = false
+		m.begin()
+	case l.filter != "":
+		l.filter = ""
+		m.disturb()
+		m.changed()
+	default:
+		m.status = ""
+	}
+}
+
+// move goes along a list, or along what is shown in full.
 func (m *model) move(want intent) {
-	step := 1
-	if want == up {
-		step = -1
+	if m.mode == helping {
+		m.mode = browsing
+		return
 	}
-	if m.onSessions {
-		m.session = neighbour(m.session, sessionIDs(m.state.Sessions), step)
-	} else {
-		m.ask = neighbour(m.ask, asksIDs(m.state.Asks), step)
+	if m.stream != nil {
+		m.stream.move(want, m.bodyHeight())
+		return
 	}
-	m.scroll, m.status = 0, ""
+	if m.full || m.tab == policyTab || want == pageUp || want == pageDown || m.mode == answering {
+		m.turn(want)
+		return
+	}
+	rows, l := m.list(), &m.lists[m.tab]
+	if len(rows) == 0 {
+		return
+	}
+	switch want {
+	case up:
+		l.index = max(0, l.index-1)
+	case down:
+		l.index = min(len(rows)-1, l.index+1)
+	case top:
+		l.index = 0
+	case bottom:
+		l.index = len(rows) - 1
+	}
+	m.choose(rows[l.index])
 }
 
-// turn scrolls the detail by most of a page, and stays on it.
-func (m *model) turn(want intent) {
-	page, lines := m.bodyHeight(), len(m.body())
-	step := max(page-1, 1)
-	if want == pageUp {
-		step = -step
+func (m *model) choose(id string) {
+	l := &m.lists[m.tab]
+	if l.chosen == id {
+		return
 	}
+	l.chosen = id
+	m.status = ""
+	m.begin()
+	m.changed()
+}
+
+// turn scrolls the detail, and stays on it.
+func (m *model) turn(want intent) {
+	page, lines := m.detailHeight(), len(m.detail())
+	step := map[intent]int{up: -1, down: 1, pageUp: -max(page-1, 1), pageDown: max(page-1, 1), top: -lines, bottom: lines}[want]
 	m.scroll = max(0, min(m.scroll+step, lines-page))
 }
 
-// begin opens the question that comes before an answer.
-func (m model) begin(want intent) (tea.Model, tea.Cmd) {
-	a := m.chosen()
+// mouseAt moves by the wheel and chooses by a click. Nothing is decided by the mouse.
+func (m *model) mouseAt(msg tea.MouseMsg) tea.Cmd {
+	if m.mode == answering || m.mode == searching {
+		return nil
+	}
 	switch {
-	case a == nil:
-		return m, nil
-	case a.Refusal != "":
-		m.say(true, "you cannot answer %s: %s", line(a.ID), line(a.Refusal))
-		return m, nil
-	case m.sent != "":
-		m.say(true, "the answer to %s is still under way", line(m.sent))
-		return m, nil
+	case msg.Button == tea.MouseButtonWheelUp && m.full:
+		m.turn(up)
+	case msg.Button == tea.MouseButtonWheelDown && m.full:
+		m.turn(down)
+	case msg.Button == tea.MouseButtonWheelUp:
+		m.move(up)
+	case msg.Button == tea.MouseButtonWheelDown:
+		m.move(down)
+	case msg.Action != tea.MouseActionPress || msg.Button != tea.MouseButtonLeft:
+	case msg.Y == 0:
+		if t, ok := m.tabAt(msg.X); ok && (t != m.tab || m.full || m.stream != nil) {
+			m.leaveStream()
+			return m.switchTo(t)
+		}
+	case m.full || m.stream != nil || m.tab == policyTab:
+	default:
+		if i := msg.Y - m.clickTop + m.firstRow; msg.Y >= m.clickTop && msg.Y < m.clickTop+m.listHeight() && i < len(m.list()) {
+			m.choose(m.list()[i])
+		}
 	}
-	m.status, m.scroll = "", 0
-	if want == startApprove {
-		m.mode = approving
-		return m, nil
-	}
-	m.mode = denying
-	m.reason.Reset()
-	return m, m.reason.Focus()
+	return nil
 }
 
-// send passes the answer on; the outcome comes back as a message.
-func (m model) send() (tea.Model, tea.Cmd) {
-	a := m.chosen()
-	grant, reason := m.mode == approving, m.reason.Value()
-	m.mode = browsing
-	m.reason.Blur()
-	if a == nil {
-		return m, nil
+// list is the ids of the rows of the list on the screen.
+func (m *model) list() []string {
+	if m.rows != nil {
+		return m.rows
 	}
-	if grant {
-		reason = ""
+	all, text := m.all()
+	filter := strings.ToLower(m.lists[m.tab].filter)
+	if filter == "" {
+		m.rows = all
+	} else {
+		m.rows = []string{}
+		for _, id := range all {
+			if strings.Contains(strings.ToLower(text(id)), filter) {
+				m.rows = append(m.rows, id)
+			}
+		}
 	}
-	m.sent = a.ID
-	return m, m.decide(Answer{ID: a.ID, Seal: a.Seal, Grant: grant, Reason: reason})
+	if m.rows == nil {
+		m.rows = []string{}
+	}
+	return m.rows
 }
 
-// chosen is the ask under the cursor, or nil.
-func (m *model) chosen() *Ask {
-	i := slices.IndexFunc(m.state.Asks, func(a Ask) bool { return a.ID == m.ask })
-	if i < 0 || m.onSessions {
-		return nil
+// all is the ids of a list, and what is searched of each.
+func (m *model) all() (ids []string, text func(id string) string) {
+	switch m.tab {
+	case inboxTab:
+		return m.st.asks.order, func(id string) string {
+			a := m.st.asks.items[id]
+			return strings.Join([]string{a.ID, nameOf(a.Who), a.Connection, a.Kind, a.SQL, a.Rule}, " ")
+		}
+	case requestsTab:
+		return m.st.requests.order, func(id string) string {
+			r := m.st.requests.items[id]
+			return strings.Join([]string{r.ID, nameOf(r.Who), r.Connection, r.State, r.SQL, r.Rule}, " ")
+		}
+	case sessionsTab:
+		return m.st.sessions.order, func(id string) string {
+			s := m.st.sessions.items[id]
+			return strings.Join([]string{s.ID, nameOf(s.Who), s.Connection, s.State, s.SQL, s.Client, s.From}, " ")
+		}
+	case historyTab:
+		return m.past.ids, func(string) string { return "" }
 	}
-	return &m.state.Asks[i]
-}
-
-func (m *model) chosenSession() *Session {
-	i := slices.IndexFunc(m.state.Sessions, func(s Session) bool { return s.ID == m.session })
-	if i < 0 {
-		return nil
-	}
-	return &m.state.Sessions[i]
-}
-
-func asksIDs(list []Ask) []string {
-	ids := make([]string, len(list))
-	for i, a := range list {
-		ids[i] = a.ID
-	}
-	return ids
-}
-
-func sessionIDs(list []Session) []string {
-	ids := make([]string, len(list))
-	for i, s := range list {
-		ids[i] = s.ID
-	}
-	return ids
-}
-
-// keep is id if it is still there, else the first.
-func keep(id string, ids []string) string {
-	if slices.Contains(ids, id) {
-		return id
-	}
-	if len(ids) == 0 {
-		return ""
-	}
-	return ids[0]
-}
-
-func neighbour(id string, ids []string, step int) string {
-	i := slices.Index(ids, id) + step
-	if len(ids) == 0 || i < 0 || i >= len(ids) {
-		return id
-	}
-	return ids[i]
+	return nil, nil
 }

@@ -17,6 +17,8 @@ const (
 	literal
 	comment
 	strange // stands in for something that cannot be shown
+	warning // of no statement: what to look at
+	faded   // of no statement: what matters less
 	classes
 )
 

@@ -1,112 +1,287 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
-)
+	"github.com/charmbracelet/x/ansi"
 
-// Widths of the columns that do not grow.
-const (
-	askWidth  = 7  // an ask's id is short, because people type it
-	sessWidth = 16 // a session's is not
-	kindWidth = 12
-	timeWidth = 8
+	"github.com/sluicehq/sluice/api"
 )
 
 // hurry is when the time left is shown as a warning.
 const hurry = 15 * time.Second
 
-// table is the list of asks or sessions, the chosen row always among those shown.
-func (m *model) table() []string {
-	who, conn := m.growing()
-	var head string
-	var rows []string
-	at := 0
-	if m.onSessions {
-		head = pad("ID", sessWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("DOING", kindWidth) + padLeft("OPEN", timeWidth)
-		for i, s := range m.state.Sessions {
-			if s.ID == m.session {
-				at = i
-			}
-			rows = append(rows, m.row(s.ID == m.session, pad(line(s.ID), sessWidth)+pad(caller(s.Who, s.WhoKind), who)+
-				pad(line(s.Connection), conn)+pad(line(s.Doing), kindWidth), m.since(s.Since)))
+// column of a list. Those of width 0 share what is left, by their parts.
+type column struct {
+	name  string
+	width int
+	parts int
+	right bool
+	from  int // width of the screen from which on it is shown
+}
+
+var columnsOf = [tabs][]column{
+	inboxTab: {{name: "ID", width: 8}, {name: "WHO", parts: 3}, {name: "CONNECTION", parts: 2}, {name: "STATEMENT", width: 12}, {name: "TOUCHES", parts: 4, from: 100},
+		{name: "WAITED", width: 7, right: true}, {name: "LEFT", width: 7, right: true}},
+	requestsTab: {{name: "ID", width: 9}, {name: "WHO", parts: 3}, {name: "CONNECTION", parts: 2}, {name: "ASKS FOR", width: 16}, {name: "STATE", width: 10},
+		{name: "UNTIL", width: 9, from: 80}},
+	sessionsTab: {{name: "WHO", parts: 3}, {name: "CONNECTION", parts: 2}, {name: "DOING", width: 9}, {name: "STATEMENT", parts: 5, from: 80},
+		{name: "PER S", width: 7, right: true}, {name: "ROWS/S", width: 8, right: true}, {name: "OPEN", width: 8, right: true}},
+	historyTab: {{name: "TIME", width: 10}, {name: "WHO", parts: 3}, {name: "CONNECTION", parts: 2, from: 80}, {name: "RESULT", width: 11}, {name: "ROWS", width: 7, right: true, from: 80}, {name: " STATEMENT", parts: 5}},
+	policyTab:  nil,
+}
+
+// columns are those that the screen has room for, with their widths.
+func (m *model) columns() []column {
+	var list []column
+	rest, parts := m.width-3, 0
+	for _, c := range columnsOf[m.tab] {
+		if m.width < c.from {
+			continue
 		}
-	} else {
-		head = pad("ID", askWidth) + pad("WHO", who) + pad("CONNECTION", conn) + pad("STATEMENT", kindWidth) + padLeft("WAITED", timeWidth) + padLeft("LEFT", timeWidth)
-		for i, a := range m.state.Asks {
-			if a.ID == m.ask {
-				at = i
-			}
-			rows = append(rows, m.row(a.ID == m.ask, pad(line(a.ID), askWidth)+pad(caller(a.Who, a.WhoKind), who)+
-				pad(line(a.Connection), conn)+pad(statementKind(a.Kind), kindWidth), m.since(a.Created)+m.left(a.Deadline)))
+		list = append(list, c)
+		rest -= c.width
+		parts += c.parts
+	}
+	left := rest
+	last := -1
+	for i := range list {
+		if list[i].parts > 0 {
+			list[i].width = max(6, rest*list[i].parts/parts)
+			left -= list[i].width
+			last = i
 		}
 	}
+	if last >= 0 && left > 0 {
+		list[last].width += left
+	}
+	return list
+}
+
+// table is the list, the chosen row always among those shown. Only rows on the screen
+// are made, so that thousands cost as much as ten.
+func (m *model) table() []string {
+	cols := m.columns()
+	head := ""
+	for _, c := range cols {
+		head += fit(c, c.name)
+	}
 	lines := []string{"  " + m.theme.faint.Render(head)}
+	rows, l := m.list(), &m.lists[m.tab]
 	shown := m.listHeight()
-	first := max(0, min(at-shown/2, len(rows)-shown))
-	return append(lines, rows[first:min(first+shown, len(rows))]...)
+	m.firstRow = max(0, min(l.index-shown/2, len(rows)-shown))
+	for _, id := range rows[m.firstRow:min(m.firstRow+shown, len(rows))] {
+		cells, style := m.cells(id)
+		text := ""
+		for i, c := range cols {
+			text += m.dress(style, id, c, fit(c, cells[c.name]), i)
+		}
+		mark := "  "
+		if id == l.chosen {
+			mark = m.theme.mark.Render("▌") + " "
+		}
+		lines = append(lines, mark+text)
+	}
+	return lines
+}
+
+// fit puts a text into a column, with a space behind it.
+func fit(c column, text string) string {
+	if c.right {
+		return padLeft(text, c.width)
+	}
+	return pad(text, c.width-1) + " "
+}
+
+// dress styles one cell.
+func (m *model) dress(style map[string]func(...string) string, id string, c column, text string, _ int) string {
+	if f := style[c.name]; f != nil {
+		return f(text)
+	}
+	if id == m.lists[m.tab].chosen {
+		return m.theme.selected.Render(text)
+	}
+	return text
+}
+
+// cells are what stands in a row, by the name of the column, and how.
+func (m *model) cells(id string) (cells map[string]string, style map[string]func(...string) string) {
+	style = map[string]func(...string) string{}
+	switch m.tab {
+	case inboxTab:
+		a := m.st.asks.items[id]
+		cells = map[string]string{"ID": line(a.ID), "WHO": nameOf(a.Who), "CONNECTION": line(a.Connection), "STATEMENT": kindOf(a), "TOUCHES": touches(a),
+			"WAITED": m.since(a.Created), "LEFT": m.left(a.Deadline)}
+		if a.BreakGlass {
+			cells["ID"] = "!" + cells["ID"]
+			style["ID"] = m.theme.alarm.Render
+		}
+		if !a.MayAnswer {
+			style["WHO"], style["CONNECTION"], style["STATEMENT"] = m.theme.faint.Render, m.theme.faint.Render, m.theme.faint.Render
+		}
+		if !m.now.IsZero() && a.Deadline.Sub(m.now) < hurry {
+			style["LEFT"] = m.theme.warn.Render
+		}
+	case requestsTab:
+		r := m.st.requests.items[id]
+		what := "a script"
+		if r.Seconds > 0 {
+			what = "window of " + shortSpan(time.Duration(r.Seconds)*time.Second)
+		}
+		until := ""
+		if r.State == "granted" {
+			until = m.left(r.Until)
+		}
+		cells = map[string]string{"ID": line(r.ID), "WHO": nameOf(r.Who), "CONNECTION": line(r.Connection), "ASKS FOR": what, "STATE": line(r.State), "UNTIL": until}
+		if r.State == api.AskWaiting || r.State == "granted" {
+			style["STATE"] = m.theme.warn.Render
+		}
+	case sessionsTab:
+		s := m.st.sessions.items[id]
+		per, rows := s.rates(m.now)
+		cells = map[string]string{"WHO": nameOf(s.Who), "CONNECTION": line(s.Connection), "DOING": doing(s.State), "STATEMENT": flat(cutTo(s.SQL, 200)),
+			"PER S": rate(per), "ROWS/S": rate(rows), "OPEN": m.since(s.Since)}
+		if s.State == "waiting" {
+			style["DOING"] = m.theme.warn.Render
+		}
+	case historyTab:
+		ev := m.past.events[id]
+		text := ev.SQL
+		if text == "" {
+			text = string(ev.Kind) + " " + ev.Detail
+		}
+		result := ev.Outcome
+		if result == "" {
+			result = ev.Effect
+		}
+		cells = map[string]string{"TIME": m.clockTime(ev.Time), "WHO": line(ev.Who), "CONNECTION": line(ev.Connection), "RESULT": line(result), "ROWS": grouped(ev.Rows),
+			" STATEMENT": " " + flat(cutTo(text, 300))}
+		if result != "ok" && result != "" && result != "allow" {
+			style["RESULT"] = m.theme.warn.Render
+		}
+	}
+	return cells, style
+}
+
+// touches is the first table that an ask writes, or reads, and how many rows.
+func touches(a api.Ask) string {
+	ev := a.Evidence
+	if ev == nil {
+		return ""
+	}
+	text := ""
+	switch {
+	case len(ev.Writes) > 0:
+		text = ev.Writes[0]
+	case len(ev.Reads) > 0:
+		text = ev.Reads[0]
+	}
+	if ev.Rows != nil {
+		text += fmt.Sprintf(" ~%s rows", grouped(*ev.Rows))
+	}
+	return line(text)
+}
+
+func doing(state string) string {
+	switch state {
+	case "active":
+		return "running"
+	case "waiting":
+		return "held"
+	}
+	return line(state)
+}
+
+// rate is a number a second, for a narrow column.
+func rate(x float64) string {
+	switch {
+	case x == 0:
+		return "·"
+	case x < 10:
+		return fmt.Sprintf("%.1f", x)
+	case x < 10_000:
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.0fk", x/1000)
 }
 
 // listHeight is how many rows the list shows: all if they fit into a third.
 func (m *model) listHeight() int {
-	n := len(m.state.Asks)
-	if m.onSessions {
-		n = len(m.state.Sessions)
-	}
-	return min(n, max(2, m.height/3-2))
-}
-
-// growing are the widths of the two columns that share what is left.
-func (m *model) growing() (who, conn int) {
-	rest := m.width - 2 - kindWidth - timeWidth - 1
-	if m.onSessions {
-		rest -= sessWidth
-	} else {
-		rest -= askWidth + timeWidth
-	}
-	who = max(8, rest*3/5)
-	return who, max(6, rest-who)
-}
-
-func (m *model) row(chosen bool, text, times string) string {
-	if !chosen {
-		return "  " + text + times
-	}
-	return m.theme.mark.Render("▌") + " " + m.theme.selected.Render(text) + times
+	return min(len(m.list()), max(2, m.bodyHeight()/3))
 }
 
 func (m *model) since(t time.Time) string {
 	if m.now.IsZero() || t.IsZero() {
-		return padLeft("", timeWidth)
+		return ""
 	}
-	return m.theme.faint.Render(padLeft(span(m.now.Sub(t)), timeWidth))
+	return span(m.now.Sub(t))
 }
 
 func (m *model) left(t time.Time) string {
 	if m.now.IsZero() || t.IsZero() {
-		return padLeft("", timeWidth)
+		return ""
 	}
-	d := t.Sub(m.now)
-	style := lipgloss.Style(m.theme.sql[plain])
-	if d < hurry {
-		style = m.theme.warn
-	}
-	return style.Render(padLeft(span(d), timeWidth))
+	return span(t.Sub(m.now))
 }
 
-// caller is a name, with what it is unless it is a person.
-func caller(who, kind string) string {
-	if kind == "" || kind == "person" {
-		return line(who)
+// clockTime is the time of day, with the day if it is another.
+func (m *model) clockTime(t time.Time) string {
+	t = t.Local()
+	if now := m.clock().Local(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format(time.TimeOnly)
 	}
-	return line(who + " (" + kind + ")")
+	return t.Format("01-02 15h")
 }
 
-func statementKind(kind string) string {
-	if kind == "" {
-		return "unknown"
+// spread puts one text at each end of a line.
+func spread(left, right string, width int) string {
+	gap := width - ansi.StringWidth(left) - ansi.StringWidth(right)
+	if gap < 1 {
+		return left
 	}
-	return strings.ReplaceAll(line(kind), "_", " ")
+	return left + strings.Repeat(" ", gap) + right
+}
+
+func textWidth(s string) int { return ansi.StringWidth(s) }
+
+// cutTo is a text of at most that many columns.
+func cutTo(s string, width int) string { return ansi.Truncate(s, max(0, width), "…") }
+
+// pad fills or cuts a text to exactly width columns.
+func pad(s string, width int) string {
+	s = cutTo(s, width)
+	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
+}
+
+// padLeft is pad for figures: they end on the same column.
+func padLeft(s string, width int) string {
+	s = cutTo(s, width)
+	return strings.Repeat(" ", max(0, width-ansi.StringWidth(s))) + s
+}
+
+// span is a duration for people: "48s", "2m03s", "1h05m", "3d04h".
+func span(d time.Duration) string {
+	s := int(max(d, 0).Round(time.Second) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+}
+
+// shortSpan is span without parts that are zero.
+func shortSpan(d time.Duration) string {
+	s := span(d)
+	for _, zero := range []string{"00s", "00m", "00h"} {
+		if len(s) > len(zero)+1 {
+			s = strings.TrimSuffix(s, zero)
+		}
+	}
+	return s
 }

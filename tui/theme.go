@@ -7,7 +7,7 @@ import "github.com/charmbracelet/lipgloss"
 type theme struct {
 	title, tab, label, faint lipgloss.Style
 	selected, mark           lipgloss.Style
-	good, bad, warn          lipgloss.Style
+	good, bad, warn, alarm   lipgloss.Style
 	key                      lipgloss.Style
 	sql                      [classes]lipgloss.Style
 }
@@ -24,6 +24,7 @@ func newTheme(r *lipgloss.Renderer) theme {
 		good:     color("2"),
 		bad:      color("1"),
 		warn:     color("3"),
+		alarm:    color("1").Reverse(true).Bold(true),
 		key:      r.NewStyle().Bold(true),
 	}
 	t.sql = [classes]lipgloss.Style{
@@ -32,6 +33,8 @@ func newTheme(r *lipgloss.Renderer) theme {
 		literal: color("2"),
 		comment: r.NewStyle().Faint(true),
 		strange: color("1").Reverse(true),
+		warning: color("3"),
+		faded:   r.NewStyle().Faint(true),
 	}
 	return t
 }

@@ -1,124 +1,96 @@
-// Package tui shows the statements that wait for an answer and the sessions that
-// are open, and passes on what the person at the keyboard decides. It decides
-// nothing itself. Whatever a client wrote is shown character by character: nothing
-// in it can move the cursor, change its own order on the screen or hide.
+// Package tui shows what waits for people, who is connected and what was done, and
+// passes on what the person at the keyboard decides. It decides nothing itself. Whatever
+// others wrote is shown character by character: nothing in it can move the cursor,
+// change its own order on the screen or hide. An answer is only sent for what has stood
+// still under the cursor for a moment, and repeats the seal of what was shown.
+//
+// Run owns one goroutine that follows the gateway, and one for each session that is
+// watched; both end with it.
 package tui
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
+	"sync"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
+
+	"github.com/sluicehq/sluice/api"
 )
 
-// State is everything on the screen at one moment.
-type State struct {
-	Me       string // who is looking
-	Asks     []Ask
-	Sessions []Session
-}
-
-// Ask is a statement that waits.
-type Ask struct {
-	ID         string
-	Seal       string // what an answer to it must repeat
-	Who        string // name of the caller
-	WhoKind    string // "person", "job", "agent"
-	Connection string
-	Session    string
-	Kind       string   // of the statement: "update"
-	SQL        string   // whole text
-	Params     []string // bind parameters as text
-	Rule       string   // that held it
-	Reason     string   // why, from the rule
-	Facts      []Fact   // what else is known, the most telling first
-	Needs      []Need
-	Votes      []Vote
-	Refusal    string // why the person looking may not answer; "" if they may
-	Created    time.Time
-	Deadline   time.Time
-}
-
-// Fact is one thing known of an ask: "Estimate", "about 12 of 4000 rows of public.orders".
-type Fact struct{ Label, Text string }
-
-// Need is one group of people of whom some must agree.
-type Need struct {
-	Groups []string
-	Count  int // people needed
-	Have   int // people who agreed
-}
-
-// Vote is one answer given so far.
-type Vote struct {
-	Who   string
-	Grant bool
-}
-
-// Session is one open connection through the gateway.
-type Session struct {
-	ID         string
-	Who        string
-	WhoKind    string
-	Connection string
-	Client     string // program: "psql"
-	Doing      string // "idle", "running", "held"
-	SQL        string // what it runs, or ran last
-	Since      time.Time
-}
-
-// Backend is where the state comes from and where answers go.
-type Backend interface {
-	// Watch calls show with the state at once and after each change. It returns
-	// when ctx is done or the link is lost.
-	Watch(ctx context.Context, show func(State)) error
-	// Decide answers an ask.
-	Decide(ctx context.Context, a Answer) error
-}
-
-// Answer is what the person decided, and on what.
-type Answer struct {
-	ID     string
-	Seal   string // of the ask that was on the screen
-	Grant  bool
-	Reason string
+// Gateway is the other side: control messages as package api has them.
+type Gateway interface {
+	// Call sends one message and reads the answer into out.
+	Call(ctx context.Context, method, path string, in, out any) error
+	// Watch calls line with each line that path sends, until the link is lost.
+	Watch(ctx context.Context, path string, line func([]byte) error) error
 }
 
 // Options are what the caller may add to the screen.
 type Options struct {
-	Note string // shown on top, on lines of its own so that it can be copied
+	Me      api.WhoAmI // who is looking
+	Note    string     // shown on top, on lines of its own so that it can be copied
+	Builtin string     // text of the rules that stand in no file
+	Notify  string     // of what arrives: NotifyOSC9, NotifyOSC777, or "" for no notification of the desktop
+	Silent  bool       // no bell
+	NoMouse bool       // leave the mouse to the terminal
 }
+
+// How terminals are told to notify: iTerm2, Windows Terminal and kitty take OSC 9, urxvt,
+// foot, ghostty and VTE with a patch OSC 777.
+const (
+	NotifyOSC9   = "osc9"
+	NotifyOSC777 = "osc777"
+)
 
 // Waits between attempts to reach a lost gateway: soon at first, never so often
 // that many screens left open would load it.
 const (
 	retryFirst = time.Second
 	retryMost  = 15 * time.Second
+	// deadAfter is how long the gateway, which speaks each second, may say nothing
+	// before it is dialled again.
+	deadAfter = 10 * time.Second
 )
 
 // Run shows the screen until the person quits (nil) or ctx is done (its error).
-func Run(ctx context.Context, b Backend, in io.Reader, out io.Writer, opt Options) error {
+func Run(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Options) error {
 	ctx, cancel := context.WithCancel(ctx)
+	shared := &sharedOut{out: out}
 	m := newModel(opt, newTheme(lipgloss.NewRenderer(out)))
-	m.decide = func(a Answer) tea.Cmd {
+	m.gw = gw
+	m.do = func(f func(context.Context) tea.Msg) tea.Cmd { return func() tea.Msg { return f(ctx) } }
+	m.emit = func(s string) tea.Cmd {
 		return func() tea.Msg {
-			return decidedMsg{id: a.ID, grant: a.Grant, err: b.Decide(ctx, a)}
+			_, _ = io.WriteString(shared, s) // a bell that is lost is no loss
+			return nil
 		}
 	}
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		watch(ctx, b, p.Send)
-	}()
+	var watchers sync.WaitGroup
+	var p *tea.Program
+	m.follow = func(id string) func() {
+		ctx, stop := context.WithCancel(ctx)
+		watchers.Go(func() { followSession(ctx, gw, id, p.Send) })
+		return stop
+	}
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(shared.asFile()), tea.WithAltScreen()}
+	if !opt.NoMouse {
+		options = append(options, tea.WithMouseCellMotion())
+		m.mouse = true
+	}
+	p = tea.NewProgram(m, options...)
+	watchers.Go(func() { followGateway(ctx, gw, p.Send) })
 	_, err := p.Run()
 	cause := ctx.Err()
 	cancel()
-	<-done
+	watchers.Wait()
 	switch {
 	case cause != nil:
 		return cause
@@ -130,19 +102,49 @@ func Run(ctx context.Context, b Backend, in io.Reader, out io.Writer, opt Option
 	return nil
 }
 
-// watch follows the backend and comes back after a lost link, until ctx is done.
-func watch(ctx context.Context, b Backend, send func(tea.Msg)) {
+// sharedOut keeps what is written from two sides apart: frames, and bells between them.
+type sharedOut struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (s *sharedOut) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(p)
+}
+
+// asFile is s with the file below it, if it is one: the size of a terminal is asked of
+// its file.
+func (s *sharedOut) asFile() io.Writer {
+	f, ok := s.out.(*os.File)
+	if !ok {
+		return s
+	}
+	return struct {
+		io.Writer
+		file
+	}{s, file{f}}
+}
+
+// file is a file without its Write.
+type file struct{ f *os.File }
+
+func (f file) Fd() uintptr                { return f.f.Fd() }
+func (f file) Read(p []byte) (int, error) { return f.f.Read(p) }
+func (f file) Close() error               { return nil }
+
+// followGateway follows what the gateway tells, and comes back after a lost link, until
+// ctx is done.
+func followGateway(ctx context.Context, gw Gateway, send func(tea.Msg)) {
 	wait := retryFirst
 	for {
-		err := b.Watch(ctx, func(s State) {
+		err := followOnce(ctx, gw, func(msg tea.Msg) {
 			wait = retryFirst
-			send(stateMsg(s))
+			send(msg)
 		})
 		if ctx.Err() != nil {
 			return
-		}
-		if err == nil {
-			err = errors.New("the gateway ended the link")
 		}
 		send(lostMsg{err: err, retry: wait})
 		timer := time.NewTimer(wait)
@@ -155,3 +157,49 @@ func watch(ctx context.Context, b Backend, send func(tea.Msg)) {
 		wait = min(2*wait, retryMost)
 	}
 }
+
+// errSilent is why a link that brings nothing is given up.
+var errSilent = fmt.Errorf("it has said nothing for %s", deadAfter)
+
+func followOnce(ctx context.Context, gw Gateway, send func(tea.Msg)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	dead := time.AfterFunc(deadAfter, func() { cancel(errSilent) })
+	defer dead.Stop()
+	first := true
+	err := gw.Watch(ctx, api.LivePath, func(line []byte) error {
+		dead.Reset(deadAfter)
+		var l api.Live
+		if err := json.Unmarshal(line, &l); err != nil {
+			return fmt.Errorf("the gateway does not speak as expected: %w", err)
+		}
+		send(liveMsg{live: l, first: first})
+		first = false
+		return nil
+	})
+	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+		return cause
+	}
+	if err == nil {
+		err = errors.New("the gateway ended the link")
+	}
+	return err
+}
+
+// followSession follows one session until it, the link or ctx ends.
+func followSession(ctx context.Context, gw Gateway, id string, send func(tea.Msg)) {
+	err := gw.Watch(ctx, withID(api.StreamPath, id), func(line []byte) error {
+		var ev api.SessionEvent
+		if err := json.Unmarshal(line, &ev); err != nil {
+			return err
+		}
+		send(streamMsg{session: id, event: ev})
+		return nil
+	})
+	if ctx.Err() == nil {
+		send(streamEndMsg{session: id, err: err})
+	}
+}
+
+// withID fills the id into a path.
+func withID(path, id string) string { return strings.Replace(path, "{id}", escapePath(id), 1) }

@@ -3,7 +3,6 @@ package tui
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -15,58 +14,222 @@ const (
 )
 
 // View draws the screen: title, note, list, detail, outcome, keys.
-func (m model) View() string {
+func (m *model) View() string {
 	if m.width < minWidth || m.height < minHeight {
 		return fmt.Sprintf("The window is too small: at least %d × %d, please.", minWidth, minHeight)
 	}
-	lines := m.head()
-	switch {
-	case m.mode == helping:
-		lines = append(lines, m.helpText()...)
-	case !m.loaded:
-		lines = append(lines, m.centred("Asking the gateway what is waiting …")...)
-	case m.empty():
-		lines = append(lines, m.emptyText()...)
-	default:
-		lines = append(lines, m.table()...)
-		lines = append(lines, m.detail()...)
-	}
+	lines := append(m.head(), m.body()...)
 	room := m.height - 2
 	for len(lines) < room {
 		lines = append(lines, "")
 	}
 	lines = append(lines[:room], m.statusLine(), m.keyLine())
 	for i, l := range lines {
-		lines[i] = ansi.Truncate(l, m.width, "…")
+		lines[i] = cutTo(l, m.width)
 	}
 	return strings.Join(lines, "\n")
 }
 
-func (m *model) empty() bool {
-	if m.onSessions {
-		return len(m.state.Sessions) == 0
+func (m *model) body() []string {
+	switch {
+	case m.mode == helping:
+		return m.helpText()
+	case m.stream != nil:
+		return m.streamBody()
+	case m.tab == policyTab:
+		return m.window(m.bodyHeight())
+	case m.tab != historyTab && !m.loaded:
+		return m.centred("Asking the gateway what is waiting …")
 	}
-	return len(m.state.Asks) == 0
+	var lines []string
+	if m.tab == historyTab {
+		lines = append(lines, m.pastHead())
+	}
+	switch {
+	case len(m.list()) == 0:
+		return append(lines, m.emptyText()...)
+	case m.full:
+		return append(lines, append([]string{m.divider()}, m.window(m.detailHeight())...)...)
+	}
+	m.clickTop = len(m.head()) + len(lines) + 1
+	lines = append(lines, m.table()...)
+	lines = append(lines, m.divider())
+	return append(lines, m.window(m.detailHeight())...)
 }
 
-// head is the title and the note.
-func (m *model) head() []string {
-	tab := func(on bool, name string, n int) string {
-		text := fmt.Sprintf("%s %d", name, n)
-		if !on {
-			return m.theme.faint.Render(text)
-		}
-		return m.theme.tab.Render(text)
+// bodyHeight is how many lines there are between the title and the outcome.
+func (m *model) bodyHeight() int { return max(1, m.height-len(m.head())-2) }
+
+// detailHeight is how many lines of the detail there is room for.
+func (m *model) detailHeight() int {
+	used := 1
+	switch {
+	case m.tab == policyTab:
+		used = 0
+	case !m.full:
+		used = 1 + m.listHeight() + 1
 	}
-	left := " " + m.theme.title.Render("sluice") + "   " +
-		tab(!m.onSessions, "Approvals", len(m.state.Asks)) + "   " +
-		tab(m.onSessions, "Sessions", len(m.state.Sessions))
-	lines := []string{spread(left, m.theme.faint.Render(line(m.state.Me))+" ", m.width), ""}
-	if m.note != "" {
-		lines = append(lines, noteLines(m.note, m.width)...)
+	if m.tab == historyTab {
+		used++
+	}
+	return max(1, m.bodyHeight()-used)
+}
+
+// window is the part of the detail that is scrolled to.
+func (m *model) window(height int) []string {
+	all := m.detail()
+	first := max(0, min(m.scroll, len(all)-height))
+	last := min(first+height, len(all))
+	m.far = max(m.far, last)
+	return all[first:last]
+}
+
+// tabNames in their order.
+var tabNames = [tabs]string{"Inbox", "Requests", "Sessions", "History", "Policy"}
+
+// tabTexts are the names of the lists with how much is in them.
+func (m *model) tabTexts() (texts [tabs]string) {
+	for i, name := range tabNames {
+		texts[i] = name
+		if n := [tabs]int{len(m.st.asks.order), m.openRequests(), len(m.st.sessions.order), 0, 0}[i]; n > 0 {
+			texts[i] += fmt.Sprintf(" %d", n)
+		}
+	}
+	return texts
+}
+
+// openRequests are those that wait or may be used.
+func (m *model) openRequests() (n int) {
+	for _, r := range m.st.requests.items {
+		if r.State == "waiting" || r.State == "granted" {
+			n++
+		}
+	}
+	return n
+}
+
+const brand = "sluice"
+
+// head is the title, what must not be overlooked, and the note.
+func (m *model) head() []string {
+	gap := "   "
+	if m.width < 72 {
+		gap = "  "
+	}
+	left := " " + m.theme.title.Render(brand)
+	for i, text := range m.tabTexts() {
+		if tab(i) == m.tab {
+			left += gap + m.theme.tab.Render(text)
+			continue
+		}
+		left += gap + m.theme.faint.Render(text)
+	}
+	lines := []string{spread(left, m.theme.faint.Render(nameOf(m.opt.Me))+" ", m.width)}
+	if n := len(m.alarms); n > 0 {
+		text := "!! BREAK-GLASS: " + m.alarms[n-1]
+		if n > 1 {
+			text += fmt.Sprintf(" (and %d more)", n-1)
+		}
+		lines = append(lines, m.theme.alarm.Render(pad(" "+text, m.width-14)+" x dismisses ")+" ")
+	} else {
+		lines = append(lines, "")
+	}
+	if m.opt.Note != "" {
+		lines = append(lines, noteLines(m.opt.Note, m.width)...)
 		lines = append(lines, "")
 	}
 	return lines
+}
+
+// tabAt is the list whose name stands at a column of the first line.
+func (m *model) tabAt(x int) (tab, bool) {
+	gap := 3
+	if m.width < 72 {
+		gap = 2
+	}
+	at := 1 + len(brand)
+	for i, text := range m.tabTexts() {
+		at += gap
+		if x >= at && x < at+ansi.StringWidth(text) {
+			return tab(i), true
+		}
+		at += ansi.StringWidth(text)
+	}
+	return 0, false
+}
+
+// divider separates list and detail, names what the detail is about, and says which part
+// of it is shown.
+func (m *model) divider() string {
+	title := m.detailTitle()
+	all, height := len(m.detail()), m.detailHeight()
+	part := ""
+	if all > height {
+		first := max(0, min(m.scroll, all-height))
+		part = fmt.Sprintf(" lines %d–%d of %d", first+1, first+height, all)
+	}
+	title = cutTo(title, max(0, m.width-4-ansi.StringWidth(part)))
+	rule := strings.Repeat("─", max(0, m.width-4-ansi.StringWidth(title)-ansi.StringWidth(part)))
+	return " " + m.theme.selected.Render(title) + " " + m.theme.faint.Render(rule+part)
+}
+
+func (m *model) detailTitle() string {
+	id := m.lists[m.tab].chosen
+	switch m.tab {
+	case inboxTab:
+		a := m.st.asks.items[id]
+		return fmt.Sprintf("%s: %s on %s, %s left", line(a.ID), kindOf(a), line(a.Connection), m.left(a.Deadline))
+	case requestsTab:
+		r := m.st.requests.items[id]
+		return fmt.Sprintf("%s: %s, %s", line(r.ID), whatOf(r), line(r.State))
+	case sessionsTab:
+		s := m.st.sessions.items[id]
+		text := fmt.Sprintf("%s: %s", line(s.ID), doing(s.State))
+		if s.State != "idle" && !s.Begun.IsZero() {
+			text += " for " + m.since(s.Begun)
+		}
+		return text
+	case historyTab:
+		return line(id)
+	}
+	return ""
+}
+
+// pastHead is the search, and what came of it.
+func (m *model) pastHead() string {
+	p := &m.past
+	switch {
+	case m.mode == searching:
+		m.input.Width = max(10, m.width-12)
+		return " " + m.theme.label.Render("Search  ") + m.input.View()
+	case p.problem != "":
+		return " " + m.theme.bad.Render("✗ "+p.problem)
+	}
+	what := fmt.Sprintf("%d found", len(p.ids))
+	switch {
+	case p.running:
+		what = "asking the record …"
+	case p.next > 0:
+		what += ", there are more"
+	}
+	if p.note != "" {
+		what += "; " + p.note
+	}
+	return spread(" "+m.theme.label.Render("Search  ")+line(p.query), m.theme.faint.Render(what)+" ", m.width)
+}
+
+func (m *model) streamBody() []string {
+	s := m.stream
+	state := m.theme.good.Render("live")
+	switch {
+	case s.over != "":
+		state = m.theme.warn.Render(s.over)
+	case !s.follow:
+		state = m.theme.warn.Render("paused; G follows again")
+	}
+	title := fmt.Sprintf("%s: %s", line(s.session), s.head)
+	lines := []string{spread(" "+m.theme.selected.Render(title), state+" ", m.width)}
+	return append(lines, s.shown(m.bodyHeight()-1)...)
 }
 
 // noteLines shows the note from the first column on. A line that is too long is
@@ -104,8 +267,19 @@ func lastGap(l string) int {
 }
 
 func (m *model) emptyText() []string {
-	if m.onSessions {
-		return m.centred("Nobody is connected.", "", "Sessions appear here as soon as somebody opens one.")
+	if m.lists[m.tab].filter != "" {
+		return m.centred("Nothing has “"+line(m.lists[m.tab].filter)+"” in it.", "", "esc shows all again")
+	}
+	switch m.tab {
+	case requestsTab:
+		return m.centred("Nothing was asked for ahead of time.", "", "sluice request NAME -f script.sql --reason … asks for a script,", "--for 1h for a window of time.")
+	case sessionsTab:
+		return m.centred("Nobody is connected.", "", "Sessions that you may see appear here as soon as", "somebody opens one.")
+	case historyTab:
+		if m.past.running {
+			return m.centred("Asking the record …")
+		}
+		return m.centred("Nothing was found.", "", "/ changes the search")
 	}
 	return m.centred("Nothing is waiting.", "",
 		"A statement that a rule holds appears here at once,", "and its author waits until somebody answers.")
@@ -126,27 +300,43 @@ func (m *model) centred(text ...string) []string {
 
 func (m *model) helpText() []string {
 	rows := [][2]string{
-		{"↑ ↓  k j", "choose a row"},
-		{"space  b", "scroll the statement"},
-		{"a", "approve: shows the statement once more, then y or enter"},
-		{"d", "deny: asks for a reason that the author will see"},
-		{"tab", "between approvals and sessions"},
-		{"q  ctrl+c", "quit; whatever waits goes on waiting"},
+		{"↑↓ jk", "choose a row, or scroll what is shown in full"},
+		{"space b", "scroll the detail by a page"},
+		{"enter esc", "show the detail in full, and back"},
+		{"tab 1–5", "inbox, requests, sessions, history, policy"},
+		{"a d", "approve, deny: then a reason if you like, and enter"},
+		{"!", "break the glass for your own statement, where a rule lets you"},
+		{"v", "preview: try the write, undo it, show what it would change"},
+		{"f", "the statement laid out, or as it was sent"},
+		{"h s p", "history of the person, of this shape of statement; the rule"},
+		{"w K", "watch a session as it happens; end it"},
+		{"e", "take your own request back"},
+		{"/ r", "search; ask the record again"},
+		{"m x", "mouse on or off (off: mark text to copy); dismiss an alarm"},
+		{"q ctrl+c", "quit; whatever waits goes on waiting"},
 	}
-	lines := []string{" An approval releases one execution of the statement shown, with the", " parameters shown, for the person who asked. Nothing else.", ""}
+	lines := []string{" An approval releases one run of what is shown, for who asked. Keys that", " decide do nothing just after the screen has changed.", ""}
 	for _, r := range rows {
-		lines = append(lines, " "+m.theme.key.Render(pad(r[0], 12))+r[1])
+		lines = append(lines, " "+m.theme.key.Render(pad(r[0], 10))+r[1])
 	}
-	lines = append(lines, "", m.theme.faint.Render(" Characters that cannot be shown appear as ")+
+	lines = append(lines, m.theme.faint.Render(" What cannot be shown appears as ")+
 		paint([]cell{{unshown, strange}}, &m.theme.sql)+m.theme.faint.Render(" or as a picture such as ")+
 		paint([]cell{{pictures + 0x1b, strange}}, &m.theme.sql)+m.theme.faint.Render("."))
 	return lines
 }
 
+// statusLine is the question that waits for an answer, or what there is to say.
 func (m *model) statusLine() string {
 	switch {
+	case m.mode == answering:
+		return m.questionLine()
+	case m.mode == searching && m.tab != historyTab:
+		m.input.Width = max(10, m.width-12)
+		return " " + m.theme.label.Render("Search ") + m.input.View()
 	case m.lost != "":
 		return " " + m.theme.bad.Render("✗ "+m.lost)
+	case m.loaded && !m.now.IsZero() && m.now.Sub(m.heard) > silence:
+		return " " + m.theme.warn.Render("… no word from the gateway for "+span(m.now.Sub(m.heard)))
 	case m.sent != "":
 		return " " + m.theme.faint.Render("… sending the answer to "+line(m.sent))
 	case m.status == "":
@@ -157,45 +347,65 @@ func (m *model) statusLine() string {
 	return " " + m.theme.good.Render("✓ "+m.status)
 }
 
+// questionLine asks, with room for a reason.
+func (m *model) questionLine() string {
+	style := m.theme.warn.Bold(true)
+	if m.q.about == glass {
+		style = m.theme.alarm
+	}
+	text := " " + style.Render(m.q.words) + " "
+	if m.status != "" {
+		text = " " + m.theme.bad.Render(m.status) + " "
+	}
+	if !m.q.reason {
+		return text
+	}
+	m.input.Width = max(10, m.width-ansi.StringWidth(text)-2)
+	return text + m.input.View()
+}
+
 func (m *model) keyLine() string {
-	var parts []string
-	for _, k := range keyHelps(m.mode, !m.onSessions) {
-		parts = append(parts, m.theme.key.Render(k.key)+" "+m.theme.faint.Render(k.does))
+	text := ""
+	for _, k := range m.keyHelps() {
+		next := m.theme.key.Render(k.key) + " " + m.theme.faint.Render(k.does)
+		if text != "" {
+			next = "  " + next
+		}
+		if ansi.StringWidth(text)+ansi.StringWidth(next) > m.width-2 {
+			break
+		}
+		text += next
 	}
-	return " " + strings.Join(parts, "   ")
+	return " " + text
 }
 
-// spread puts one text at each end of a line.
-func spread(left, right string, width int) string {
-	gap := width - ansi.StringWidth(left) - ansi.StringWidth(right)
-	if gap < 1 {
-		return left
-	}
-	return left + strings.Repeat(" ", gap) + right
-}
-
-// pad fills or cuts a text to exactly width columns.
-func pad(s string, width int) string {
-	s = ansi.Truncate(s, width, "…")
-	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
-}
-
-// padLeft is pad for figures: they end on the same column.
-func padLeft(s string, width int) string {
-	s = ansi.Truncate(s, width, "…")
-	return strings.Repeat(" ", max(0, width-ansi.StringWidth(s))) + s
-}
-
-// span is a duration for people: "48s", "2m03s", "1h05m", "3d04h".
-func span(d time.Duration) string {
-	s := int(max(d, 0).Round(time.Second) / time.Second)
+// keyHelps are the keys that matter now, the most telling first: a narrow screen shows
+// the first of them.
+func (m *model) keyHelps() []keyHelp {
+	end := []keyHelp{{"?", "help"}, {"q", "quit"}}
 	switch {
-	case s < 60:
-		return fmt.Sprintf("%ds", s)
-	case s < 3600:
-		return fmt.Sprintf("%dm%02ds", s/60, s%60)
-	case s < 86400:
-		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	case m.mode == answering:
+		verb := did[m.q.about][1]
+		if hidden := len(m.detail()) - m.far; hidden > 0 && m.q.about == approve {
+			return []keyHelp{{"enter", verb}, {"esc", "back"}, {"pgdn", fmt.Sprintf("scroll; %d lines were not shown yet", hidden)}}
+		}
+		return []keyHelp{{"enter", verb}, {"esc", "back"}, {"pgup pgdn", "scroll"}}
+	case m.mode == searching:
+		return []keyHelp{{"enter", "search"}, {"esc", "back"}}
+	case m.mode == helping:
+		return []keyHelp{{"any key", "back"}}
+	case m.stream != nil:
+		return append([]keyHelp{{"esc", "back"}, {"↑↓", "scroll"}, {"G", "follow"}}, end...)
 	}
-	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+	switch m.tab {
+	case inboxTab:
+		return []keyHelp{{"a", "approve"}, {"d", "deny"}, {"v", "preview"}, {"↑↓", "choose"}, {"?", "help"}, {"q", "quit"}, {"enter", "open"}, {"space", "scroll"}, {"h", "history"}, {"p", "rule"}, {"/", "search"}}
+	case requestsTab:
+		return append([]keyHelp{{"a", "approve"}, {"d", "deny"}, {"e", "take back"}, {"↑↓", "choose"}, {"enter", "open"}, {"/", "search"}}, end...)
+	case sessionsTab:
+		return append([]keyHelp{{"w", "watch"}, {"K", "end it"}, {"h", "history"}, {"↑↓", "choose"}, {"enter", "open"}, {"/", "search"}}, end...)
+	case historyTab:
+		return append([]keyHelp{{"/", "search"}, {"↑↓", "choose"}, {"enter", "open"}, {"r", "again"}, {"p", "rule"}}, end...)
+	}
+	return append([]keyHelp{{"↑↓", "scroll"}, {"r", "again"}, {"tab", "next"}}, end...)
 }
