@@ -69,7 +69,7 @@ func within(out []cell, word string) bool {
 	case "SET", "SELECT", "VALUES":
 		return before == "UPDATE" && word == "SET"
 	}
-	return before == ""
+	return len(out) == 0
 }
 
 // between reports whether an AND belongs to a BETWEEN on the same line.

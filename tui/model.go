@@ -138,7 +138,7 @@ func newModel(opt Options, t theme) *model {
 	m.do = func(func(context.Context) tea.Msg) tea.Cmd { return nil }
 	m.emit = func(string) tea.Cmd { return nil }
 	m.follow = func(string) func() { return func() {} }
-	m.past.query = "since:24h"
+	m.past.query = "since:24h kind:decided"
 	return m
 }
 

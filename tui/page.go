@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -300,10 +301,11 @@ func (m *model) previewPage(p *page, a api.Ask) {
 		p.painted("Fails", r.Error, warning)
 	default:
 		p.field("Rows", grouped(r.Rows)+" would change")
+		now, after := changedFirst(r.Before, r.After)
 		for _, s := range []struct {
 			name string
 			rows *api.PreviewRows
-		}{{"Now", r.Before}, {"After", r.After}} {
+		}{{"Now", now}, {"After", after}} {
 			if s.rows == nil || len(s.rows.Rows) == 0 {
 				continue
 			}
@@ -314,6 +316,55 @@ func (m *model) previewPage(p *page, a api.Ask) {
 		}
 		p.fields("Note", r.Notes, faded)
 	}
+}
+
+// changedFirst puts the columns whose values change behind the first, which mostly is the
+// key, and the rows of both sides in one order.
+func changedFirst(now, after *api.PreviewRows) (a, b *api.PreviewRows) {
+	if now == nil || after == nil || len(now.Columns) == 0 || !slices.Equal(now.Columns, after.Columns) {
+		return now, after
+	}
+	same := func(x, y *string) bool { return x == nil && y == nil || x != nil && y != nil && *x == *y }
+	b = &api.PreviewRows{}
+	changes := map[int]bool{}
+	for _, was := range now.Rows {
+		i := slices.IndexFunc(after.Rows, func(is []*string) bool { return len(is) > 0 && len(was) > 0 && same(is[0], was[0]) })
+		if i < 0 || len(after.Rows[i]) != len(now.Columns) || len(was) != len(now.Columns) {
+			return now, after
+		}
+		b.Rows = append(b.Rows, after.Rows[i])
+		for c := range was {
+			if !same(was[c], after.Rows[i][c]) {
+				changes[c] = true
+			}
+		}
+	}
+	if len(b.Rows) != len(after.Rows) {
+		return now, after
+	}
+	order := []int{0}
+	for _, want := range []bool{true, false} {
+		for c := 1; c < len(now.Columns); c++ {
+			if changes[c] == want {
+				order = append(order, c)
+			}
+		}
+	}
+	pick := func(rows [][]*string) *api.PreviewRows {
+		out := &api.PreviewRows{}
+		for _, c := range order {
+			out.Columns = append(out.Columns, now.Columns[c])
+		}
+		for _, r := range rows {
+			var row []*string
+			for _, c := range order {
+				row = append(row, r[c])
+			}
+			out.Rows = append(out.Rows, row)
+		}
+		return out
+	}
+	return pick(now.Rows), pick(b.Rows)
 }
 
 // rowLines are rows under the names of their columns, cut to a width.
@@ -430,14 +481,18 @@ func (m *model) eventPage(p *page, ev audit.Event) {
 	p.field("Who", who)
 	p.field("For", ev.Owner)
 	p.field("Where", strings.Trim(strings.Join([]string{ev.Client, ev.From, ev.Connection, ev.Session}, " "), " "))
-	p.field("Decision", strings.Trim(ev.Effect+" by "+cmp.Or(ev.Rule, "no rule")+": "+ev.Reason, ": "))
+	if ev.Effect != "" {
+		p.field("Decision", strings.Trim(ev.Effect+" by "+cmp.Or(ev.Rule, "no rule")+": "+ev.Reason, ": "))
+	} else {
+		p.field("Reason", ev.Reason)
+	}
 	p.joined("Approved", ev.Approvers)
 	c := plain
 	if ev.Outcome != "" && ev.Outcome != "ok" {
 		c = warning
 	}
 	p.painted("Outcome", strings.Trim(ev.Outcome+" "+ev.ErrorCode+" "+ev.Error, " "), c)
-	if ev.Outcome == "ok" {
+	if ev.Outcome == "ok" && ev.Kind == audit.Decided {
 		p.field("Rows", fmt.Sprintf("%s, %s, in %s", grouped(ev.Rows), bytesText(ev.Bytes), time.Duration(ev.DurationUS)*time.Microsecond))
 	}
 	p.joined("Hidden", ev.MaskedCols)

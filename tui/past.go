@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -155,7 +156,14 @@ func queryFields(q *api.AuditQuery, now time.Time) map[string]func(string) error
 		"who": text(&q.Who), "group": text(&q.Group), "connection": text(&q.Connection), "session": text(&q.Session), "effect": text(&q.Effect),
 		"outcome": text(&q.Outcome), "rule": text(&q.Rule), "approver": text(&q.Approver), "table": text(&q.Table), "column": text(&q.Column),
 		"touches": text(&q.Touches), "fingerprint": text(&q.Fingerprint), "statement": text(&q.Statement), "id": text(&q.ID),
-		"kind":  func(v string) error { q.Kind = audit.Kind(v); return nil },
+		"kind": func(v string) error {
+			if slices.Contains(eventKinds, audit.Kind(v)) {
+				q.Kind = audit.Kind(v)
+			} else {
+				q.Statement = v
+			}
+			return nil
+		},
 		"since": at(&q.Since), "until": at(&q.Until),
 		"rows": func(v string) (err error) {
 			if q.RowsOver, err = strconv.ParseInt(strings.TrimPrefix(v, ">"), 10, 64); err != nil || q.RowsOver < 0 {
@@ -166,6 +174,10 @@ func queryFields(q *api.AuditQuery, now time.Time) map[string]func(string) error
 		"masked": func(v string) error { q.Masked = v != "no"; return nil },
 	}
 }
+
+// eventKinds are the kinds of event that kind: tells from kinds of statement.
+var eventKinds = []audit.Kind{audit.Decided, audit.Finished, audit.Connected, audit.Closed, audit.LoggedIn, audit.Asked, audit.Voted, audit.Answered,
+	audit.Questioned, audit.Admin, audit.Started, audit.Stopped}
 
 // readQuery reads what was typed to search the record: words, and conditions such as
 // who:ada or table:"my table".

@@ -8,6 +8,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/audit"
 )
 
 // hurry is when the time left is shown as a warning.
@@ -156,8 +157,11 @@ func (m *model) cells(id string) (cells map[string]string, style map[string]func
 		if result == "" {
 			result = ev.Effect
 		}
-		cells = map[string]string{"TIME": m.clockTime(ev.Time), "WHO": line(ev.Who), "CONNECTION": line(ev.Connection), "RESULT": line(result), "ROWS": grouped(ev.Rows),
+		cells = map[string]string{"TIME": m.clockTime(ev.Time), "WHO": line(ev.Who), "CONNECTION": line(ev.Connection), "RESULT": line(result),
 			" STATEMENT": " " + flat(cutTo(text, 300))}
+		if ev.Kind == audit.Decided && ev.Outcome != "" {
+			cells["ROWS"] = grouped(ev.Rows)
+		}
 		if result != "ok" && result != "" && result != "allow" {
 			style["RESULT"] = m.theme.warn.Render
 		}
