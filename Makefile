@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 40m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak audit-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python clean
+.PHONY: build demo test fuzz soak audit-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python tmux clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -17,7 +17,7 @@ build:
 demo: postgres build
 	./bin/sluice demo
 
-test: postgres compiler python vet
+test: postgres compiler python tmux vet
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
 	$(MAKE) cross
 
@@ -125,6 +125,10 @@ compiler:
 # The record has a second verifier, in another language, which a test runs.
 python:
 	@sh scripts/ensure-python.sh
+
+# A test drives the approvals screen in it, and is left out where it cannot be had.
+tmux:
+	@sh scripts/ensure-tmux.sh
 
 clean:
 	rm -rf bin dist

@@ -159,6 +159,19 @@ func TestPasteDoesNotDecide(t *testing.T) {
 	}
 }
 
+// A word that comes in one piece is text, also one that is the name of a key.
+func TestWordsAreNoKeys(t *testing.T) {
+	s := newScreen(t, 80, 24).start()
+	s.press("down", "d")
+	for _, w := range []string{"shop is", " ", "down", " ", "enter", " ", "esc", " ", "up", " ", "ctrl+u", "end"} {
+		s.take(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(w)})
+	}
+	s.press("enter")
+	if got := s.called(); !strings.Contains(got, `"reason":"shop is down enter esc up ctrl+uend"`) {
+		t.Errorf("it called %q", got)
+	}
+}
+
 func TestOnlyOneAnswerAtATime(t *testing.T) {
 	s := newScreen(t, 80, 24).start()
 	s.press("down", "a")

@@ -247,6 +247,9 @@ func (m *model) take(msg liveMsg) tea.Cmd {
 	if chosen != "" && concerns(msg.live, chosen, m.tab) {
 		m.disturb()
 	}
+	if m.tab == sessionsTab {
+		m.page = nil // that a session goes on does not disturb: it does each second
+	}
 	for _, e := range msg.live.Ended {
 		m.over(e)
 	}
@@ -259,8 +262,7 @@ func (m *model) take(msg liveMsg) tea.Cmd {
 	return tea.Batch(m.retitle(), m.announce(arrived))
 }
 
-// concerns reports whether a line brings news of what is under the cursor. That a
-// session goes on is none: it does each second.
+// concerns reports whether a line brings news of the ask or request under the cursor.
 func concerns(l api.Live, id string, at tab) bool {
 	switch at {
 	case inboxTab:
@@ -355,9 +357,7 @@ func (m *model) key(msg tea.KeyMsg) tea.Cmd {
 	name, times := keyName(msg)
 	want := intentOf(m.mode, name)
 	if text && (want == nothing || msg.Paste) {
-		var cmd tea.Cmd
-		m.input, cmd = m.input.Update(msg)
-		return cmd
+		return m.write(msg)
 	}
 	if times > 1 && !want.moves() {
 		return nil // letters that come in one piece are more likely text than a decision
@@ -373,6 +373,19 @@ func (m *model) key(msg tea.KeyMsg) tea.Cmd {
 		return m.morePast()
 	}
 	return m.act(want)
+}
+
+// write puts a key into the text. Letters that come in one piece go in one by one: as a
+// piece they can read like the name of a key, "down".
+func (m *model) write(msg tea.KeyMsg) (cmd tea.Cmd) {
+	if msg.Type != tea.KeyRunes || msg.Paste {
+		m.input, cmd = m.input.Update(msg)
+		return cmd
+	}
+	for _, r := range msg.Runes {
+		m.input, cmd = m.input.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt})
+	}
+	return cmd
 }
 
 // act does what a key asks for, but for moving.
