@@ -148,7 +148,10 @@ func (s *session) plan(ctx context.Context, conn *pgx.Conn, req *wire.Request, x
 
 func (s *session) locks(ctx context.Context, conn *pgx.Conn, x *run, looks *approval.Looks) error {
 	var waiting int
-	if err := conn.QueryRow(ctx, `select count(*) from pg_catalog.pg_stat_activity where $1 = any(pg_catalog.pg_blocking_pids(pid))`, int32(s.server.PID())).Scan(&waiting); err != nil {
+	// Who blocks whom is asked only of those that wait: it stops the whole lock table.
+	const waits = `with w as materialized (select distinct pid from pg_catalog.pg_locks where not granted)
+select count(*) from w where $1 = any(pg_catalog.pg_blocking_pids(pid))`
+	if err := conn.QueryRow(ctx, waits, int32(s.server.PID())).Scan(&waiting); err != nil {
 		return err
 	}
 	if waiting > 0 {

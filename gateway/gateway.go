@@ -103,7 +103,8 @@ type Gateway struct {
 	hooks    []*hook
 	runs     runs // of runbooks
 
-	replaying sync.Mutex // one at a time: it takes a processor for a while
+	replaying sync.Mutex    // one at a time: it takes a processor for a while
+	reading   chan struct{} // holds a token for each ask whose history is read; made by New
 }
 
 // New makes a gateway; nothing is connected yet.
@@ -143,6 +144,7 @@ func New(cfg Config) (*Gateway, error) {
 
 		memory:  postgres.NewMemory(cfg.Memory),
 		rulings: said,
+		reading: make(chan struct{}, historyAtOnce),
 	}
 	voting := approval.Config{Now: cfg.Now, Barred: g.against}
 	g.desk = approval.NewDesk(voting)

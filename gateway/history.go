@@ -16,11 +16,21 @@ const (
 	historyTime = 500 * time.Millisecond // of asking the record; its index takes a few milliseconds
 	historyBack = 30 * 24 * time.Hour
 	historyMost = 1000 // groups: people who sent one shape of statement
+
+	// historyAtOnce is how many asks have their history read at a time: many that arrive
+	// together would take each other's time.
+	historyAtOnce = 2
 )
 
 // history asks the record what this person, and this shape of statement, did here
 // before.
 func (s *session) history(ctx context.Context, j *job, looks *approval.Looks) {
+	select {
+	case s.g.reading <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { <-s.g.reading }()
 	ctx, done := context.WithTimeout(ctx, historyTime)
 	defer done()
 	for _, part := range []func(context.Context, *job) (string, error){s.shapeHistory, s.ownHistory} {
@@ -59,49 +69,46 @@ func (s *session) shapeHistory(ctx context.Context, j *job) (string, error) {
 	if shape == "" {
 		return "", nil
 	}
-	all, last, err := s.ran(ctx, j, api.AuditQuery{Fingerprint: shape})
+	q := api.AuditQuery{Kind: audit.Decided, Fingerprint: shape, By: []string{"who", "effect"}}
+	groups, err := s.tally(ctx, j, q)
 	if err != nil {
 		return "", err
 	}
-	own, _, err := s.ran(ctx, j, api.AuditQuery{Fingerprint: shape, Who: s.Who.Subject})
-	if err != nil {
-		return "", err
+	var all, own, held int64
+	var last time.Time
+	for _, g := range groups {
+		if g.Values[1] == policy.Deny.String() {
+			continue
+		}
+		all += g.Count
+		if g.Values[0] == s.Who.Name() {
+			own += g.Count
+		}
+		if g.Values[1] == policy.Hold.String() {
+			held += g.Count
+		}
+		if g.Last.After(last) {
+			last = g.Last
+		}
 	}
 	if all == 0 {
 		return "no statement of this shape was sent here in 30 days", nil
 	}
 	line := fmt.Sprintf("statements of this shape: %d in 30 days, %d of them by the same person, the last %s UTC", all, own, last.UTC().Format(time.DateTime))
-	groups, err := s.tally(ctx, j, api.AuditQuery{Kind: audit.Decided, Fingerprint: shape, Effect: policy.Hold.String(), By: []string{"outcome"}})
-	if err != nil {
+	if held == 0 {
+		return line, nil
+	}
+	q.Effect, q.By = policy.Hold.String(), []string{"outcome"}
+	if groups, err = s.tally(ctx, j, q); err != nil {
 		return "", err
 	}
-	var held, ran int64
+	var ran int64
 	for _, g := range groups {
-		held += g.Count
 		if slices.Contains([]string{"ok", "error"}, g.Values[0]) {
 			ran += g.Count
 		}
 	}
-	if held > 0 {
-		line += fmt.Sprintf("; %d waited for people, %d of those ran", held, ran)
-	}
-	return line, nil
-}
-
-// ran counts statements that were not refused by a rule, and when the last was sent.
-func (s *session) ran(ctx context.Context, j *job, q api.AuditQuery) (n int64, last time.Time, err error) {
-	q.Kind, q.By = audit.Decided, []string{"effect"}
-	groups, err := s.tally(ctx, j, q)
-	for _, g := range groups {
-		if g.Values[0] == policy.Deny.String() {
-			continue
-		}
-		n += g.Count
-		if g.Last.After(last) {
-			last = g.Last
-		}
-	}
-	return n, last, err
+	return line + fmt.Sprintf("; %d waited for people, %d of those ran", held, ran), nil
 }
 
 // ownHistory is how the asks of this person here ended.

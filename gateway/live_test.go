@@ -27,6 +27,7 @@ type follower struct {
 	ended    []api.Ended
 	arrived  map[string]time.Time // of asks
 	gone     map[string]time.Time
+	told     int // of asks, however often
 }
 
 // follow reads gw's live stream until the test ends.
@@ -66,6 +67,7 @@ func (f *follower) take(l api.Live, now time.Time) {
 		f.gone[e.ID] = now
 	}
 	f.ended = append(f.ended, l.Ended...)
+	f.told += len(l.Asks) + len(l.Ended)
 	for _, a := range l.Asks {
 		if _, known := f.arrived[a.ID]; !known {
 			f.arrived[a.ID] = now
