@@ -20,7 +20,7 @@ import (
 
 func (a *app) approvalsCommand() *cobra.Command {
 	var addr string
-	var s screen
+	var s screenOptions
 	c := &cobra.Command{
 		Use: "approvals", Short: "see and answer the statements that wait for people", Args: noSuch,
 		Long: `Open the screen: what waits and what is known of it, requests made ahead of time, who
@@ -66,13 +66,13 @@ With --plain it prints a line as something happens and reads commands such as
 	return c
 }
 
-// screen is how the screen is to be.
-type screen struct {
+// screenOptions are how the screen is to be.
+type screenOptions struct {
 	plain, silent, noMouse bool
 	notify, note           string
 }
 
-func (a *app) openScreen(ctx context.Context, gw *client.Gateway, s screen) error {
+func (a *app) openScreen(ctx context.Context, gw *client.Gateway, s screenOptions) error {
 	me := api.WhoAmI{Subject: gw.Identity.Subject, Issuer: gw.Identity.Issuer, Kind: string(gw.Identity.Kind), Name: gw.Identity.Name()}
 	if s.plain {
 		return tui.Plain(ctx, gw, a.in, a.out, tui.PlainOptions{Me: me, Now: a.now, Silent: s.silent, Describe: func(k api.Ask, p *api.Preview) string {

@@ -46,18 +46,30 @@ func startDay(t *testing.T) *day {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("there is no tmux on this machine, and make test could not install it")
 	}
+	// A socket's path must be short.
+	short, err := os.MkdirTemp("", "day")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDay(t)
+	d.bin, d.socket = programsIn(t), filepath.Join(short, "tmux")
+	t.Cleanup(func() {
+		_ = exec.Command("tmux", "-S", d.socket, "kill-server").Run() // none may be left
+		os.RemoveAll(short)
+	})
+	return d
+}
+
+// newDay is the gateway, with ada and bob logged in.
+func newDay(t *testing.T) *day {
+	t.Helper()
 	dsn := pgtest.Database(t)
 	pgtest.Exec(t, dsn, townSQL)
 	conn, err := devConnection(dsn, "orders", "prod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A socket's path must be short.
-	short, err := os.MkdirTemp("", "day")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &day{t: t, dir: t.TempDir(), bin: programsIn(t), conn: conn, socket: filepath.Join(short, "tmux"), homes: map[string]string{"ada": t.TempDir(), "bob": t.TempDir()}}
+	d := &day{t: t, dir: t.TempDir(), conn: conn, homes: map[string]string{"ada": t.TempDir(), "bob": t.TempDir()}}
 	if err := os.WriteFile(filepath.Join(d.dir, "policy.yaml"), []byte(dayPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +82,7 @@ func startDay(t *testing.T) *day {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
-		_ = exec.Command("tmux", "-S", d.socket, "kill-server").Run() // none may be left
-		os.RemoveAll(short)
-		d.stop()
-	})
+	t.Cleanup(func() { d.stop() })
 	return d
 }
 

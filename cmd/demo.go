@@ -87,7 +87,7 @@ func (a *app) demo(ctx context.Context, tour bool) (err error) {
 	}
 	note := fmt.Sprintf("You are Grace (dba) here. To be Ada (engineering), paste this in another terminal:\n%s", w.psql)
 	fmt.Fprintf(a.err, "\n%s\n\n", note)
-	return a.openScreen(ctx, w.grace, screen{note: note, noMouse: true}) // the note is there to be marked
+	return a.openScreen(ctx, w.grace, screenOptions{note: note, noMouse: true}) // the note is there to be marked
 }
 
 // end stops everything, the last first, and says what could not be stopped.
