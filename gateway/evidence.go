@@ -113,12 +113,40 @@ func (s *session) plannable(j *job) (x *run, problem string) {
 		return nil, "it runs by a name that only its session knows"
 	case !slices.Contains([]query.Kind{query.Select, query.Insert, query.Update, query.Delete, query.Merge}, st.Kind):
 		return nil, "statements of this kind have no plan"
-	case st.Partial || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL) || st.Has(query.ServerFile) || st.Has(query.Program) || st.Has(query.SessionState) || len(st.Inside) > 0:
+	case st.Partial || st.Has(query.UnknownRoutine) || st.Has(query.DynamicSQL) || st.Has(query.ServerFile) || st.Has(query.Program) || st.Has(query.SessionState) || len(st.Inside) > 0 && !s.byTriggersOnly(x):
 		return nil, "planning it could run code"
 	case s.movedNames():
 		return nil, "its session has changed what names mean"
 	}
 	return x, ""
+}
+
+// untouched is a catalogue in which nothing hangs on relations.
+type untouched struct {
+	query.Schema
+	query.Routiner
+}
+
+// alone is a statement read as if nothing hung on the relations it names; the statement
+// itself if it cannot be.
+func (s *session) alone(x *run) *query.Statement {
+	schema := s.base.current.Load().paths[0]
+	routines, ok := schema.(query.Routiner)
+	if !ok || len(x.means.Consequences) == 0 {
+		return x.means
+	}
+	list := query.Analyze(x.text.SQL, untouched{schema, routines})
+	if len(list) != 1 || list[0].Kind != x.means.Kind {
+		return x.means
+	}
+	return &list[0]
+}
+
+// byTriggersOnly reports whether what runs inside of a statement is what triggers run.
+// Planning fires none.
+func (s *session) byTriggersOnly(x *run) bool {
+	st := s.alone(x)
+	return len(st.Inside) == 0 && !st.Partial && !st.Has(query.UnknownRoutine)
 }
 
 // movedNames reports whether names may mean something else here than in a new session.
@@ -157,7 +185,7 @@ select count(*) from w where $1 = any(pg_catalog.pg_blocking_pids(pid))`
 	if waiting > 0 {
 		looks.Locks = append(looks.Locks, fmt.Sprintf("%d others wait for locks that this session holds", waiting))
 	}
-	table, ok := mainTable(x.means)
+	table, ok := mainTable(s.alone(x))
 	if !ok {
 		return nil
 	}
@@ -184,7 +212,7 @@ func mainTable(st *query.Statement) (query.Ref, bool) {
 	if st.Target != nil && st.Target.Schema != "" {
 		return *st.Target, true
 	}
-	list := directTargets(st)
+	list := st.Targets
 	if len(list) == 0 {
 		list = st.Relations
 	}
@@ -192,18 +220,6 @@ func mainTable(st *query.Statement) (query.Ref, bool) {
 		return query.Ref{}, false
 	}
 	return list[0], true
-}
-
-// directTargets are the relations that a statement itself writes, without those that
-// only its consequences do.
-func directTargets(st *query.Statement) (list []query.Ref) {
-	for i, t := range st.Targets {
-		set := slices.ContainsFunc(st.Consequences, func(c query.Consequence) bool { return c.Ref.Schema == t.Schema && c.Ref.Table == t.Table })
-		if i == 0 || !set { // the first is what its text names
-			list = append(list, t)
-		}
-	}
-	return list
 }
 
 // planNode is what we read of a plan.

@@ -107,8 +107,9 @@ func (h *held) preview(ctx context.Context, who identity.Identity, id string) (a
 	if why := h.sideEffects(); why != "" {
 		return api.Preview{}, noPreview(id, why)
 	}
-	target, ok := mainTable(h.x.means)
-	if !ok || len(directTargets(h.x.means)) != 1 || h.x.means.Changes != 1 {
+	alone := h.s.alone(h.x)
+	target, ok := mainTable(alone)
+	if !ok || len(alone.Targets) != 1 || h.x.means.Changes != 1 {
 		return api.Preview{}, noPreview(id, "it changes more than one table, or one that is not known")
 	}
 	// It ends with the wait: what was answered is about to run by itself.
@@ -160,10 +161,11 @@ func (h *held) sideEffects() string {
 // previewing is one preview under way.
 type previewing struct {
 	*held
-	target query.Ref
-	viewer viewer
-	key    []string // columns of the primary key
-	out    api.Preview
+	target  query.Ref
+	viewer  viewer
+	key     []string // columns of the primary key
+	strange string   // a trigger that may put what is hidden into columns that are not
+	out     api.Preview
 }
 
 func (p *previewing) table() string {
@@ -188,7 +190,11 @@ func (p *previewing) run(ctx context.Context, conn *pgx.Conn) error {
 		p.out.Before = rows
 		return nil
 	}
-	p.out.After = rows
+	if p.strange != "" {
+		p.out.Notes = append(p.out.Notes, "rows as they would be are not shown: trigger "+p.strange+" may put into a column what is hidden in another")
+	} else {
+		p.out.After = rows
+	}
 	if p.x.means.Kind != query.Update || len(p.key) == 0 {
 		return nil
 	}

@@ -155,6 +155,103 @@ insert into told values (1, 'x'); insert into parent values (1); insert into chi
 	}
 }
 
+// Triggers whose source says that they do nothing but write, as most do, are no reason
+// against a preview; what they write is undone with the rest.
+func TestPreviewTriesTriggersThatARollbackUndoes(t *testing.T) {
+	th := start(t, "prod", village+`
+alter table people add column changed timestamptz, add column seen int default 0;
+create function touch() returns trigger language plpgsql as 'begin new.changed := now(); new.name := upper(new.name); return new; end';
+create trigger touches before update on people for each row when (old.name is distinct from new.name) execute function touch();
+create table log (at timestamptz primary key default clock_timestamp(), who int, was text);
+create function note() returns trigger language plpgsql as 'begin insert into log (who, was) values (old.id, old.name); update counted set n = n + 1 where what = tg_table_name; return null; end';
+create trigger notes after update or delete on people for each row execute function note();
+create table counted (what text primary key, n int); insert into counted values ('people', 0);
+create trigger same before update on counted for each row execute function suppress_redundant_updates_trigger();`, heldBy(t, "{groups: [dba]}"))
+	conn := connect(t, th.as(person("ada")))
+	p, err := th.preview(t, conn, approver, "update people set name = 'new' where id = 3")
+	if err != nil || p.Error != "" || p.Rows != 1 || !strings.Contains(shown(p.After), "name=NEW") {
+		t.Errorf("%+v, %v\n%s", p, err, shown(p.After))
+	}
+	if p, err = th.preview(t, conn, approver, "delete from people where id = 200"); err != nil || p.Rows != 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if n := count(t, th, "select (select count(*) from log) + (select n from counted) + (select count(*) from people where name = 'NEW')"); n != 0 {
+		t.Error("a preview left something")
+	}
+	done := background(conn, "update people set name = 'x' where id = 4")
+	if ask := th.looked(t, th.held(t, 1)[0].ID); ask.Evidence.Rows == nil || *ask.Evidence.Rows != 1 {
+		t.Errorf("it was not planned: %+v", ask.Evidence)
+	}
+	th.deny(t, th.held(t, 1)[0].ID)
+	wantCode(t, await(t, done), "42501")
+}
+
+// Attack: read personal data through what a trigger makes of a row.
+func TestPreviewDoesNotShowWhatATriggerMoves(t *testing.T) {
+	for _, body := range []string{
+		"new.name := new.email;", `new.name := new . "email";`, "new.name := to_jsonb(new)::text;", "select email into new.name from people where id = new.id;",
+		"new := old; new.name := (select string_agg(p.email, ',') from people p);", "new.name := row(old.*)::text;", "declare r record; begin r := new; new.name := r::text; end;",
+	} {
+		th := start(t, "prod", village+"create function moves() returns trigger language plpgsql as $$ begin "+body+" return new; end $$; create trigger moves before update on people for each row execute function moves();", heldBy(t, "{groups: [dba]}"))
+		p, err := th.preview(t, connect(t, th.as(person("ada"))), approver, "update people set city = 1 where id = 3")
+		if text := shown(p.Before) + shown(p.After) + strings.Join(p.Notes, ""); strings.Contains(text, "p3@") {
+			t.Errorf("%s: %v\n%s", body, err, text)
+		}
+		if err == nil && (p.After != nil || len(p.Notes) == 0) {
+			t.Errorf("%s: rows are shown: %s", body, shown(p.After))
+		}
+	}
+}
+
+// Attack: a trigger, or what it reaches, that does more than it seems to.
+func TestPreviewRefusesTriggersThatDoMore(t *testing.T) {
+	const plain = "create table aim (id int primary key, what text); insert into aim values (1, 'x'); create sequence seen; create table numbered (id serial primary key, what text); create table other (id int primary key, what text);"
+	trigger := func(body string) string {
+		return "create function fires() returns trigger language plpgsql as $$ begin " + body + " return new; end $$; create trigger fires before update on aim for each row execute function fires();"
+	}
+	for name, setup := range map[string]string{
+		"takes a number":                    trigger("perform nextval('seen');"),
+		"takes one for a default":           trigger("insert into numbered (what) values (new.what);"),
+		"takes one for an assigned default": trigger("update numbered set id = default;"),
+		"runs SQL that is made up":          trigger("execute 'select nextval(''seen'')';"),
+		"calls what does":                   "create function more() returns int language plpgsql as $$ begin return nextval('seen'); end $$;" + trigger("perform more();"),
+		"calls by an operator":              "create function more(int, int) returns bool immutable language plpgsql as $$ begin perform nextval('seen'); return true; end $$; create operator === (leftarg = int, rightarg = int, function = more);" + trigger("if 1 === 1 then null; end if;"),
+		"calls in its condition":            "create function more() returns bool language plpgsql as $$ begin perform nextval('seen'); return true; end $$; create function fires() returns trigger language plpgsql as $$ begin return new; end $$; create trigger fires before update on aim for each row when (more()) execute function fires();",
+		"fires another":                     "create function late() returns trigger language plpgsql as $$ begin perform nextval('seen'); return new; end $$; create trigger late after insert on other for each row execute function late();" + trigger("insert into other values (7, 'x');"),
+		"changes tables":                    trigger("create table made (id int);"),
+		"empties one":                       trigger("truncate other;"),
+		"locks":                             trigger("perform pg_advisory_lock(1);"),
+		"tells others":                      trigger("notify x;"),
+		"has changed since it was read":     "", // below
+	} {
+		t.Run(name, func(t *testing.T) {
+			if setup == "" {
+				setup = trigger("new.what := 'y';")
+			}
+			th := start(t, "prod", village+plain+setup, heldBy(t, "{groups: [dba]}"))
+			conn := connect(t, th.as(person("ada")))
+			if name == "has changed since it was read" {
+				done := background(conn, "update aim set what = 'y' where id = 1")
+				ask := th.held(t, 1)[0]
+				direct := connect(t, th.direct)
+				if _, err := direct.Exec(t.Context(), "create or replace function fires() returns trigger language plpgsql as $$ begin perform nextval('seen'); return new; end $$"); err != nil {
+					t.Fatal(err)
+				}
+				if p, err := th.Preview(t.Context(), approver, ask.ID); err == nil {
+					t.Errorf("it was tried: %+v", p)
+				}
+				th.deny(t, ask.ID)
+				wantCode(t, await(t, done), "42501")
+			} else if p, err := th.preview(t, conn, approver, "update aim set what = 'y' where id = 1"); err == nil {
+				t.Errorf("it was tried: %+v", p)
+			}
+			if n := count(t, th, "select count(*) from pg_sequences where sequencename in ('seen', 'numbered_id_seq') and last_value is not null"); n != 0 {
+				t.Error("a sequence was moved")
+			}
+		})
+	}
+}
+
 // A preview is for those who decide, ends soon, and never outlives the wait.
 func TestPreviewIsForApproversAndShort(t *testing.T) {
 	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"))
