@@ -1,11 +1,8 @@
 package approval
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +58,7 @@ var (
 // Book keeps requests, in a file that survives the gateway: what Book says was granted,
 // used or ended is on disk when it says so. Safe for use by several goroutines.
 type Book struct {
-	path    string
+	file    durable.JSON
 	cfg     Config
 	changed func()
 
@@ -76,20 +73,10 @@ func OpenBook(path string, cfg Config, changed func()) (*Book, error) {
 	if cfg.Barred == nil {
 		cfg.Barred = func(identity.Identity) error { return nil }
 	}
-	b := &Book{path: path, cfg: cfg, changed: changed, list: map[string]*Request{}}
-	if path == "" {
-		return b, nil
-	}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return b, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the requests: %w", err)
-	}
+	b := &Book{file: durable.JSON{Path: path, What: "the requests"}, cfg: cfg, changed: changed, list: map[string]*Request{}}
 	var list []*Request
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("read the requests in %s: %w", path, err)
+	if _, err := b.file.Read(&list); err != nil {
+		return nil, err
 	}
 	for _, r := range list {
 		if r == nil || r.ID == "" {
@@ -133,14 +120,8 @@ func (b *Book) keep(r *Request) error {
 		}
 	}
 	slices.SortFunc(list, func(a, b *Request) int { return a.Created.Compare(b.Created) })
-	if b.path != "" {
-		data, err := json.MarshalIndent(list, "", " ")
-		if err != nil {
-			return fmt.Errorf("keep the requests: %w", err)
-		}
-		if err := durable.WriteFile(b.path, append(data, '\n'), 0o600); err != nil {
-			return fmt.Errorf("keep the requests: %w", err)
-		}
+	if err := b.file.Write(list); err != nil {
+		return err
 	}
 	clear(b.list)
 	for _, r := range list {

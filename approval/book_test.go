@@ -112,7 +112,7 @@ func TestRequestThatCannotBeKept(t *testing.T) {
 	s := newShelf(t)
 	r := s.ask(Request{Ask: Ask{SQL: "select 1"}})
 	s.grant(r)
-	s.Book.path = filepath.Join(t.TempDir(), "gone", "requests.json")
+	s.file.Path = filepath.Join(t.TempDir(), "gone", "requests.json")
 	if _, err := s.Use(r.ID, r.Who, "orders"); err == nil {
 		t.Error("it was used without a trace")
 	}

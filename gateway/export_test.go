@@ -23,3 +23,6 @@ func (g *Gateway) Again(ev audit.Event, catalogue bool) (v policy.Verdict, needs
 
 // NeedsNone lets tests ask which texts wait for no catalogue.
 var NeedsNone = needsNone
+
+// HookFile is the name of the file of what a webhook was not told.
+var HookFile = hookFile

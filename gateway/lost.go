@@ -98,5 +98,10 @@ func (g *Gateway) endLostAsk(ctx context.Context, path string) error {
 			return nil
 		}
 	}
-	return g.note(ev)
+	if err := g.note(ev); err != nil {
+		return err
+	}
+	id := strings.TrimPrefix(ev.Detail, "ask ")
+	g.tell(Told{Event: "answered", ID: id, Who: ev.Who, WhoKind: ev.CallerKind, Connection: ev.Connection, Rule: ev.Rule, Why: lostReason, Command: "sluice audit query --text " + id})
+	return nil
 }

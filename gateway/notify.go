@@ -8,13 +8,20 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/internal/durable"
 )
 
 // Limits of telling people elsewhere. None of it is on the path of a statement.
@@ -23,6 +30,8 @@ const (
 	hookTries = 6                // of one message
 	hookTime  = 10 * time.Second // of one try
 	hookWait  = time.Second      // before the second try; doubled each time
+
+	maxHookFile = 16 << 20 // of what waits for one: a thousand messages with the longest reasons
 )
 
 // The forms of a message.
@@ -65,16 +74,44 @@ type Told struct {
 // hook is one address with what waits for it. deliver owns the goroutine.
 type hook struct {
 	Hook
-	g     *Gateway
-	queue chan Told
+	g    *Gateway
+	file durable.JSON  // what waits, while the address is not reached
+	more chan struct{} // has a token when list has grown
+	kept bool          // the file says what waits; owned by deliver
+
+	mu   sync.Mutex
+	list []message // the first is under way
 }
 
+// message is one that is to be delivered; ID is the same however often it is tried.
+type message struct {
+	ID   string `json:"delivery"`
+	Told Told   `json:"told"`
+}
+
+// hookFile is the name of a hook's file. The address may be a secret.
+func hookFile(url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return "webhook-" + hex.EncodeToString(sum[:8]) + ".json"
+}
+
+// newHooks takes up what an earlier gateway could not deliver.
 func newHooks(g *Gateway, list []Hook) (out []*hook) {
 	for _, h := range list {
 		if h.Wait == 0 {
 			h.Wait = hookWait
 		}
-		out = append(out, &hook{Hook: h, g: g, queue: make(chan Told, hookQueue)})
+		made := &hook{Hook: h, g: g, more: make(chan struct{}, 1), file: durable.JSON{What: "messages for a webhook", Most: maxHookFile}}
+		if g.cfg.StateDir != "" {
+			made.file.Path = filepath.Join(g.cfg.StateDir, hookFile(h.URL))
+		}
+		if _, err := made.file.Read(&made.list); err != nil {
+			// No statement depends on them, so they are given up.
+			g.cfg.Log.Error("messages for a webhook are lost", "error", err)
+			made.list = nil
+		}
+		made.kept = len(made.list) > 0
+		out = append(out, made)
 	}
 	return out
 }
@@ -104,47 +141,113 @@ func told(event string, a approval.Ask) Told {
 
 func (g *Gateway) tell(t Told) {
 	for _, h := range g.hooks {
-		select {
-		case h.queue <- t:
-		default:
+		if !h.add(message{ID: rand.Text(), Told: t}) {
 			g.cfg.Log.Error("a webhook is behind, so a message is dropped", "ask", t.ID, "event", t.Event)
 		}
 	}
 }
 
-// deliver sends what comes until ctx is done.
+func (h *hook) add(m message) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.list) >= hookQueue {
+		return false
+	}
+	h.list = append(h.list, m)
+	select {
+	case h.more <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+func (h *hook) head() (message, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.list) == 0 {
+		return message{}, false
+	}
+	return h.list[0], true
+}
+
+// pop takes the first away, and whether others wait.
+func (h *hook) pop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.list = h.list[1:]
+}
+
+// keep has the file say what waits. It is only written while the address is not reached,
+// and when the gateway stops: mostly nothing waits.
+func (h *hook) keep() {
+	h.mu.Lock()
+	list := slices.Clone(h.list)
+	h.mu.Unlock()
+	if len(list) == 0 {
+		if err := os.Remove(h.file.Path); err != nil && !errors.Is(err, fs.ErrNotExist) && h.file.Path != "" {
+			h.g.cfg.Log.Error("forget what a webhook was told", "error", err)
+		}
+		return
+	}
+	if err := h.file.Write(list); err != nil {
+		h.g.cfg.Log.Error("keep what a webhook is to be told", "error", err)
+	}
+}
+
+// deliver sends what comes until ctx is done. What is left then is for the next gateway.
 func (h *hook) deliver(ctx context.Context) {
 	client := &http.Client{Timeout: hookTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer h.keep()
 	for {
-		select {
-		case t := <-h.queue:
-			if err := h.send(ctx, client, t); err != nil && ctx.Err() == nil {
-				h.g.cfg.Log.Error("a webhook was not reached", "ask", t.ID, "event", t.Event, "error", err)
+		m, ok := h.head()
+		if !ok {
+			select {
+			case <-h.more:
+				continue
+			case <-ctx.Done():
+				return
 			}
-		case <-ctx.Done():
+		}
+		err := h.send(ctx, client, m)
+		if ctx.Err() != nil && err != nil {
 			return
+		}
+		if err != nil {
+			h.g.cfg.Log.Error("a webhook was not reached", "ask", m.Told.ID, "event", m.Told.Event, "error", err)
+		}
+		h.pop()
+		if h.kept {
+			h.keep()
+			_, h.kept = h.head()
 		}
 	}
 }
 
 // send tries until the address has taken it, refuses it, or tries are used up.
-func (h *hook) send(ctx context.Context, client *http.Client, t Told) error {
-	body, err := hookBody(h.Format, t)
+func (h *hook) send(ctx context.Context, client *http.Client, m message) error {
+	body, err := hookBody(h.Format, m.Told)
 	if err != nil {
 		return err
 	}
-	id, wait := rand.Text(), h.Wait
+	wait := h.Wait
 	for try := 1; ; try++ {
-		again, err := h.try(ctx, client, id, body)
+		again, err := h.try(ctx, client, m.ID, body)
 		if err == nil || !again || try == hookTries {
 			return err
 		}
+		h.keep()
+		h.kept = true
 		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		for waiting := true; waiting; {
+			select {
+			case <-timer.C:
+				waiting = false
+			case <-h.more:
+				h.keep()
+			case <-ctx.Done():
+				timer.Stop()
+				return ctx.Err()
+			}
 		}
 		wait *= 2
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,6 +94,61 @@ func TestWebhookIsToldAndSigned(t *testing.T) {
 	if strings.Contains(texts, "topsecret") {
 		t.Errorf("a statement left: %s", texts)
 	}
+}
+
+// What an address was not told when the gateway stopped, or was killed, it is told by the
+// next one: under the same delivery, and that what waited is lost.
+func TestWebhookIsToldAfterARestart(t *testing.T) {
+	away, failed := hooked(t, "", 1<<30, http.StatusBadGateway)
+	dir := t.TempDir()
+	to := func(url string) func(*gateway.Config) {
+		return func(c *gateway.Config) {
+			c.StateDir, c.Hooks = dir, []gateway.Hook{{URL: url, Wait: time.Minute}}
+		}
+	}
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), to(away))
+	done := background(connect(t, th.as(person("ada"))), move2)
+	ask := th.held(t, 1)[0]
+	first := next(t, failed)
+	var file string
+	eventually(t, "what waits is on disk", func() bool {
+		list, err := filepath.Glob(filepath.Join(dir, "webhook-*.json"))
+		if err != nil || len(list) != 1 {
+			return false
+		}
+		file = list[0]
+		return true
+	})
+	if b, err := os.ReadFile(file); err != nil || !strings.Contains(string(b), ask.ID) || strings.Contains(string(b), away) || strings.Contains(string(b), "update people") {
+		t.Errorf("the file says %s, %v", b, err)
+	}
+	th.deny(t, ask.ID)
+	wantCode(t, await(t, done), "42501")
+	eventually(t, "the end waits too", func() bool {
+		b, err := os.ReadFile(file)
+		return err == nil && strings.Count(string(b), `"delivery"`) == 2
+	})
+	if err := th.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// As a kill leaves it: the ask still has its note.
+	lost := `{"kind":"answered","of":"x","session":"s-x","who":"ada@example.com","connection":"orders","rule":"writes","detail":"ask zzzzz","effect":"deny","outcome":"lost","time":"` + time.Now().UTC().Format(time.RFC3339) + `"}`
+	if err := os.WriteFile(filepath.Join(dir, "s-x-zzzzz.ask.json"), []byte(lost), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	back, got := hooked(t, "", 0, 0)
+	if err := os.Rename(file, filepath.Join(dir, gateway.HookFile(back))); err != nil { // the test's address has another name now
+		t.Fatal(err)
+	}
+	th.again(t, to(back))
+	asked, answered, over := next(t, got), next(t, got), next(t, got)
+	if asked != first || !strings.Contains(answered.body, `"answered"`) || !strings.Contains(over.body, "the gateway stopped while it waited") || !strings.Contains(over.body, "zzzzz") {
+		t.Errorf("told %+v, then %+v, then %+v", asked, answered, over)
+	}
+	eventually(t, "nothing waits on disk", func() bool {
+		list, err := filepath.Glob(filepath.Join(dir, "webhook-*.json"))
+		return err == nil && len(list) == 0
+	})
 }
 
 // What an address refuses is not sent again, and one that never answers well is given

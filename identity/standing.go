@@ -1,11 +1,8 @@
 package identity
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +43,7 @@ func (b *Barred) Error() string { return b.Sentence }
 // though the next start may find it on disk. One process at a time may have it open, which the record's lock sees to. Safe
 // for use by several goroutines.
 type Standing struct {
-	path string
+	file durable.JSON
 	now  func() time.Time
 
 	mu    sync.Mutex // held while a change is written, so that changes have an order
@@ -64,39 +61,25 @@ type standing struct {
 // OpenStanding reads the file at path, or begins without one. A file that cannot be
 // read is an error: to go on would unlock everybody in it.
 func OpenStanding(path string, now func() time.Time) (*Standing, error) {
-	s := &Standing{path: path, now: now, state: standing{Version: 1, Revoked: map[string]time.Time{}}}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	s := &Standing{file: durable.JSON{Path: path, What: "locks and tokens", Most: maxStanding, Strict: true}, now: now}
+	s.state = standing{Version: 1, Revoked: map[string]time.Time{}}
+	var st standing
+	found, err := s.file.Read(&st)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
 		return s, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read locks and tokens: %w", err)
-	}
-	if info.Size() > maxStanding {
-		return nil, fmt.Errorf("read locks and tokens: %s has %d bytes, more than %d", path, info.Size(), maxStanding)
-	}
-	body, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read locks and tokens: %w", err)
-	}
-	if s.state, err = parseStanding(body); err != nil {
+	if s.state, err = st.check(); err != nil {
 		return nil, fmt.Errorf("read locks and tokens: %s: %w", path, err)
 	}
 	return s, nil
 }
 
-// parseStanding reads what change wrote, and nothing else: a key that is not known
-// could be a lock of a later version.
-func parseStanding(body []byte) (standing, error) {
-	var st standing
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.DisallowUnknownFields()
-	switch err := dec.Decode(&st); {
-	case err != nil:
-		return standing{}, err
-	case dec.More():
-		return standing{}, errors.New("more follows after its end")
-	case st.Version != 1:
+// check is st if it is what change writes.
+func (st standing) check() (standing, error) {
+	if st.Version != 1 {
 		return standing{}, fmt.Errorf("it is of version %d, not 1", st.Version)
 	}
 	for _, l := range st.Locks {
@@ -124,15 +107,8 @@ func (s *Standing) change(f func(*standing) error) error {
 	if err := f(&next); err != nil {
 		return err
 	}
-	body, err := json.MarshalIndent(next, "", "\t")
-	if err != nil {
-		return fmt.Errorf("encode locks and tokens: %w", err)
-	}
-	if len(body) > maxStanding {
-		return fmt.Errorf("locks and tokens take %d bytes, more than %d", len(body), maxStanding)
-	}
-	if err := durable.WriteFile(s.path, body, 0o600); err != nil {
-		return fmt.Errorf("keep locks and tokens: %w", err)
+	if err := s.file.Write(next); err != nil {
+		return err
 	}
 	s.state = next
 	return nil

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/durable"
 )
 
 func newStanding(t *testing.T, c *clock) *Standing {
@@ -24,7 +26,7 @@ func newStanding(t *testing.T, c *clock) *Standing {
 // again opens the same file, as a gateway does that starts anew.
 func (s *Standing) again(t *testing.T) *Standing {
 	t.Helper()
-	n, err := OpenStanding(s.path, s.now)
+	n, err := OpenStanding(s.file.Path, s.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,14 +214,14 @@ func TestTokensAtRestAreHashesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := os.ReadFile(s.path)
+	body, err := os.ReadFile(s.file.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(body), secret[strings.LastIndex(secret, "_"):]) {
 		t.Error("the secret is in the file")
 	}
-	info, err := os.Stat(s.path)
+	info, err := os.Stat(s.file.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +250,7 @@ func TestDamagedStandingIsNotReplaced(t *testing.T) {
 func TestChangeThatIsNotOnDiskDoesNotCount(t *testing.T) {
 	c := newClock()
 	s := newStanding(t, c)
-	s.path = filepath.Join(t.TempDir(), "gone", "standing.json")
+	s.file.Path = filepath.Join(t.TempDir(), "gone", "standing.json")
 	if _, _, err := s.Mint(Token{Kind: Job, Name: "ci", Uses: 1, Made: Maker{Subject: "u1", Name: "ada"}, Expires: c.t.Add(time.Hour)}); err == nil || len(s.Tokens()) != 0 {
 		t.Errorf("a token that nothing keeps: %v", err)
 	}
@@ -262,7 +264,11 @@ func FuzzStanding(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		st, err := parseStanding(body)
+		var st standing
+		err := (durable.JSON{Strict: true}).Decode(body, &st)
+		if err == nil {
+			st, err = st.check()
+		}
 		if err == nil && st.lock(Identity{}) != nil {
 			t.Error("a lock on nobody")
 		}
