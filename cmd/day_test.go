@@ -260,7 +260,7 @@ func TestAWholeDayAtTheScreen(t *testing.T) {
 	d.presses("bob", "w")
 	d.sees("bob", "watching ada on orders", "live")
 	d.types("ada", "select id, email from people where id = 11;")
-	d.sees("bob", "select id, email from people where id = 11", "1 rows in", "masked.invalid")
+	d.sees("bob", "select id, email from people where id = 11", "1 row in", "masked.invalid")
 	d.presses("bob", "Escape")
 
 	// On call, alone: the glass.
@@ -312,7 +312,7 @@ func TestAWholeDayAtTheScreen(t *testing.T) {
 
 	d.tmux("resize-window", "-t", "bob", "-x", "60", "-y", "24")
 	d.presses("bob", "?")
-	d.sees("bob", "approve, deny: then a reason")
+	d.sees("bob", "approve, deny; a reason")
 	d.presses("bob", "?", "q")
 	d.sees("bob", "done>")
 }

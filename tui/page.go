@@ -450,7 +450,7 @@ func (m *model) sessionPage(p *page, s liveSession) {
 	p.field("Since", s.Since.Local().Format(time.DateTime))
 	p.field("Done", fmt.Sprintf("%s statements, %s rows, %s", grouped(s.Statements), grouped(s.Rows), bytesText(s.Bytes)))
 	if !s.Begun.IsZero() {
-		p.field(map[bool]string{true: "Last", false: "Running"}[s.State == "idle"], "since "+s.Begun.Local().Format("15:04:05"))
+		p.field(cmp.Or(map[string]string{"idle": "Last", "waiting": "Held"}[s.State], "Running"), "since "+s.Begun.Local().Format("15:04:05"))
 	}
 	p.gap()
 	if s.SQL == "" {

@@ -177,13 +177,15 @@ func touches(a api.Ask) string {
 	}
 	text := ""
 	switch {
+	case ev.Table != "":
+		text = ev.Table
 	case len(ev.Writes) > 0:
 		text = ev.Writes[0]
 	case len(ev.Reads) > 0:
 		text = ev.Reads[0]
 	}
 	if ev.Rows != nil {
-		text += fmt.Sprintf(" ~%s rows", grouped(*ev.Rows))
+		text += " ~" + strings.Replace(plural(int(*ev.Rows), "row"), fmt.Sprint(*ev.Rows), grouped(*ev.Rows), 1)
 	}
 	return line(text)
 }

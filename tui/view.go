@@ -300,27 +300,28 @@ func (m *model) centred(text ...string) []string {
 
 func (m *model) helpText() []string {
 	rows := [][2]string{
-		{"↑↓ jk", "choose a row, or scroll what is shown in full"},
+		{"↑↓ jk", "choose a row, or scroll the whole detail"},
 		{"space b", "scroll the detail by a page"},
-		{"enter esc", "show the detail in full, and back"},
+		{"enter esc", "the whole detail, and back"},
 		{"tab 1–5", "inbox, requests, sessions, history, policy"},
-		{"a d", "approve, deny: then a reason if you like, and enter"},
-		{"!", "break the glass for your own statement, where a rule lets you"},
-		{"v", "preview: try the write, undo it, show what it would change"},
+		{"a d", "approve, deny; a reason if you like; enter"},
+		{"!", "break the glass for your own, where a rule lets"},
+		{"v", "preview: try the write, undo it, show the rows"},
 		{"f", "the statement laid out, or as it was sent"},
-		{"h s p", "history of the person, of this shape of statement; the rule"},
+		{"h s p", "history of person, of shape of statement; rule"},
 		{"w K", "watch a session as it happens; end it"},
 		{"e", "take your own request back"},
 		{"/ r", "search; ask the record again"},
-		{"m x", "mouse on or off (off: mark text to copy); dismiss an alarm"},
+		{"m", "mouse on or off; off lets you mark text"},
+		{"x", "dismiss an alarm"},
 		{"q ctrl+c", "quit; whatever waits goes on waiting"},
 	}
-	lines := []string{" An approval releases one run of what is shown, for who asked. Keys that", " decide do nothing just after the screen has changed.", ""}
+	lines := []string{" An approval releases one run of what is shown. Keys that", " decide do nothing just after the screen has changed.", ""}
 	for _, r := range rows {
 		lines = append(lines, " "+m.theme.key.Render(pad(r[0], 10))+r[1])
 	}
-	lines = append(lines, m.theme.faint.Render(" What cannot be shown appears as ")+
-		paint([]cell{{unshown, strange}}, &m.theme.sql)+m.theme.faint.Render(" or as a picture such as ")+
+	lines = append(lines, m.theme.faint.Render(" What cannot be shown is ")+
+		paint([]cell{{unshown, strange}}, &m.theme.sql)+m.theme.faint.Render(" or a picture such as ")+
 		paint([]cell{{pictures + 0x1b, strange}}, &m.theme.sql)+m.theme.faint.Render("."))
 	return lines
 }
@@ -385,7 +386,7 @@ func (m *model) keyHelps() []keyHelp {
 	end := []keyHelp{{"?", "help"}, {"q", "quit"}}
 	switch {
 	case m.mode == answering:
-		verb := did[m.q.about][1]
+		verb := strings.TrimSuffix(did[m.q.about][1], " for")
 		if hidden := len(m.detail()) - m.far; hidden > 0 && m.q.about == approve {
 			return []keyHelp{{"enter", verb}, {"esc", "back"}, {"pgdn", fmt.Sprintf("scroll; %d lines were not shown yet", hidden)}}
 		}
