@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	historyTime = 500 * time.Millisecond // of asking the record; its index takes a few milliseconds
+	historyTime = 2 * time.Second // of asking the record; its index takes a few milliseconds, more when it is behind
 	historyBack = 30 * 24 * time.Hour
 	historyMost = 1000 // groups: people who sent one shape of statement
 

@@ -76,8 +76,8 @@ func (m *model) table() []string {
 	for _, id := range rows[m.firstRow:min(m.firstRow+shown, len(rows))] {
 		cells, style := m.cells(id)
 		text := ""
-		for i, c := range cols {
-			text += m.dress(style, id, c, fit(c, cells[c.name]), i)
+		for _, c := range cols {
+			text += m.dress(style, id, c, fit(c, cells[c.name]))
 		}
 		mark := "  "
 		if id == l.chosen {
@@ -97,7 +97,7 @@ func fit(c column, text string) string {
 }
 
 // dress styles one cell.
-func (m *model) dress(style map[string]func(...string) string, id string, c column, text string, _ int) string {
+func (m *model) dress(style map[string]func(...string) string, id string, c column, text string) string {
 	if f := style[c.name]; f != nil {
 		return f(text)
 	}
