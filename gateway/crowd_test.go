@@ -15,6 +15,7 @@ import (
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/internal/pgcluster"
 	"github.com/sluicehq/sluice/internal/pgtest"
+	"github.com/sluicehq/sluice/policy"
 )
 
 // crowd is how many sessions there are at once; make soak asks for 2,000.
@@ -32,10 +33,10 @@ const (
 	goroutinesPerSession = 6
 )
 
-// crowded is a gateway in front of a database with room for all.
-func crowded(t *testing.T) *tunnelled {
+// roomy is a database with room for so many sessions.
+func roomy(t *testing.T, sessions int, setup string) (dsn string) {
 	t.Helper()
-	cluster, err := pgcluster.Start(t.Context(), pgcluster.Config{Settings: map[string]string{"max_connections": strconv.Itoa(*crowd + 50)}})
+	cluster, err := pgcluster.Start(t.Context(), pgcluster.Config{Settings: map[string]string{"max_connections": strconv.Itoa(sessions + 50)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +45,21 @@ func crowded(t *testing.T) *tunnelled {
 			t.Error(err)
 		}
 	})
-	dsn := cluster.DSN("postgres")
-	pgtest.Exec(t, dsn, "create table counted (i int)")
+	dsn = cluster.DSN("postgres")
+	pgtest.Exec(t, dsn, setup)
+	return dsn
+}
+
+// crowded is a gateway in front of one.
+func crowded(t *testing.T, sessions int, env, setup string, rules *policy.Rules) *tunnelled {
+	t.Helper()
+	dsn := roomy(t, sessions, setup)
 	cfg, err := pgconn.ParseConfig(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return serveOn(t, func(change func(*gateway.Config)) *through {
-		return startOn(t, dsn, gateway.Connection{Name: "orders", Env: "dev", Database: cfg}, nil, change)
+		return startOn(t, dsn, gateway.Connection{Name: "orders", Env: env, Database: cfg}, rules, change)
 	})
 }
 
@@ -59,7 +67,7 @@ func crowded(t *testing.T) *tunnelled {
 // it, take bounded memory and goroutines each, all answer, hold up nobody else, and
 // leave nothing.
 func TestCrowd(t *testing.T) {
-	tu := crowded(t)
+	tu := crowded(t, *crowd, "dev", "create table counted (i int)", nil)
 	people := []string{"ada", "ben", "cy", "dot"}
 	dsns := make([]string, len(people))
 	for i, name := range people {

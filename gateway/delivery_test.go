@@ -13,13 +13,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/approval"
-	"github.com/sluicehq/sluice/gateway"
-	"github.com/sluicehq/sluice/internal/pgcluster"
-	"github.com/sluicehq/sluice/internal/pgtest"
 )
 
 // heldAtOnce is how many statements wait at once; docs/approvals.md has the figures of
@@ -42,24 +38,8 @@ const (
 // waiting is a gateway with sessions for n statements that will be held.
 func waiting(t *testing.T, n int) (*tunnelled, []*pgx.Conn) {
 	t.Helper()
-	cluster, err := pgcluster.Start(t.Context(), pgcluster.Config{Settings: map[string]string{"max_connections": strconv.Itoa(n + 50)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	dsn := cluster.DSN("postgres")
-	pgtest.Exec(t, dsn, "create table counted (i int primary key, n int); insert into counted select i, 0 from generate_series(1, 10000) i; analyze")
-	cfg, err := pgconn.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tu := serveOn(t, func(change func(*gateway.Config)) *through {
-		return startOn(t, dsn, gateway.Connection{Name: "orders", Env: "prod", Database: cfg}, heldBy(t, "{groups: [dba]}"), change)
-	})
+	const setup = "create table counted (i int primary key, n int); insert into counted select i, 0 from generate_series(1, 10000) i; analyze"
+	tu := crowded(t, n, "prod", setup, heldBy(t, "{groups: [dba]}"))
 	dsns := make([]string, (n+approval.MaxOpenEach-1)/approval.MaxOpenEach)
 	for i := range dsns {
 		dsns[i] = tu.local(t, fmt.Sprint("ada", i))

@@ -3,14 +3,14 @@ package tui
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"sort"
 	"strings"
 	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/sluicehq/sluice/api"
 )
@@ -44,11 +44,16 @@ func Plain(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Pla
 			}
 		}
 	}()
-	news := make(chan any) // liveMsg, lostMsg
+	news := make(chan tea.Msg) // liveMsg, lostMsg
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		followPlain(ctx, gw, news)
+		followGateway(ctx, gw, func(msg tea.Msg) {
+			select {
+			case news <- msg:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	defer func() { cancel(); <-done }()
 	p.say("Waiting for what the gateway tells. Type help for the commands.")
@@ -72,43 +77,6 @@ func Plain(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Pla
 	}
 }
 
-// followPlain is followGateway with a channel for its end.
-func followPlain(ctx context.Context, gw Gateway, news chan<- any) {
-	wait := retryFirst
-	for ctx.Err() == nil {
-		first := true
-		err := gw.Watch(ctx, api.LivePath, func(text []byte) error {
-			var l api.Live
-			if err := json.Unmarshal(text, &l); err != nil {
-				return err
-			}
-			select {
-			case news <- liveMsg{live: l, first: first}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			first, wait = false, retryFirst
-			return nil
-		})
-		if err == nil {
-			err = errors.New("the gateway ended the link")
-		}
-		select {
-		case news <- lostMsg{err: err, retry: wait}:
-		case <-ctx.Done():
-			return
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		wait = min(2*wait, retryMost)
-	}
-}
-
 type plainScreen struct {
 	gw        Gateway
 	out       io.Writer
@@ -126,7 +94,7 @@ func (p *plainScreen) say(format string, args ...any) {
 	}
 }
 
-func (p *plainScreen) hear(msg any) {
+func (p *plainScreen) hear(msg tea.Msg) {
 	switch msg := msg.(type) {
 	case lostMsg:
 		if p.linked {
