@@ -196,7 +196,7 @@ select count(*) from w where $1 = any(pg_catalog.pg_blocking_pids(pid))`
 	}
 	rows, err := conn.Query(ctx, `
 select l.mode || ' on ' || $2 || ' for ' || coalesce(extract(epoch from pg_catalog.now() - a.xact_start)::bigint, 0) || 's by ' || coalesce(nullif(a.application_name, ''), 'process ' || l.pid)
-from pg_catalog.pg_locks l left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+from pg_catalog.pg_locks l left join lateral pg_catalog.pg_stat_get_activity(l.pid) a on true
 where l.relation = pg_catalog.to_regclass($1) and l.granted and l.pid <> pg_catalog.pg_backend_pid() and l.pid <> $3 and l.mode <> 'AccessShareLock'
 order by a.xact_start limit $4`, name, looks.Table, int32(s.server.PID()), maxLocks)
 	if err != nil {
