@@ -44,6 +44,10 @@ func (n *naming) resolve(st *query.Statement) *run {
 		x.means = orUnknown(st.Inner, "the cursor's query")
 	case query.Execute:
 		x.means = n.lookup(st.Name, "the prepared statement", n.here.prepared, n.s.given.prepared, n.s.server.Statement)
+	case query.Explain:
+		if st.Name != "" { // EXPLAIN EXECUTE
+			x.means = query.Planned(st, n.lookup(st.Name, "the prepared statement", n.here.prepared, n.s.given.prepared, n.s.server.Statement))
+		}
 	case query.Fetch:
 		x.means = n.lookup(st.Name, "the cursor", n.here.cursors, n.s.given.cursors, n.s.server.Cursor)
 	}

@@ -58,7 +58,7 @@ func (v view) carried(c query.Column, into query.Ref, by string) (out carried, o
 		out.direct = out.direct || src.How == query.Direct
 	}
 	if n == 0 {
-		return out, false
+		return v.swayed(c, into, by)
 	}
 	out.Evidence = "copied from " + first.Ref.String()
 	if !alike {
@@ -72,6 +72,18 @@ func (v view) carried(c query.Column, into query.Ref, by string) (out carried, o
 	}
 	out.Evidence += " by " + by
 	return out, true
+}
+
+// swayed is the label of a column whose values personal data has chosen: "much" and
+// "little" by salary. Nothing of the data is in it, and all of what was asked is.
+func (v view) swayed(c query.Column, into query.Ref, by string) (out carried, ok bool) {
+	for _, ref := range c.Swayed {
+		if l := v.label(ref); l.PII && ref != into && v.people(ref) {
+			out.Label = catalog.Label{PII: true, Type: string(mask.Opaque), Where: whole, Confidence: 1, Evidence: "chosen by " + ref.String() + " by " + by}
+			return out, true
+		}
+	}
+	return out, false
 }
 
 // flows adds the labels that a statement brings to the columns it writes. What could
@@ -153,6 +165,11 @@ func (s *session) spread(j *job) error {
 			j.view.flows(st, s.Who.Name(), found)
 		}
 	}
+	return s.labelled(found)
+}
+
+// labelled gives columns labels, on disk and in force when it returns.
+func (s *session) labelled(found map[query.Ref]carried) error {
 	if len(found) == 0 {
 		return nil
 	}

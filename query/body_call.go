@@ -180,6 +180,9 @@ func (a *analysis) settle() {
 			if c.each && e.changesEach() {
 				a.sign(NoWhere)
 			}
+			if !c.r.Volatile {
+				a.st.Folded = sortRefs(append(a.st.Folded, e.reads...))
+			}
 			from = c.r.title()
 		} else {
 			ch.caused(c, e)

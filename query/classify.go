@@ -148,6 +148,9 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 		// inside, those of called functions remain.
 		st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
 		st.Probes, st.Orders, st.Equals, st.Joins = in.Probes, in.Orders, in.Equals, in.Joins
+		if in.Kind == Execute {
+			st.Name = in.Name
+		}
 		return
 	}
 	st.Inner, st.Kind, st.Tag = in, in.Kind, "EXPLAIN ANALYZE "+in.Tag

@@ -49,6 +49,7 @@ func (b bitset) within(c bitset) bool {
 type flow struct {
 	direct, derived bitset
 	counted         *bitset // only whether they are NULL; nil is none, which most have
+	swayed          *bitset // they choose between values; nil as above
 	unknown         bool
 }
 
@@ -58,6 +59,7 @@ func (f *flow) add(g flow) {
 	f.direct.or(g.direct)
 	f.derived.or(g.derived)
 	f.count(g.present())
+	f.sway(g.swayed)
 	f.unknown = f.unknown || g.unknown
 }
 
@@ -67,6 +69,7 @@ func (f flow) through() flow {
 	out.derived.or(f.direct)
 	out.derived.or(f.derived)
 	out.count(f.present())
+	out.sway(f.swayed)
 	out.unknown = f.unknown
 	return out
 }
@@ -79,6 +82,7 @@ func (f flow) presence() flow {
 	var out flow
 	out.count(f.direct)
 	out.count(f.present())
+	out.sway(f.swayed)
 	return out
 }
 
@@ -99,6 +103,26 @@ func (f *flow) count(b bitset) {
 	f.counted = &own
 }
 
+// sway adds columns that choose between the values of f.
+func (f *flow) sway(b *bitset) {
+	if b == nil || b.zero() {
+		return
+	}
+	var own bitset
+	if f.swayed != nil {
+		own.or(*f.swayed)
+	}
+	own.or(*b)
+	f.swayed = &own
+}
+
+func (f flow) swayers() bitset {
+	if f.swayed == nil {
+		return nil
+	}
+	return *f.swayed
+}
+
 func (f flow) plus(g flow) flow {
 	var out flow
 	out.add(f)
@@ -107,7 +131,7 @@ func (f flow) plus(g flow) flow {
 }
 
 func (f flow) within(g flow) bool {
-	return f.direct.within(g.direct) && f.derived.within(g.derived) && f.present().within(g.present()) && (!f.unknown || g.unknown)
+	return f.direct.within(g.direct) && f.derived.within(g.derived) && f.present().within(g.present()) && f.swayers().within(g.swayers()) && (!f.unknown || g.unknown)
 }
 
 var unknownFlow = flow{unknown: true}
@@ -200,6 +224,7 @@ func (r *resolver) columns(cols []column) []Column {
 			col.Sources = append(col.Sources, Source{r.refs[i], how})
 		})
 		slices.SortFunc(col.Sources, func(a, b Source) int { return compareRefs(a.Ref, b.Ref) })
+		col.Swayed = r.list(c.flow.swayers())
 		out = append(out, col)
 	}
 	return out

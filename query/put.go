@@ -104,12 +104,12 @@ func (r *resolver) moves(n ast.Node) {
 	}
 	for _, g := range r.gone {
 		g.flow.unknown = g.flow.unknown || r.over
-		if from := r.columns([]column{g})[0]; !from.Known || len(from.Sources) > 0 {
+		if from := r.columns([]column{g})[0]; !from.Known || len(from.Sources) > 0 || len(from.Swayed) > 0 {
 			st.Exits = append(st.Exits, Exit{g.name, from})
 		}
 	}
 	st.Puts = slices.CompactFunc(st.Puts, func(a, b Put) bool {
-		return a.Into == b.Into && a.From.Known == b.From.Known && slices.Equal(a.From.Sources, b.From.Sources)
+		return a.Into == b.Into && a.From.Known == b.From.Known && slices.Equal(a.From.Sources, b.From.Sources) && slices.Equal(a.From.Swayed, b.From.Swayed)
 	})
 }
 
@@ -127,7 +127,7 @@ func (r *resolver) altered(n *ast.AlterTableStmt) {
 			continue
 		}
 		if def, ok := cmd.Def.(*ast.ColumnDef); ok && def.RawDefault != nil {
-			w.assign(cmd.Name, r.expr(def.RawDefault, sc))
+			w.assign(cmd.Name, r.value(def.RawDefault, sc))
 		}
 	}
 	r.put(w)

@@ -110,6 +110,7 @@ type Column struct {
 	Name    string
 	Sources []Source
 	Known   bool
+	Swayed  []Ref // columns that choose between its values: by CASE, by what is counted or looked up
 }
 
 // Statement is what one statement of a message would do. Nothing in it is
@@ -145,6 +146,7 @@ type Statement struct {
 	Orders       []Ref             // columns that only sort or group, as they are
 	Equals       []Ref             // columns compared with constants or parameters for being equal
 	Joins        [][2]Ref          // pairs of columns compared with each other for being equal
+	Folded       []Ref             // columns that routines read which may run when the statement is planned: a plan can show what they give
 	Made         *Made             // the table that it makes, if all columns of it are known
 	Still        bool              // DDL that changes neither the meaning of a name nor a value
 	Partial      bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
@@ -180,9 +182,28 @@ func (s *Statement) Results() (cols []Column, ok bool) {
 }
 
 // plan is the one column of EXPLAIN. A plan shows constants, also those that an
-// immutable function made while planning; it shows no rows.
+// immutable function made while planning, of whatever it read; it shows no rows.
 func (s *Statement) plan() Column {
-	return Column{Name: "QUERY PLAN", Known: !s.Has(UnknownRoutine) && !s.Has(DynamicSQL) && !s.Has(ServerFile)}
+	c := Column{Name: "QUERY PLAN", Known: !s.Has(UnknownRoutine) && !s.Has(DynamicSQL) && !s.Has(ServerFile)}
+	for in := s; in != nil; in = in.Inner {
+		for _, ref := range in.Folded {
+			c.Sources = append(c.Sources, Source{ref, Derived})
+		}
+	}
+	return c
+}
+
+// Planned is EXPLAIN EXECUTE as text, without ANALYZE, where the prepared statement is
+// known: it plans that one.
+func Planned(text, prepared *Statement) *Statement {
+	st := *text
+	if prepared.Kind == Unknown {
+		return prepared
+	}
+	st.Relations, st.Reads, st.Indirect, st.Partial = prepared.Relations, prepared.Reads, prepared.Indirect, prepared.Partial
+	st.Probes, st.Orders, st.Equals, st.Joins, st.Folded = prepared.Probes, prepared.Orders, prepared.Equals, prepared.Joins, prepared.Folded
+	st.Signs = append(slices.Clone(text.Signs), prepared.Signs...)
+	return &st
 }
 
 // Has reports whether the statement, or the one inside it, shows sign.

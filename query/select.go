@@ -111,7 +111,7 @@ func (r *resolver) targetList(l *ast.NodeList, sc *scope) output {
 		if name == "" {
 			name = figure(rt.Val)
 		}
-		out.cols = append(out.cols, column{name, r.expr(rt.Val, sc)})
+		out.cols = append(out.cols, column{name, r.value(rt.Val, sc)})
 	}
 	return out
 }
@@ -214,7 +214,7 @@ func (r *resolver) values(l *ast.NodeList, sc *scope) output {
 			return openOutput
 		}
 		for j, x := range items(list) {
-			f := r.expr(x, sc)
+			f := r.value(x, sc)
 			switch {
 			case i == 0:
 				out.cols = append(out.cols, column{"column" + itoa(j+1), flow{}})

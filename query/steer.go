@@ -186,6 +186,36 @@ func (r *resolver) probe(f flow) {
 	}
 }
 
+// value is expr of something that becomes a column, with the columns that choose its
+// value: CASE on a salary writes the salary's half, and a count of those above it too.
+func (r *resolver) value(n ast.Node, sc *scope) flow {
+	var f flow
+	sways := r.swaying(func() { f = r.expr(n, sc) })
+	if sways == nil {
+		return f
+	}
+	f = f.plus(flow{})
+	f.sway(sways)
+	return f
+}
+
+// swaying is by which columns what f follows is steered; nil if by none.
+func (r *resolver) swaying(f func()) *bitset {
+	probes, orders := r.probes, r.orders
+	r.probes, r.orders = nil, nil
+	f()
+	var own bitset
+	own.or(r.probes)
+	own.or(r.orders)
+	probes.or(r.probes)
+	orders.or(r.orders)
+	r.probes, r.orders = probes, orders
+	if own.zero() {
+		return nil
+	}
+	return &own
+}
+
 func (r *resolver) equal(f flow) {
 	r.steers.add(f)
 	if r.inView == 0 {

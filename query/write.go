@@ -219,17 +219,20 @@ func (r *resolver) sets(l *ast.NodeList, w *write, goal *item, sc *scope) {
 func (r *resolver) assigned(n ast.Node, sc *scope) flow {
 	m, ok := n.(*ast.MultiAssignRef)
 	if !ok {
-		return r.expr(n, sc)
+		return r.value(n, sc)
 	}
 	switch src := bare(m.Source).(type) {
 	case *ast.RowExpr:
 		if args := items(src.Args); m.Colno >= 1 && m.Colno <= len(args) {
-			return r.expr(args[m.Colno-1], sc)
+			return r.value(args[m.Colno-1], sc)
 		}
 	case *ast.SubLink:
 		out, ok := r.multi[src]
 		if !ok {
-			out = r.query(src.Subselect, sc)
+			sways := r.swaying(func() { out = r.query(src.Subselect, sc) })
+			for i := range out.cols {
+				out.cols[i].flow.sway(sways)
+			}
 			r.multi[src] = out
 		}
 		if !out.open && m.Colno >= 1 && m.Colno <= len(out.cols) {
@@ -313,7 +316,7 @@ func (r *resolver) mergeInsert(when *ast.MergeWhenClause, w *write, goal *item, 
 	}
 	var out output
 	for _, v := range items(when.Values) {
-		out.cols = append(out.cols, column{flow: r.expr(v, sc)})
+		out.cols = append(out.cols, column{flow: r.value(v, sc)})
 	}
 	r.place(w, goal, cols, out)
 }
