@@ -206,7 +206,7 @@ func (w *jsonWalk) leaf(t Type, start int) {
 		if hasEscape(raw) {
 			w.dst = appendMaskedText(w.dst, t, nil)
 		} else {
-			w.dst = appendMaskedText(w.dst, t, raw)
+			w.dst = w.p.names.appendText(w.dst, t, raw)
 		}
 		w.replaced(w.at - 1)
 		return
@@ -227,7 +227,7 @@ func (w *jsonWalk) leaf(t Type, start int) {
 	if hasEscape(raw) || !utf8.Valid(raw) { // the spans do not point into the raw bytes
 		w.dst = append(w.dst, hiddenText...)
 	} else {
-		w.dst = appendRedacted(w.dst, raw, w.p.spans)
+		w.dst = appendRedacted(w.dst, raw, w.p.spans, w.p.names)
 	}
 	w.replaced(w.at - 1)
 }

@@ -62,6 +62,10 @@ type Column struct {
 	TypeOID uint32 // PostgreSQL type of the result column, base type of domains
 	Binary  bool   // result format code is 1
 
+	// Pseudonyms are put in the place of values, and of parts of values, of the types they
+	// are for; nil masks all.
+	Pseudonyms *Pseudonyms
+
 	bytes bool // values of a type that is not known, in binary: what is text in them is read
 }
 

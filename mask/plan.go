@@ -7,6 +7,7 @@ type Plan struct {
 	clean bool
 	spans []Span
 	keys  keyCache
+	names *Pseudonyms // of the column at hand
 
 	// buf holds the values made for the current row; they are valid until the next Apply.
 	buf []byte
@@ -61,7 +62,9 @@ func (p *Plan) value(c *Column, v []byte) (out []byte, changed bool) {
 	ok := true
 	switch c.State {
 	case PII:
-		p.buf, ok = appendMasked(p.buf, c.Type, v, c.TypeOID, c.Binary, false)
+		if p.buf, ok = c.Pseudonyms.append(p.buf, c.Type, v, c.TypeOID, c.Binary); !ok {
+			p.buf, ok = appendMasked(p.buf[:start], c.Type, v, c.TypeOID, c.Binary, false)
+		}
 	case Unknown:
 		p.buf, ok, changed = p.scanned(p.buf, c, v)
 		if !changed {
@@ -85,6 +88,7 @@ func (p *Plan) value(c *Column, v []byte) (out []byte, changed bool) {
 // scanned reads a value of unknown content and hides what it finds: spans in text
 // and JSON, the whole value in any other type.
 func (p *Plan) scanned(dst []byte, c *Column, v []byte) (out []byte, ok, changed bool) {
+	p.names = c.Pseudonyms
 	switch k := kindOf(c.TypeOID); k {
 	case kindText:
 		if looksJSON(v) {
@@ -141,15 +145,16 @@ func (p *Plan) redactText(dst, v []byte) (out []byte, changed bool) {
 	if len(p.spans) == 0 {
 		return dst, false
 	}
-	return appendRedacted(dst, v, p.spans), true
+	return appendRedacted(dst, v, p.spans, p.names), true
 }
 
-// appendRedacted appends v with spans, which are in order, replaced by masks.
-func appendRedacted(dst, v []byte, spans []Span) []byte {
+// appendRedacted appends v with spans, which are in order, replaced by masks, or by
+// pseudonyms where there are some.
+func appendRedacted(dst, v []byte, spans []Span, names *Pseudonyms) []byte {
 	at := 0
 	for _, s := range spans {
 		dst = append(dst, v[at:s.Start]...)
-		dst = appendMaskedText(dst, s.Type, v[s.Start:s.End])
+		dst = names.appendText(dst, s.Type, v[s.Start:s.End])
 		at = s.End
 	}
 	return append(dst, v[at:]...)

@@ -63,7 +63,7 @@ func ScanText(s string) (string, int) {
 	if len(spans) == 0 {
 		return s, 0
 	}
-	return string(appendRedacted(nil, []byte(s), spans)), len(spans)
+	return string(appendRedacted(nil, []byte(s), spans, nil)), len(spans)
 }
 
 // Byte classes of the gate: a detector runs only if the bytes it needs are there.
