@@ -35,6 +35,9 @@ type Column struct {
 	num int16 // attribute number: with the relation's OID it outlives renames
 }
 
+// Generated reports whether the server computes the column from others.
+func (c Column) Generated() bool { return len(c.from) > 0 }
+
 // Snapshot is the catalogue of one database at one moment. It is never changed
 // once published; a refresh makes a new one.
 type Snapshot struct {

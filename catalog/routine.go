@@ -276,3 +276,19 @@ func words(s string) map[string]bool {
 	}
 	return m
 }
+
+// Wrote reports whether a routine of the users has this SQLSTATE in its source, as a
+// constant.
+func (s *Snapshot) Wrote(state string) bool {
+	if s == nil {
+		return false
+	}
+	for _, list := range s.routines {
+		for _, r := range list {
+			if strings.Contains(r.Body, "'"+state+"'") {
+				return true
+			}
+		}
+	}
+	return false
+}

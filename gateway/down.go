@@ -231,10 +231,22 @@ func (s *session) message(r *wire.Reply, j *job) {
 		return
 	}
 	opaque := j != nil && j.opaque
-	if fields, changed := mask.Egress(r.Fields, opaque, j.texts()...); changed {
+	if fields, changed := mask.Egress(r.Fields, opaque, s.base.snapshot().Wrote, s.texts(j)...); changed {
 		r.Fields = fields
 		postgres.Reword(r)
 	}
+}
+
+// texts are what the client, and Sluice in its place, have told the server.
+func (s *session) texts(j *job) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := j.texts()
+	if s.failing != "" {
+		list = append(list, s.failing)
+		s.failing = ""
+	}
+	return list
 }
 
 // setting watches session settings on which the reading of statements rests.

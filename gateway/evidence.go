@@ -91,7 +91,7 @@ func (s *session) investigate(ctx context.Context, req *wire.Request, j *job, id
 func sqlProblem(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		fields, _ := mask.Egress(map[byte]string{'M': pg.Message, 'C': pg.Code}, true)
+		fields, _ := mask.Egress(map[byte]string{'M': pg.Message, 'C': pg.Code}, true, nil)
 		return fields['M'] + " (SQLSTATE " + pg.Code + ")"
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

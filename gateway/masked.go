@@ -7,7 +7,6 @@ import (
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
-	"github.com/sluicehq/sluice/wire/postgres"
 )
 
 // masked says why a write would put a mask in the place of what it hides; "" if it
@@ -26,7 +25,7 @@ func (v view) masked(st *query.Statement, req *wire.Request) string {
 			found = string(p.Value)
 		}
 	}
-	if found == "" && mask.ContainsMask(st.SQL) {
+	if found == "" && (mask.ContainsMask(st.SQL) || mask.MayHoldPseudonym(st.SQL)) {
 		for _, text := range query.Constants(st.SQL) {
 			if mask.IsMask(text) {
 				found = text
@@ -59,31 +58,4 @@ func (v view) written(st *query.Statement) string {
 		return strings.Join(all[:most], ", ") + ", …"
 	}
 	return strings.Join(all, ", ")
-}
-
-// maxTail is more than any mask that is looked for in COPY data is long.
-const maxTail = 64
-
-// incoming is COPY data on its way to the database; up owns it.
-type incoming struct {
-	into   string // the columns it goes to
-	tail   []byte // the end of what was looked at, in which a mask may begin
-	masked bool
-}
-
-// load looks at a message that needs no decision. COPY data that holds a mask makes the
-// COPY fail where it ends: the beginning is with the database already.
-func (c *incoming) load(req *wire.Request) {
-	data, ends := postgres.CopyData(req)
-	if data != nil && !c.masked {
-		c.tail = append(c.tail, data...)
-		c.masked = mask.HoldsMask(c.tail)
-		c.tail = append(c.tail[:0], c.tail[max(0, len(c.tail)-maxTail):]...)
-	}
-	if ends {
-		if c.masked {
-			postgres.FailCopy(req, "the data holds masks and not the values that they hide: writing them to "+c.into+" would destroy these; leave the columns out")
-		}
-		c.tail, c.masked = nil, false
-	}
 }

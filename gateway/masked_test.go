@@ -40,7 +40,7 @@ func TestMasksAreNotWrittenBack(t *testing.T) {
 			}
 			for _, how := range []string{"", " (format csv)"} {
 				_, err := conn.PgConn().CopyFrom(context.Background(), strings.NewReader("9002"+map[string]string{"": "\t", " (format csv)": ","}[how]+m+"\n"), "copy plain (id, word) from stdin"+how)
-				if whole := strings.Contains(m, "@masked") || strings.Contains(m, "•••• •••• ••••") || strings.Contains(m, ":"); whole != (err != nil && strings.Contains(err.Error(), "public.plain.word")) {
+				if err == nil || !strings.Contains(err.Error(), "public.plain.word") {
 					t.Errorf("%s: copy%s of %q: %v", name, how, m, err)
 				}
 			}

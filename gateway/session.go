@@ -78,6 +78,8 @@ type session struct {
 	doing string    // what it runs or ran last, without secrets
 	begun time.Time // when that was decided
 
+	failing string // why the COPY under way is made to fail; "" if it is not
+
 	left   bool // owned by up: the client was read to its end
 	parted bool // owned by down: the database has said why it ends the session
 }

@@ -50,6 +50,8 @@ type Copy struct {
 	masked int64
 	err    error // sticky: after an error nothing passes any more
 
+	see func(raw []byte, row [][]byte) // is shown each row as it came; nil for nobody
+
 	header  bool // still to come
 	scanned int  // bytes of rest in which no end of row was found
 	quoted  bool // CSV: rest[:scanned] ends inside quotes
@@ -185,6 +187,9 @@ func (c *Copy) pass(dst, row []byte) ([]byte, error) {
 	} else {
 		c.splitText(line)
 	}
+	if c.see != nil && string(line) == `\.` { // the end, in the old way
+		return append(dst, row...), nil
+	}
 	want := len(c.plan.cols)
 	if want == 0 && len(line) == 0 { // COPY of a table without columns
 		return append(dst, row...), nil
@@ -195,6 +200,9 @@ func (c *Copy) pass(dst, row []byte) ([]byte, error) {
 	if c.header {
 		c.header = false
 		return c.passHeader(dst, row), nil
+	}
+	if c.see != nil {
+		c.see(row, c.row)
 	}
 	if c.plan.Clean() {
 		return append(dst, row...), nil

@@ -83,7 +83,7 @@ func (c *Copy) passBinary(dst, b []byte) ([]byte, error) {
 		c.done = true
 		return append(dst, b...), nil
 	}
-	if c.plan.Clean() {
+	if c.plan.Clean() && c.see == nil {
 		return append(dst, b...), nil
 	}
 	c.row = c.row[:0]
@@ -94,6 +94,9 @@ func (c *Copy) passBinary(dst, b []byte) ([]byte, error) {
 		}
 		c.row = append(c.row, v)
 		at = next
+	}
+	if c.see != nil {
+		c.see(b, c.row)
 	}
 	n := c.plan.Apply(c.row)
 	c.masked += int64(n)

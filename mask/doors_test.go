@@ -141,7 +141,7 @@ func TestDoorDerivedValueNamedCount(t *testing.T) {
 func TestDoorErrorQuotesValue(t *testing.T) {
 	for _, code := range []string{"22P02", "22007", "23505", "42704", "P0001", "XX000", "ZZZZZ", ""} {
 		got, _ := mask.Egress(map[byte]string{'C': code, 'S': "ERROR", 'M': `invalid input syntax for type integer: "Zxqv Plmk"`,
-			'D': "Failing row contains (Zxqv).", 'H': "Zxqv", 'W': "Zxqv", 'q': "select 'Zxqv'", '?': "Zxqv"}, true)
+			'D': "Failing row contains (Zxqv).", 'H': "Zxqv", 'W': "Zxqv", 'q': "select 'Zxqv'", '?': "Zxqv"}, true, nil)
 		gone(t, []byte(fmt.Sprint(got)+got['M']+got['D']+got['H']), "Zxqv")
 		for k, v := range got {
 			if strings.Contains(v, "Zxqv") {
@@ -152,7 +152,7 @@ func TestDoorErrorQuotesValue(t *testing.T) {
 }
 
 func TestDoorRaiseForgesConstraintName(t *testing.T) {
-	got, _ := mask.Egress(map[byte]string{'C': "23505", 'M': "x", 'n': "Zxqv", 't': "Zxqv", 'R': "exec_stmt_raise"}, true)
+	got, _ := mask.Egress(map[byte]string{'C': "23505", 'M': "x", 'n': "Zxqv", 't': "Zxqv", 'R': "exec_stmt_raise"}, true, nil)
 	if got['n'] != "" || got['t'] != "" {
 		t.Errorf("leaves %q", got)
 	}
@@ -171,5 +171,22 @@ func TestDoorNamesUnderMeaninglessColumnName(t *testing.T) {
 	f := mask.Classify(mask.ColumnInfo{Table: "t7", Column: "c3", Type: "text", TypeOID: 25, Samples: values})
 	if !f.PII || f.Type != mask.Person {
 		t.Errorf("%+v", f)
+	}
+}
+
+// Five characters of a value fit into the SQLSTATE of a RAISE, and any number into the
+// place of an error in a text that somebody makes longer.
+func TestDoorSQLSTATEIsMadeOfAValue(t *testing.T) {
+	for code, want := range map[string]string{"WYRBB": "P0001", "22012": "22012", "ABC01": "ABC01", "": "P0001"} {
+		got, _ := mask.Egress(map[byte]string{'C': code, 'M': "x", 'p': "122"}, true, nil, "do $$ begin raise sqlstate 'ABC01'; end $$")
+		if got['C'] != want || got['p'] != "" {
+			t.Errorf("%q leaves as %q, at %q", code, got['C'], got['p'])
+		}
+	}
+	if got, _ := mask.Egress(map[byte]string{'C': "APP42", 'M': "x"}, true, func(s string) bool { return s == "APP42" }); got['C'] != "APP42" {
+		t.Errorf("the code that a function has in its source leaves as %q", got['C'])
+	}
+	if got, _ := mask.Egress(map[byte]string{'C': "APP42", 'M': "x"}, false, nil); got['C'] != "APP42" {
+		t.Errorf("without personal data a code leaves as %q", got['C'])
 	}
 }

@@ -11,12 +11,16 @@ import "strings"
 // is not changed.
 //
 // A message of the kinds that said knows stays as it is if all that it quotes stands in
-// one of texts, which are what the client sent.
-func Egress(fields map[byte]string, opaque bool, texts ...string) (out map[byte]string, changed bool) {
+// one of texts, which are what the client sent. A SQLSTATE that is none of PostgreSQL's
+// stays if it is written in one of texts, or wrote says that a function has it; it may be
+// nil.
+func Egress(fields map[byte]string, opaque bool, wrote func(state string) bool, texts ...string) (out map[byte]string, changed bool) {
 	out = make(map[byte]string, len(fields))
 	for k, v := range fields {
 		w, keep := v, true
-		if opaque {
+		if opaque && k == 'C' {
+			w = state(v, texts, wrote)
+		} else if opaque {
 			w, keep = opaqueField(fields, k, v, texts)
 		} else if !structural(k) {
 			w, _ = ScanText(v)
@@ -42,17 +46,19 @@ func structural(k byte) bool {
 }
 
 func opaqueField(fields map[byte]string, k byte, v string, texts []string) (string, bool) {
-	if structural(k) {
+	if structural(k) && k != 'p' {
 		return v, true
 	}
 	switch k {
+	case 'p': // a place in a text that is dropped, and that whoever made it could move
+		return "", false
 	case 'M':
-		if said(v, texts) {
+		if fields['R'] != raise && said(v, texts) {
 			return v, true
 		}
 		return template(fields['C']), true
 	case 's', 't', 'c', 'd', 'n':
-		if r := fields['R']; r == "" || r == "exec_stmt_raise" {
+		if r := fields['R']; r == "" || r == raise {
 			return "", false
 		}
 		w, _ := ScanText(v)
@@ -60,6 +66,9 @@ func opaqueField(fields map[byte]string, k byte, v string, texts []string) (stri
 	}
 	return "", false
 }
+
+// raise is the routine of PostgreSQL that says what a function wants said.
+const raise = "exec_stmt_raise"
 
 // template is what a message of this SQLSTATE says, without the values.
 func template(code string) string {

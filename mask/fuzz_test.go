@@ -98,7 +98,7 @@ func FuzzClassify(f *testing.F) {
 func FuzzEgress(f *testing.F) {
 	f.Add("22P02", "invalid input syntax: \"a@b.de\"", "_bt_check_unique")
 	f.Fuzz(func(t *testing.T, code, message, routine string) {
-		out, _ := mask.Egress(map[byte]string{'C': code, 'M': message, 'R': routine, 'D': message}, true)
+		out, _ := mask.Egress(map[byte]string{'C': code, 'M': message, 'R': routine, 'D': message}, true, nil)
 		if _, ok := out['D']; ok || out['M'] == "" || (len(message) > 100 && strings.Contains(out['M'], message)) {
 			t.Fatalf("%q", out)
 		}

@@ -218,22 +218,22 @@ func apply(c mask.Column, v []byte) []byte {
 func TestEgress(t *testing.T) {
 	unique := map[byte]string{'S': "ERROR", 'V': "ERROR", 'C': "23505", 'M': `duplicate key value violates unique constraint "people_email_key"`,
 		'D': "Key (email)=(jane@acme.com) already exists.", 's': "public", 't': "people", 'n': "people_email_key", 'F': "nbtinsert.c", 'L': "673", 'R': "_bt_check_unique"}
-	got, changed := mask.Egress(unique, true)
+	got, changed := mask.Egress(unique, true, nil)
 	want := map[byte]string{'S': "ERROR", 'V': "ERROR", 'C': "23505", 'M': "duplicate key value violates unique constraint",
 		's': "public", 't': "people", 'n': "people_email_key", 'F': "nbtinsert.c", 'L': "673", 'R': "_bt_check_unique"}
 	if d := cmp.Diff(want, got); d != "" || !changed {
 		t.Error(d, changed)
 	}
-	got, changed = mask.Egress(unique, false)
+	got, changed = mask.Egress(unique, false, nil)
 	if got['D'] != "Key (email)=(j•••@masked.invalid) already exists." || !changed || got['M'] != unique['M'] {
 		t.Errorf("scanned: %q", got)
 	}
 	plain := map[byte]string{'S': "ERROR", 'C': "42P01", 'M': `relation "x" does not exist`, 'P': "15"}
-	got, changed = mask.Egress(plain, false)
+	got, changed = mask.Egress(plain, false, nil)
 	if d := cmp.Diff(plain, got); d != "" || changed {
 		t.Error("a message about clean data was changed", d)
 	}
-	if got, _ := mask.Egress(map[byte]string{'C': "", 'M': "secret words"}, true); got['M'] == "secret words" || got['M'] == "" {
+	if got, _ := mask.Egress(map[byte]string{'C': "", 'M': "secret words"}, true, nil); got['M'] == "secret words" || got['M'] == "" {
 		t.Errorf("without a code: %q", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 // sayings are messages of the server about the text of a statement. What they quote, at
 // each %, is a piece of that text.
 var sayings = split(`
+COPY from stdin failed: %
 relation "%" does not exist
 column "%" does not exist
 column % does not exist
@@ -55,6 +56,9 @@ func split(s string) (out [][]string) {
 // maxSaid bounds a message that is compared.
 const maxSaid = 1000
 
+// maxNames are the parts that a name has: of more, letters could be put together.
+const maxNames = 4
+
 // said reports whether a message holds nothing but words of the server and pieces of
 // what the client sent, or names of types.
 func said(message string, texts []string) bool {
@@ -98,7 +102,11 @@ func stands(piece string, texts []string) bool {
 		if _, isType := typeOIDs[word]; isType || word == "unknown" || word == "" {
 			continue
 		}
-		for _, name := range strings.Split(word, ".") { // the server puts a column's table before it
+		names := strings.Split(word, ".") // the server puts a column's table before it
+		if len(names) > maxNames {
+			return false
+		}
+		for _, name := range names {
 			if !slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, name) || strings.Contains(strings.ToLower(t), name) }) {
 				return false
 			}

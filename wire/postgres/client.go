@@ -32,6 +32,7 @@ type frame struct {
 	binding  *binding
 	prepared *prepared // Bind, Describe, Close: what the name means
 	at       *portal   // Execute, Describe, Close
+	head     int       // of COPY data: bytes before it that are none of it
 }
 
 // Client is the side a person's program talks to. Read is used by one goroutine,
@@ -94,7 +95,7 @@ func (c *Client) read() (*wire.Request, error) {
 	c.in.dealt()
 	c.ledger.rebalance()
 	if c.copy > 0 {
-		return c.readCopy()
+		return c.readCopy(0)
 	}
 	kind, total, err := c.in.peek()
 	if err != nil {
@@ -102,7 +103,7 @@ func (c *Client) read() (*wire.Request, error) {
 	}
 	if kind == 'd' {
 		c.copy = total
-		return c.readCopy()
+		return c.readCopy(headBytes)
 	}
 	if total-1 > limitOf(kind) {
 		c.seq++
@@ -201,7 +202,12 @@ func usesNames(kind byte) bool {
 	return false
 }
 
-func (c *Client) readCopy() (*wire.Request, error) {
+// headBytes are the type of a message and its length.
+const headBytes = 5
+
+// readCopy gives what has come of a message of COPY data, whose head is among it at its
+// beginning.
+func (c *Client) readCopy(head int) (*wire.Request, error) {
 	if len(c.in.rest()) == 0 {
 		if err := c.in.fill(1); err != nil {
 			return nil, err
@@ -209,7 +215,7 @@ func (c *Client) readCopy() (*wire.Request, error) {
 	}
 	n := min(c.copy, len(c.in.rest()))
 	c.copy -= n
-	return &wire.Request{Seq: c.seq, Frame: &frame{kind: 'd', raw: c.in.take(n)}}, nil
+	return &wire.Request{Seq: c.seq, Frame: &frame{kind: 'd', raw: c.in.take(n), head: head}}, nil
 }
 
 func (c *Client) request(kind byte, raw []byte) (*wire.Request, error) {

@@ -7,8 +7,7 @@ import (
 )
 
 // CopyData is the data of a COPY that a request carries to the server, in pieces that
-// follow each other without regard to messages; nil if it carries none. Heads of
-// messages are among it. ends says that the client has sent all.
+// follow each other without regard to messages; nil if it carries none. ends says that the client has sent all.
 func CopyData(req *wire.Request) (data []byte, ends bool) {
 	f, ok := req.Frame.(*frame)
 	if !ok {
@@ -16,7 +15,7 @@ func CopyData(req *wire.Request) (data []byte, ends bool) {
 	}
 	switch f.kind {
 	case 'd':
-		return f.raw, false
+		return f.raw[min(f.head, len(f.raw)):], false
 	case 'c', 'f':
 		return nil, true
 	}
