@@ -37,6 +37,7 @@ type gatewayConfig struct {
 	Auditors    []string           `yaml:"auditors"`    // groups that may read the whole record
 	Certificate duration           `yaml:"certificate"` // how long a login lasts; default 8h
 	Limits      limitsConfig       `yaml:"limits"`      //
+	Pseudonyms  pseudonymsConfig   `yaml:"pseudonyms"`  // for rules that show some
 }
 
 type tlsConfig struct {
@@ -107,6 +108,12 @@ type recordConfig struct {
 type witnessConfig struct {
 	Files []string `yaml:"files"` // on another disk or machine: checkpoints are appended
 	URLs  []string `yaml:"urls"`  // a checkpoint is posted as text/plain
+}
+
+// pseudonymsConfig says where the key of pseudonyms is: 32 characters or more, which
+// nobody can guess. With another key all pseudonyms are others.
+type pseudonymsConfig struct {
+	Key secret `yaml:"key"`
 }
 
 // duration is a time such as "15m".
@@ -181,7 +188,7 @@ func (l *limitsConfig) each() int {
 
 // connection turns one entry into what the gateway needs.
 func (c connectionConfig) connection(ctx context.Context, env func(string) string) (gateway.Connection, error) {
-	password, err := c.Database.Password.read(ctx, c.Name, env)
+	password, err := c.Database.Password.read(ctx, "connection "+c.Name, "password", env)
 	if err != nil {
 		return gateway.Connection{}, err
 	}

@@ -49,11 +49,11 @@ func (e exportConfig) check(s *sheet, path string) {
 
 // exporter makes what the entry says, for the record in a data directory.
 func (e exportConfig) exporter(ctx context.Context, dir string, env func(string) string, out io.Writer, log *slog.Logger) (*export.Exporter, error) {
-	key, err := e.Secret.read(ctx, "secret of the export "+e.Name, env)
+	key, err := e.Secret.read(ctx, "export "+e.Name, "secret", env)
 	if err != nil {
 		return nil, err
 	}
-	auth, err := e.Authorization.read(ctx, "authorization of the export "+e.Name, env)
+	auth, err := e.Authorization.read(ctx, "export "+e.Name, "authorization", env)
 	if err != nil {
 		return nil, err
 	}

@@ -35,16 +35,16 @@ func (w webhookConfig) check(s *sheet, path string) {
 
 // hook reads what the entry refers to.
 func (w webhookConfig) hook(ctx context.Context, n int, env func(string) string) (gateway.Hook, error) {
-	name := fmt.Sprintf("of webhook %d", n+1)
-	address, err := w.URL.read(ctx, name, env)
+	name := fmt.Sprintf("webhook %d", n+1)
+	address, err := w.URL.read(ctx, name, "address", env)
 	if err != nil {
 		return gateway.Hook{}, err
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
-		return gateway.Hook{}, tell(exitUsage, "give the whole address: https://…", "the address %s is no https address", name)
+		return gateway.Hook{}, tell(exitUsage, "give the whole address: https://…", "the address of %s is no https address", name)
 	}
-	key, err := w.Secret.read(ctx, name, env)
+	key, err := w.Secret.read(ctx, name, "secret", env)
 	if err != nil {
 		return gateway.Hook{}, err
 	}

@@ -24,26 +24,26 @@ const (
 	maxSecret  = 64 << 10         // no password is longer, and a device never ends
 )
 
-// read fetches the password of a connection. What is empty or has several lines
-// is a mistake, not a password.
-func (s secret) read(ctx context.Context, connection string, env func(string) string) (string, error) {
+// read fetches the password, or whatever what says it is, of whose. What is empty or has
+// several lines is a mistake.
+func (s secret) read(ctx context.Context, whose, what string, env func(string) string) (string, error) {
 	var text, where string
 	var err error
 	switch {
 	case s.Env != "":
 		if text = env(s.Env); text == "" {
-			return "", tell(exitError, "set it in the environment of the gateway", "connection %s: the environment variable %s with the password is empty or not set", connection, s.Env)
+			return "", tell(exitError, "set it in the environment of the gateway", "%s: the environment variable %s with the %s is empty or not set", whose, s.Env, what)
 		}
 		where = "the environment variable " + s.Env
 	case s.File != "":
 		where = "the file " + s.File
 		if text, err = readFile(s.File, maxSecret); err != nil {
-			return "", tell(exitError, "check the path, and that the user of the gateway may read it", "connection %s: the password cannot be read from %s: %s", connection, s.File, reason(err))
+			return "", tell(exitError, "check the path, and that the user of the gateway may read it", "%s: the %s cannot be read from %s: %s", whose, what, s.File, reason(err))
 		}
 	case len(s.Exec) > 0:
 		where = "the program " + s.Exec[0]
-		if text, err = runForSecret(ctx, s.Exec); err != nil {
-			return "", tell(exitError, "run it by hand as the user of the gateway", "connection %s: %s", connection, err)
+		if text, err = runForSecret(ctx, s.Exec, what); err != nil {
+			return "", tell(exitError, "run it by hand as the user of the gateway", "%s: %s", whose, err)
 		}
 	default:
 		return "", nil // some databases trust a certificate or the network
@@ -51,15 +51,22 @@ func (s secret) read(ctx context.Context, connection string, env func(string) st
 	text = strings.TrimRight(text, "\r\n")
 	switch {
 	case text == "":
-		return "", tell(exitError, "leave password: out if the database asks for none", "connection %s: %s gives an empty password", connection, where)
+		return "", tell(exitError, leaveOut(what), "%s: %s gives an empty %s", whose, where, what)
 	case strings.ContainsAny(text, "\r\n\x00"):
-		return "", tell(exitError, "make it give the password alone, on one line", "connection %s: %s gives several lines, which are no password", connection, where)
+		return "", tell(exitError, "make it give the password alone, on one line", "%s: %s gives several lines, which are no %s", whose, where, what)
 	}
 	return text, nil
 }
 
+func leaveOut(what string) string {
+	if what == "password" {
+		return "leave password: out if the database asks for none"
+	}
+	return "see that it gives the " + what
+}
+
 // runForSecret runs a program and says in words how it went wrong.
-func runForSecret(ctx context.Context, command []string) (string, error) {
+func runForSecret(ctx context.Context, command []string, what string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTime)
 	defer cancel()
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -70,22 +77,22 @@ func runForSecret(ctx context.Context, command []string) (string, error) {
 	var ended *exec.ExitError
 	switch {
 	case out.full:
-		return "", fmt.Errorf("the program %s for the password gives more than %d KiB", command[0], maxSecret>>10)
+		return "", fmt.Errorf("the program %s for the %s gives more than %d KiB", command[0], what, maxSecret>>10)
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("the program %s for the password did not end within %s", command[0], secretTime)
+		return "", fmt.Errorf("the program %s for the %s did not end within %s", command[0], what, secretTime)
 	case errors.As(err, &ended):
-		text := fmt.Sprintf("the program %s for the password ended with status %d", command[0], ended.ExitCode())
+		text := fmt.Sprintf("the program %s for the %s ended with status %d", command[0], what, ended.ExitCode())
 		if ended.ExitCode() < 0 {
-			text = fmt.Sprintf("the program %s for the password was ended (%s)", command[0], ended)
+			text = fmt.Sprintf("the program %s for the %s was ended (%s)", command[0], what, ended)
 		}
 		if line, _, _ := strings.Cut(strings.TrimSpace(said.b.String()), "\n"); line != "" {
 			text += ": " + short(line, 200)
 		}
 		return "", errors.New(text)
 	case errors.Is(err, exec.ErrNotFound):
-		return "", fmt.Errorf("the program %s for the password is not there", command[0])
+		return "", fmt.Errorf("the program %s for the %s is not there", command[0], what)
 	case err != nil:
-		return "", fmt.Errorf("the program %s for the password cannot be run: %s", command[0], reason(err))
+		return "", fmt.Errorf("the program %s for the %s cannot be run: %s", command[0], what, reason(err))
 	}
 	return out.b.String(), nil
 }

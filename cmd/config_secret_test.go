@@ -55,7 +55,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 		"program that is chatty": {secret{Exec: []string{"printf", `hunter2\nlogin: me\n`}}, "gives several lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := tt.secret.read(t.Context(), "orders", func(string) string { return "" })
+			got, err := tt.secret.read(t.Context(), "connection orders", "password", func(string) string { return "" })
 			if err == nil {
 				t.Fatalf("taken as %q", got)
 			}

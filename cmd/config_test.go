@@ -274,11 +274,11 @@ func TestNamesCannotAddConnectionParameters(t *testing.T) {
 }
 
 func TestEmptySecretIsNotAPassword(t *testing.T) {
-	_, err := secret{Env: "NOT_SET_ANYWHERE"}.read(t.Context(), "x", func(string) string { return "" })
+	_, err := secret{Env: "NOT_SET_ANYWHERE"}.read(t.Context(), "x", "password", func(string) string { return "" })
 	if err == nil {
 		t.Fatal("an empty variable was taken for a password")
 	}
-	got, err := secret{Exec: []string{"printf", "from a program\n"}}.read(t.Context(), "x", os.Getenv)
+	got, err := secret{Exec: []string{"printf", "from a program\n"}}.read(t.Context(), "x", "password", os.Getenv)
 	if err != nil || got != "from a program" {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -189,7 +190,7 @@ func (w *demoWorld) startGateway(ctx context.Context) error {
 		dir: filepath.Join(w.dir, "gateway"), hosts: []string{"127.0.0.1"}, policy: file,
 		oidc:        &identity.OIDCConfig{Issuer: w.idp.Issuer(), ClientID: "sluice"},
 		connections: []gateway.Connection{{Name: "orders", Env: "prod", Groups: []string{"engineering", "dba"}, Database: db}},
-		base:        gateway.Config{Auditors: []string{"security"}, Admins: []string{"dba"}},
+		base:        gateway.Config{Auditors: []string{"security"}, Admins: []string{"dba"}, Pseudonyms: []byte(rand.Text() + rand.Text())},
 		log:         io.Discard, level: slog.LevelError,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (a *app) dev(ctx context.Context, o *devOptions) error {
 	}
 	h, err := a.openHouse(ctx, houseConfig{
 		dir: dir, hosts: []string{"127.0.0.1"}, connections: []gateway.Connection{conn}, policy: o.policy, durability: o.durability, log: a.err, level: level,
-		base: gateway.Config{Admins: []string{"sluice-dev"}, Auditors: []string{"sluice-dev"}},
+		base: gateway.Config{Admins: []string{"sluice-dev"}, Auditors: []string{"sluice-dev"}, Pseudonyms: []byte(rand.Text() + rand.Text())},
 	})
 	if err != nil {
 		return err

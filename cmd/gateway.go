@@ -83,6 +83,11 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 			Hold: time.Duration(cfg.Approvals.Wait), HoldTransaction: time.Duration(cfg.Approvals.WaitInTransaction),
 		},
 	}
+	key, err := cfg.Pseudonyms.Key.read(c.Context(), "pseudonyms", "key", a.env)
+	if err != nil {
+		return hc, err
+	}
+	hc.base.Pseudonyms = []byte(key)
 	for _, w := range cfg.Workloads {
 		hc.workloads = append(hc.workloads, w.workload())
 	}

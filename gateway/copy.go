@@ -44,7 +44,7 @@ func (s *session) beginCopy(r *wire.Reply) {
 	for i, c := range x.about.result {
 		told[i] = wire.Column{Name: c.Name, TypeOID: s.typeOf(c), Binary: r.Binary}
 	}
-	columns := x.columns(told, s.base.snapshot())
+	columns := s.named(x, x.columns(told, s.base.snapshot()))
 	x.copy = mask.NewCopy(columns, copyFormat(x.means, r.Binary))
 	x.hidden = hiddenColumns(mask.NewPlan(columns))
 }

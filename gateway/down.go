@@ -116,7 +116,7 @@ func (s *session) describe(r *wire.Reply) {
 	if x == nil {
 		return
 	}
-	x.plan = mask.NewPlan(x.columns(r.Columns, s.base.snapshot()))
+	x.plan = mask.NewPlan(s.named(x, x.columns(r.Columns, s.base.snapshot())))
 	x.hidden = hiddenColumns(x.plan)
 	s.planSample(x, r.Columns)
 }

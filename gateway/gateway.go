@@ -80,6 +80,7 @@ type Config struct {
 	Hold            time.Duration // default DefaultHold
 	HoldTransaction time.Duration // default DefaultHoldTransaction
 	Relabel         time.Duration // how often all columns are judged again, default DefaultRelabel
+	Pseudonyms      []byte        // key of the pseudonyms that rules show, at least mask.MinPseudonymKey bytes; nil if none do
 	Labels          string        // file of the labels that people gave; "" keeps them in memory
 	Now             func() time.Time
 	Log             *slog.Logger
@@ -111,6 +112,9 @@ type Gateway struct {
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Record == nil || cfg.Rules == nil || cfg.Now == nil || cfg.Log == nil {
 		return nil, errors.New("a gateway needs a record, rules, a clock and a logger")
+	}
+	if err := keyFor(cfg.Rules, cfg.Pseudonyms); err != nil {
+		return nil, err
 	}
 	if cfg.Hold == 0 {
 		cfg.Hold = DefaultHold

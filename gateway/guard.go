@@ -122,7 +122,7 @@ func (s *session) guard(x *run, v view, req *wire.Request) policy.Verdict {
 	}
 	probes := x.hiddenFrom(how.probes)
 	machine := s.Who.Kind != identity.Person
-	for _, c := range x.hiddenFrom(how.orders) {
+	for _, c := range x.grouped(x.hiddenFrom(how.orders)) {
 		if machine || ranks(c.typ) {
 			probes = append(probes, c)
 		}

@@ -222,6 +222,9 @@ func difference(old, new policy.Verdict) string {
 	if fewer := without(old.Unmask, new.Unmask); len(fewer) > 0 {
 		parts = append(parts, "hides "+strings.Join(fewer, ", "))
 	}
+	if !maps.Equal(old.Pseudonym, new.Pseudonym) {
+		parts = append(parts, "shows other pseudonyms")
+	}
 	switch {
 	case old.MaxRows == new.MaxRows:
 	case new.MaxRows == 0:

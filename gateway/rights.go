@@ -67,6 +67,9 @@ func (g *Gateway) rulesFor(who identity.Identity, c Connection) (out []string) {
 		case len(r.Unmask) > 0:
 			out = append(out, fmt.Sprintf("%s (unmask): you may see in clear: %s", r.Name, strings.Join(r.Unmask, ", ")))
 		}
+		if len(r.Pseudonym) > 0 {
+			out = append(out, fmt.Sprintf("%s (pseudonym): you see pseudonyms of: %s", r.Name, strings.Join(r.Pseudonym, ", ")))
+		}
 		if r.MaxRows > 0 {
 			out = append(out, fmt.Sprintf("%s (max_rows): a statement changes at most %d rows", r.Name, r.MaxRows))
 		}

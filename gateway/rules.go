@@ -53,6 +53,9 @@ func (g *Gateway) SetPolicy(p Policy, cause string) error {
 	if p.Rules == nil {
 		return errors.New("a policy without rules cannot be put in force")
 	}
+	if err := keyFor(p.Rules, g.cfg.Pseudonyms); err != nil {
+		return err
+	}
 	g.policies.mu.Lock()
 	defer g.policies.mu.Unlock()
 	old, next := g.policies.now.Load(), newInForce(p, g.cfg.Now())

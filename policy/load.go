@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/mask"
 )
 
 // Limits of a policy file.
@@ -208,7 +209,7 @@ func (l *loader) list(n *yaml.Node) {
 // rule reads one rule and checks that it can work.
 func (l *loader) rule(n *yaml.Node) {
 	before := len(l.problems)
-	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "window", "unmask", "max_rows", "function_calls")
+	fields := l.fields(n, "a rule", "name", "when", "effect", "reason", "approvers", "window", "unmask", "pseudonym", "purpose", "max_rows", "function_calls")
 	whole := len(l.problems) == before
 	r, has := Rule{}, map[string]bool{}
 	for _, f := range fields {
@@ -228,6 +229,10 @@ func (l *loader) rule(n *yaml.Node) {
 			r.Window = l.boolean(f)
 		case "unmask":
 			r.Unmask = l.words(f, "kind of personal data, such as email")
+		case "pseudonym":
+			r.Pseudonym = l.pseudonyms(f)
+		case "purpose":
+			r.Purpose = l.purpose(f)
 		case "max_rows":
 			r.MaxRows = l.rows(f)
 		case "function_calls":
@@ -253,8 +258,10 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "the rule has no \"when\"; write when: true if it is meant for every statement")
 	}
 	switch {
-	case !has["effect"] && !has["unmask"] && !has["max_rows"] && !has["function_calls"]:
-		l.problem(line, "the rule does nothing: it has none of \"effect\", \"unmask\", \"max_rows\" and \"function_calls\"")
+	case !has["effect"] && !has["unmask"] && !has["pseudonym"] && !has["max_rows"] && !has["function_calls"]:
+		l.problem(line, "the rule does nothing: it has none of \"effect\", \"unmask\", \"pseudonym\", \"max_rows\" and \"function_calls\"")
+	case has["purpose"] && !has["pseudonym"]:
+		l.problem(line, "\"purpose\" is what pseudonyms are for; add pseudonym: [email]")
 	case !r.Decides:
 		for _, key := range []string{"approvers", "window"} {
 			if has[key] {
@@ -271,9 +278,34 @@ func (l *loader) sense(line int, r *Rule, has map[string]bool) {
 		l.problem(line, "a rule that denies lets nothing be called, so \"function_calls\" has no effect")
 	case r.Effect == Deny && has["max_rows"]:
 		l.problem(line, "a rule that denies lets nothing change, so \"max_rows\" has no effect")
+	case r.Effect == Deny && r.Decides && has["pseudonym"]:
+		l.problem(line, "a rule that denies shows nothing, so \"pseudonym\" has no effect")
 	case r.Effect == Deny && has["unmask"]:
 		l.problem(line, "a rule that denies shows nothing, so \"unmask\" has no effect")
 	}
+}
+
+// pseudonyms are kinds of personal data that can have one.
+func (l *loader) pseudonyms(f field) []string {
+	list := l.words(f, "kind of personal data, such as email")
+	var can []string
+	for _, t := range mask.Pseudonymous() {
+		can = append(can, string(t))
+	}
+	for _, kind := range list {
+		if !slices.Contains(can, kind) {
+			l.problem(f.value.Line, "%q has no pseudonym%s; these have one: %s", kind, didYouMean(kind, can), strings.Join(can, ", "))
+		}
+	}
+	return list
+}
+
+func (l *loader) purpose(f field) string {
+	text, ok := l.text(f)
+	if ok && !ruleName.MatchString(text) {
+		l.problem(f.value.Line, "a purpose is made of up to 64 letters, digits, \"-\", \"_\" and \".\", not %q", text)
+	}
+	return text
 }
 
 var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

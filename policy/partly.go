@@ -49,7 +49,7 @@ func couldChange(v Verdict, rule *Rule) bool {
 	if v.Rule == ruleNone { // refused, because nothing allows it
 		return rule.Decides && rule.Effect != Deny
 	}
-	return len(rule.Unmask) > 0 || rule.MaxRows > 0 || rule.Decides && (rule.Effect < v.Effect || rule.Effect == Hold && v.Effect == Hold)
+	return len(rule.Unmask) > 0 || len(rule.Pseudonym) > 0 || rule.MaxRows > 0 || rule.Decides && (rule.Effect < v.Effect || rule.Effect == Hold && v.Effect == Hold)
 }
 
 // matchesPartly is matches where names may be unknown; known is false if the answer

@@ -41,6 +41,8 @@ type Rule struct {
 	Window    bool            // for Hold: an access window that the approvers granted answers too
 	Unmask    []string        // kinds of personal data shown in clear to the people it matches; to jobs and agents only if When names their kind
 	Calls     []string        // functions that may be called by number; without a schema those of pg_catalog
+	Pseudonym []string        // kinds of personal data shown as pseudonyms, as Unmask is
+	Purpose   string          // of Pseudonym: those of one purpose can be joined with each other; the rule's name if empty
 	MaxRows   int64           // that a statement may change; 0 is no limit
 	BuiltIn   bool            // comes with Sluice
 	program   cel.Program     // When, compiled
@@ -101,13 +103,18 @@ func (e *Effect) UnmarshalText(text []byte) error {
 // Verdict is what was decided. The zero value refuses.
 type Verdict struct {
 	Effect    Effect          `json:"effect"`
-	Rule      string          `json:"rule"`               // the rule that decided; several that hold are joined with ", "
-	Reason    string          `json:"reason"`             // one line for the person
-	Unmask    []string        `json:"unmask,omitempty"`   // kinds of personal data shown in clear
+	Rule      string          `json:"rule"`             // the rule that decided; several that hold are joined with ", "
+	Reason    string          `json:"reason"`           // one line for the person
+	Unmask    []string        `json:"unmask,omitempty"` // kinds of personal data shown in clear
+	Pseudonym Pseudonyms      `json:"pseudonym,omitempty"`
 	MaxRows   int64           `json:"max_rows,omitempty"` // rows it may change, else it is undone; 0 is no limit
 	Approvers approval.Quorum `json:"approvers"`          // with Hold: who must agree
 	Window    bool            `json:"window,omitempty"`   // with Hold: every rule that holds it lets an access window answer
 }
+
+// Pseudonyms are kinds of personal data that are shown as pseudonyms, with the purpose of
+// each.
+type Pseudonyms map[string]string
 
 // Names of the verdicts that no rule gave. Files may not use them.
 const (
@@ -134,6 +141,7 @@ func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 	verdict := Verdict{Rule: ruleNone, Reason: "no rule of the policy allows this"}
 	decided := false
 	var unmask []string
+	var names Pseudonyms
 	var limit int64
 	for i := range r.List {
 		rule := &r.List[i]
@@ -154,6 +162,7 @@ func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 		}
 		if rule.unmasks(req.Who.Kind) {
 			unmask = append(unmask, rule.Unmask...)
+			names = names.with(rule)
 		}
 		limit = fewest(limit, rule.MaxRows)
 	}
@@ -161,8 +170,43 @@ func (r *Rules) weigh(req *Request, matches func(*Rule) (bool, error)) Verdict {
 		return verdict
 	}
 	slices.Sort(unmask)
-	verdict.Unmask, verdict.MaxRows = slices.Compact(unmask), limit
+	verdict.Unmask, verdict.Pseudonym, verdict.MaxRows = slices.Compact(unmask), names, limit
 	return verdict
+}
+
+// with adds those of a rule. The first rule that names a kind says for which purpose.
+func (p Pseudonyms) with(r *Rule) Pseudonyms {
+	for _, kind := range r.Pseudonym {
+		if _, ok := p[kind]; ok {
+			continue
+		}
+		if p == nil {
+			p = Pseudonyms{}
+		}
+		if p[kind] = r.Purpose; r.Purpose == "" {
+			p[kind] = r.Name
+		}
+	}
+	return p
+}
+
+// both are those of p that q has for the same purpose.
+func (p Pseudonyms) both(q Pseudonyms) Pseudonyms {
+	var out Pseudonyms
+	for kind, purpose := range p {
+		if q[kind] == purpose {
+			if out == nil {
+				out = Pseudonyms{}
+			}
+			out[kind] = purpose
+		}
+	}
+	return out
+}
+
+// Pseudonymous reports whether a rule shows pseudonyms, which take a key.
+func (r *Rules) Pseudonymous() bool {
+	return slices.ContainsFunc(r.List, func(rule Rule) bool { return len(rule.Pseudonym) > 0 })
 }
 
 // fewest is the smaller of two limits, where 0 is none.
@@ -229,16 +273,20 @@ func Strictest(verdicts ...Verdict) Verdict {
 		return Verdict{Rule: ruleNone, Reason: "there is no statement to decide on"}
 	}
 	sum := verdicts[0]
-	unmask := slices.Clone(sum.Unmask)
+	unmask, names := slices.Clone(sum.Unmask), sum.Pseudonym
 	for _, v := range verdicts[1:] {
 		limit := fewest(sum.MaxRows, v.MaxRows)
 		sum = stricter(sum, v, true)
 		sum.MaxRows = limit
 		unmask = slices.DeleteFunc(unmask, func(t string) bool { return !slices.Contains(v.Unmask, t) })
+		names = names.both(v.Pseudonym)
 	}
-	sum.Unmask = unmask
+	sum.Unmask, sum.Pseudonym = unmask, names
 	if sum.Effect == Deny || len(unmask) == 0 {
 		sum.Unmask = nil
+	}
+	if sum.Effect == Deny {
+		sum.Pseudonym = nil
 	}
 	return sum
 }
