@@ -23,7 +23,8 @@ test: postgres compiler python tmux vet
 
 # Every decoder with made-up input, FUZZTIME each; `make test` runs only their seeds.
 # Then made statements on a real server, DIFFER each for what they change and for where
-# their values come from (internal/differ).
+# their values come from (internal/differ), and through a gateway for whether personal
+# data comes out (internal/leak).
 # FUZZ=FuzzReceive runs one. What fails is kept in testdata/fuzz: fix it, commit both.
 FUZZTIME ?= 10s
 FUZZ     ?= .
@@ -39,6 +40,7 @@ fuzz: postgres
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
 	$(GO) test -count=1 -v -timeout 0 ./internal/differ -fuzzfor $(DIFFER)
+	$(GO) test -count=1 -v -timeout 0 -run MadeStatements ./internal/leak -leakfor $(DIFFER)
 
 # Two thousand sessions at once, then half an hour of honest work and trouble on the
 # whole product. SOAK=5m for less.

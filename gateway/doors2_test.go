@@ -16,6 +16,11 @@ import (
 // raw takes a connection after its login, to write messages as they come.
 func raw(t *testing.T, dsn string) *pgproto3.Frontend {
 	t.Helper()
+	return rawOf(t, dsn, 20*time.Second) // an answer that never comes is a failure
+}
+
+func rawOf(t testing.TB, dsn string, patience ...time.Duration) *pgproto3.Frontend {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	conn, err := pgconn.Connect(ctx, dsn)
@@ -27,8 +32,10 @@ func raw(t *testing.T, dsn string) *pgproto3.Frontend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Conn.Close() })
-	if err := h.Conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // an answer that never comes is a failure
-		t.Fatal(err)
+	for _, d := range patience {
+		if err := h.Conn.SetDeadline(time.Now().Add(d)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return h.Frontend
 }

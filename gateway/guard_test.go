@@ -48,7 +48,9 @@ func refusedBy(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 }
 
 // lenient lets everything through that a rule of a file can let through.
-func lenient(t *testing.T, more string) *policy.Rules {
+func lenient(t *testing.T, more string) *policy.Rules { return lenientRules(t, more) }
+
+func lenientRules(t testing.TB, more string) *policy.Rules {
 	t.Helper()
 	rules, err := policy.Load("test.yaml", []byte("builtin: false\nrules:\n  - {name: open, when: 'true', effect: allow, reason: open"+more+"}"))
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -42,8 +43,9 @@ func Pseudonymous() []Type {
 
 // pseudonym makes those of one type.
 type pseudonym struct {
-	key   []byte
+	keyed hash.Hash    // begun anew for each value
 	block cipher.Block // for whole numbers
+	room  [sha256.Size]byte
 }
 
 // of is nil if the type has none here.
@@ -66,7 +68,7 @@ func (p *Pseudonyms) of(t Type) *pseudonym {
 		}
 		return h.Sum(nil)
 	}
-	m := &pseudonym{key: derive("text")}
+	m := &pseudonym{keyed: hmac.New(sha256.New, derive("text"))}
 	m.block, _ = aes.NewCipher(derive("number")) // of 32 bytes it takes any
 	p.makers[t] = m
 	return m
@@ -105,18 +107,21 @@ func (p *Pseudonyms) appendText(dst []byte, t Type, v []byte) []byte {
 }
 
 func (m *pseudonym) sum(v []byte) [sha256.Size]byte {
-	h := hmac.New(sha256.New, m.key)
-	h.Write(v)
-	var out [sha256.Size]byte
-	h.Sum(out[:0])
-	return out
+	m.keyed.Reset()
+	m.keyed.Write(v)
+	m.keyed.Sum(m.room[:0])
+	return m.room
 }
 
-var letters = base32.StdEncoding.WithPadding(base32.NoPadding)
+var letters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// word is twelve letters and digits: 60 bits, so that two of a billion values share one
-// with a chance of a third at most.
-func word(sum [sha256.Size]byte) string { return strings.ToLower(letters.EncodeToString(sum[:8]))[:12] }
+// appendWord appends twelve letters and digits: 60 bits, so that two of a billion values
+// share one with a chance of a third at most.
+func appendWord(dst []byte, sum [sha256.Size]byte) []byte {
+	var room [13]byte
+	letters.Encode(room[:], sum[:8])
+	return append(dst, room[:12]...)
+}
 
 // decimals are the last n decimal digits of a sum.
 func decimals(sum [sha256.Size]byte, n int) string {
@@ -132,9 +137,9 @@ func (m *pseudonym) text(dst []byte, t Type, v []byte) []byte {
 	sum := m.sum(v)
 	switch t {
 	case Email:
-		return append(append(append(dst, "u-"...), word(sum)...), mailDomain...)
+		return append(appendWord(append(dst, "u-"...), sum), mailDomain...)
 	case Person:
-		return append(append(dst, "Person "...), word(sum)...)
+		return appendWord(append(dst, "Person "...), sum)
 	case Phone:
 		return append(append(dst, "+999 "...), decimals(sum, 12)...)
 	case Card:
@@ -150,7 +155,7 @@ func (m *pseudonym) text(dst []byte, t Type, v []byte) []byte {
 		return appendMAC(dst, sum[:6])
 	}
 	dst = append(append(dst, '['), t...)
-	return append(append(append(dst, ':'), word(sum)...), ']')
+	return append(appendWord(append(dst, ':'), sum), ']')
 }
 
 // luhnDigit is what makes the sum of a number right.

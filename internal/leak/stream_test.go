@@ -18,7 +18,11 @@ type stream struct {
 }
 
 // reset forgets what came so far.
-func (s *stream) reset() { s.heard = nil }
+func (s *stream) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = nil
+}
 
 // texts are the readings of what came: all values in order; those of each column one
 // below the other; everything that is no row; and the bytes as they are.
@@ -40,6 +44,8 @@ func (s *stream) texts() []string {
 		}
 		columns = nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for b := s.heard; len(b) >= 5; {
 		n := int(enc.BigEndian.Uint32(b[1:])) + 1
 		if n > len(b) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,11 +47,15 @@ type client struct {
 // tap keeps what is read from a connection.
 type tap struct {
 	net.Conn
+
+	mu    sync.Mutex // pgconn reads in the background when a write takes long
 	heard []byte
 }
 
 func (t *tap) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.heard = append(t.heard, b[:n]...)
 	return n, err
 }
@@ -60,6 +65,12 @@ func dial(dsn string) (*client, error) {
 	cfg, err := pgconn.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
+	}
+	t := &tap{}
+	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		t.Conn = conn
+		return t, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -71,10 +82,8 @@ func dial(dsn string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{Conn: h.Conn}
-	c := &client{conn: t, got: &stream{}}
-	c.got.tap = t
-	c.f = pgproto3.NewFrontend(t, t)
+	c := &client{conn: h.Conn, f: h.Frontend, got: &stream{tap: t}}
+	c.got.reset() // the login
 	return c, nil
 }
 

@@ -320,9 +320,9 @@ func (c *Client) Write(r *wire.Reply) error {
 	}
 	switch {
 	case r.Kind == wire.Row:
-		c.out = appendRow(c.out, r.Row)
+		c.out = appendRow(forBulk(c.out), r.Row)
 	case r.Kind == wire.CopyRow:
-		c.out = appendCopyData(c.out, r.Data)
+		c.out = appendCopyData(forBulk(c.out), r.Data)
 	case len(r.Frame) >= flushSize/2:
 		c.send()
 		c.write(r.Frame)
@@ -359,10 +359,32 @@ func (c *Client) send() {
 // reuse empties an output buffer. One that was grown for bulk, and last held little,
 // is let go: most connections are idle most of the time.
 func reuse(out []byte) []byte {
-	if cap(out) > 2*someBuffer && len(out) < someBuffer || cap(out) > 4*flushSize {
+	switch {
+	case cap(out) > 4*flushSize:
+		return nil
+	case cap(out) > 2*someBuffer && len(out) < someBuffer:
+		if cap(out) >= flushSize {
+			out = out[:0]
+			bulk.Put(&out)
+		}
 		return nil
 	}
 	return out[:0]
+}
+
+// bulk are output buffers that were let go: a result comes in large and small pieces, and
+// to grow one for each would keep the collector busy.
+var bulk = sync.Pool{New: func() any {
+	b := make([]byte, 0, flushSize+2*someBuffer)
+	return &b
+}}
+
+// forBulk is out, or a buffer to begin with.
+func forBulk(out []byte) []byte {
+	if out == nil {
+		return *bulk.Get().(*[]byte)
+	}
+	return out
 }
 
 func (c *Client) write(b []byte) {
