@@ -59,6 +59,8 @@ type known struct {
 	holders     map[query.Ref]bool // relations with a column of personal data
 	paths       [2]query.Schema    // the catalogue as a fresh session sees it, and with an unknown search_path
 	abouts      *abouts            // of statements, under this catalogue
+
+	numbered map[catalog.Attribute]query.Ref // columns by what the server knows them by
 }
 
 // ready makes sure that the catalogue has been read once.
@@ -245,6 +247,7 @@ func (k *known) settle() {
 			k.holders[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
 		}
 	}
+	k.numbered = k.Attributes()
 	k.paths = [2]query.Schema{k.InPath(k.path), k.InPath(nil)}
 }
 

@@ -112,11 +112,12 @@ func (s *session) release(ctx context.Context, r *wire.Reply) error {
 
 // describe makes the plan of a result once its columns are known.
 func (s *session) describe(r *wire.Reply) {
-	_, x := runOf(r)
+	j, x := runOf(r)
 	if x == nil {
 		return
 	}
-	x.plan = mask.NewPlan(s.named(x, x.columns(r.Columns, s.base.snapshot())))
+	columns := s.cross(x, x.columns(r.Columns, s.base.snapshot()), r.Columns, j.view.owns())
+	x.plan = mask.NewPlan(s.named(x, columns))
 	x.hidden = hiddenColumns(x.plan)
 	s.planSample(x, r.Columns)
 }

@@ -174,6 +174,10 @@ func (s *session) prepare(req *wire.Request, j *job) error {
 		// What FETCH and EXECUTE bring may differ each time.
 		req.Prepared.Look = req.Prepared.Look || x.look || x.text.Kind == query.Fetch || x.text.Kind == query.Execute
 	}
+	if len(j.runs) == 1 && !req.Prepared.Look {
+		x, own := j.runs[0], j.view.owns()
+		req.Prepared.Strange = func(told []wire.Column) bool { return s.strange(x, told, own) }
+	}
 	s.calls.rename(req, j)
 	_, err := s.server.Send(req)
 	return err
@@ -256,6 +260,10 @@ func (s *session) forward(req *wire.Request, j *job) error {
 		j.gate.Hurry() // the disk and the database work at the same time
 	}
 	s.unseenRows(req, j)
+	own := j.view.owns()
+	req.Strange = func(i int, told []wire.Column) bool {
+		return i < len(j.runs) && s.strange(j.runs[i], told, own)
+	}
 	s.block.sent(j)
 	s.setState("active")
 	s.calls.rename(req, j)

@@ -78,7 +78,7 @@ func TestLoadKeepsALittle(t *testing.T) {
 		l.Read([]byte(fmt.Sprintf("value %d %s\n", i, strings.Repeat("x", 2100))))
 	}
 	got := l.Samples(0)
-	if len(got) != 300 || len(got[0]) > 2048 || !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s,  "value 2") && s[11] == ' ' }) {
+	if len(got) != 300 || len(got[0]) > 2048 || !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "value 2") && s[11] == ' ' }) {
 		t.Errorf("%d values, the first of %d bytes, the last %.20q", len(got), len(got[0]), got[299])
 	}
 }

@@ -31,6 +31,10 @@ type Prepared struct {
 	Types []uint32 // parameter types as far as the client gave them
 	Data  any      // the decider's own
 	Look  bool     // its rows must be seen one by one when it runs
+
+	// Strange, if the decider sets it, says of the columns of a result that was to pass
+	// unseen that they are not those that were decided on. Nothing of it is then shown.
+	Strange func(columns []Column) bool
 }
 
 // Oversize says that a client sent more than is taken.
@@ -62,6 +66,9 @@ type Request struct {
 	// Peek, if the decider sets it, is shown some of the rows of statement i that pass
 	// unseen: those whose number Peeks says. They are valid until it returns.
 	Peek func(i int, row [][]byte)
+
+	// Strange is as Prepared's, for statement i of a text. The rows are then looked at.
+	Strange func(i int, columns []Column) bool
 }
 
 // Rows that are peeked at: the first of a result, and one in PeekEvery after them.

@@ -207,6 +207,9 @@ func (s *Server) lastWords(msg []byte) (fate, error) {
 func (s *Server) described(x *exchange, msg []byte) (fate, error) {
 	switch x.kind {
 	case 'D':
+		if err := s.compare(x, msg); err != nil {
+			return 0, err
+		}
 		s.pop()
 		return keep, nil
 	case 'i':
@@ -218,17 +221,38 @@ func (s *Server) described(x *exchange, msg []byte) (fate, error) {
 		return swallow, nil
 	case 'Q':
 		x.described = true
-		if !x.req.Look {
+		if !x.req.Look && x.req.Strange == nil {
 			return keep, nil
 		}
 		columns, err := decodeColumns(msg[header:])
 		if err != nil {
 			return 0, err
 		}
+		if !x.req.Look && !x.req.Strange(x.index, columns) {
+			return keep, nil
+		}
+		x.req.Look = true
 		s.tell(&wire.Reply{Kind: wire.Columns, Of: x.req, Index: x.index, Columns: columns, Frame: msg})
 		return tell, nil
 	}
 	return 0, violation("RowDescription from the server out of turn")
+}
+
+// compare looks at what the client's own Describe brings: if a statement's columns are
+// not those that were decided on, its rows are not shown.
+func (s *Server) compare(x *exchange, msg []byte) error {
+	p := x.prepared
+	if p == nil && x.portal != nil {
+		p = x.portal.prepared
+	}
+	if p == nil || p.Prepared == nil || p.Strange == nil {
+		return nil
+	}
+	columns, err := decodeColumns(msg[header:])
+	if err == nil && p.Strange(columns) {
+		p.strange.Store(true)
+	}
+	return err
 }
 
 // told ends our own Describe.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/sluicehq/sluice/wire"
 )
@@ -38,6 +39,8 @@ type prepared struct {
 	known   bool          // columns are known
 	columns []wire.Column //
 	types   []uint32      // parameter types as the server told them
+
+	strange atomic.Bool // its columns are not those that were decided on
 }
 
 // names is what the server's statement and portal names mean; part of the ledger

@@ -131,7 +131,7 @@ func (s *Server) data(kind byte, total int, b []byte) (pass bool, err error) {
 		return false, nil
 	}
 	if kind == 'D' {
-		if !x.fits(b) {
+		if !x.fits(b) || x.kind == 'E' && x.portal != nil && x.portal.prepared != nil && x.portal.prepared.strange.Load() {
 			x.req.Look = true // its table has changed: nobody has decided on these columns
 			return false, nil
 		}
