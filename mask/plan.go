@@ -141,9 +141,12 @@ func (p *Plan) scannedJSON(dst []byte, c *Column, v []byte, versioned bool) (out
 
 // redactText appends v with its personal spans replaced.
 func (p *Plan) redactText(dst, v []byte) (out []byte, changed bool) {
-	p.spans = scanText(p.spans[:0], v)
+	p.spans = scanNames(scanText(p.spans[:0], v), v)
 	if len(p.spans) == 0 {
 		return dst, false
+	}
+	if len(p.spans) > 1 {
+		p.spans = tidy(p.spans, 0)
 	}
 	return appendRedacted(dst, v, p.spans, p.names), true
 }
