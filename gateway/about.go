@@ -238,8 +238,11 @@ const charOID = 18
 
 func hiddenColumns(p *mask.Plan) (hidden []string) {
 	for _, c := range p.Columns() {
-		if c.State == mask.PII || c.State == mask.Hide {
+		switch {
+		case c.State == mask.PII, c.State == mask.Hide:
 			hidden = append(hidden, c.Name+":"+c.Label)
+		case c.State == mask.Unknown && c.Label != "": // the rest of it is shown
+			hidden = append(hidden, c.Name+":"+c.Label+" in part")
 		}
 	}
 	return hidden

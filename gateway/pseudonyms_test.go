@@ -143,3 +143,17 @@ func TestPseudonymsNeedAKey(t *testing.T) {
 		t.Error("a gateway began with a short key")
 	}
 }
+
+// The record of a SELECT says which columns were masked, whole or in part, and how many
+// values.
+func TestRecordSaysWhichColumnsWereMasked(t *testing.T) {
+	th := start(t, "dev", pseudonymous, nil)
+	if _, err := run(connect(t, th.as(person("ann"))), "select id, email, note from members where id in (1, 2, 3)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range th.events(audit.Finished) {
+		if got := strings.Join(ev.MaskedCols, ", "); got != "email:email, note:email in part" || ev.Masked != 6 {
+			t.Errorf("masked %d of %q", ev.Masked, got)
+		}
+	}
+}

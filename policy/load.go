@@ -294,7 +294,7 @@ func (l *loader) pseudonyms(f field) []string {
 	}
 	for _, kind := range list {
 		if !slices.Contains(can, kind) {
-			l.problem(f.value.Line, "%q has no pseudonym%s; these have one: %s", kind, didYouMean(kind, can), strings.Join(can, ", "))
+			l.problem(f.value.Line, "%q has no pseudonym%s", kind, didYouMean(kind, can))
 		}
 	}
 	return list
