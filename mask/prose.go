@@ -5,7 +5,7 @@ import "bytes"
 // Names in prose have no form. What tells them is what stands before, a title or words
 // like "name is", and lists: one word of a list is too often a word, a given name before
 // a word of the long list is a name mostly. Names that no list has, and whose sentence
-// says nothing, come through; so does what is written small.
+// says nothing, come through; so does what is written small, and what is a place too.
 
 // Longest runs of capitalised words that are looked at, and shortest prose.
 const (
@@ -146,10 +146,22 @@ func names(b []byte, before int, words [][2]int) int {
 		return len(run)
 	case len(run) < 2:
 		return 0
-	case given > 0 && listed > 0, is(speaking, context) && listed > 0, listed == len(run) && len(run) >= 2:
+	case is(speaking, context) && listed > 0 && !holdsPlace(b, run), given > 0 && listed == len(run) && !holdsPlace(b, run):
 		return len(run)
 	}
 	return 0
+}
+
+// holdsPlace reports whether two words of a run that follow each other, or the last one,
+// are the name of a place.
+func holdsPlace(b []byte, run [][2]int) bool {
+	for k := 1; k < len(run); k++ {
+		if isPlace(string(b[run[k-1][0]:run[k][1]])) {
+			return true
+		}
+	}
+	last := run[len(run)-1]
+	return isPlace(string(b[last[0]:last[1]]))
 }
 
 // turned is names of a run with a comma: the family before it, the given names after it,

@@ -22,6 +22,8 @@ func TestNamesInProse(t *testing.T) {
 		"Herr Jürgen von Mühlen hat angerufen":          "Herr ••• hat angerufen",
 		"my name is Fatima Okonkwo, thanks":             "my name is •••, thanks",
 		"please ask Miller, Thomas; thanks":             "please ask •••; thanks",
+		"English (Hong Kong SAR China)":                 "English (Hong Kong SAR China)",
+		"the branch in Santa Maria is closed":           "the branch in Santa Maria is closed",
 		"stores in Paris, London and Rome":              "stores in Paris, London and Rome",
 		"ask for Apples, Pears or Plums":                "ask for Apples, Pears or Plums",
 		"shipped from the warehouse in New York today":  "shipped from the warehouse in New York today",
