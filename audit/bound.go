@@ -93,6 +93,8 @@ func (l limits) apply(ev *Event) {
 		{"effect", &ev.Effect, l.name}, {"rule", &ev.Rule, l.name}, {"outcome", &ev.Outcome, l.name},
 		{"error_code", &ev.ErrorCode, l.name}, {"credential", &ev.Credential, l.name}, {"purpose", &ev.Purpose, l.name},
 		{"runbook", &ev.Runbook, l.name}, {"runbook_hash", &ev.RunbookHash, l.name}, {"runbook_run", &ev.RunbookRun, l.name}, {"runbook_step", &ev.RunbookStep, l.name},
+		{"command", &ev.Command, l.name}, {"run", &ev.Run, l.name}, {"job", &ev.Job, l.name},
+		{"parent", &ev.Parent, l.name}, {"database", &ev.Database, l.name},
 	} {
 		if len(*f.s) > f.limit {
 			*f.s = cutText(*f.s, f.limit)
@@ -105,6 +107,7 @@ func (l limits) apply(ev *Event) {
 	}{
 		{"groups", &ev.Groups}, {"signs", &ev.Signs}, {"reads", &ev.Reads}, {"writes", &ev.Writes},
 		{"approvers", &ev.Approvers}, {"masked_cols", &ev.MaskedCols}, {"claims", &ev.Claims}, {"personal", &ev.Personal},
+		{"flows", &ev.Flows}, {"inputs", &ev.Inputs}, {"outputs", &ev.Outputs}, {"facts", &ev.Facts},
 	} {
 		if list, cut := cutList(*f.list, l.name, l.list, l.list); cut {
 			*f.list = list

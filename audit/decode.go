@@ -122,6 +122,15 @@ func decodeOwn(line string) (ev Event, ok bool) {
 	r.textOf("runbook_hash", &ev.RunbookHash)
 	r.textOf("runbook_run", &ev.RunbookRun)
 	r.textOf("runbook_step", &ev.RunbookStep)
+	r.textOf("command", &ev.Command)
+	r.listOf("flows", &ev.Flows)
+	r.textOf("run", &ev.Run)
+	r.textOf("job", &ev.Job)
+	r.textOf("parent", &ev.Parent)
+	r.listOf("inputs", &ev.Inputs)
+	r.listOf("outputs", &ev.Outputs)
+	r.listOf("facts", &ev.Facts)
+	r.textOf("database", &ev.Database)
 	return ev, !r.wrong && r.rest == "}"
 }
 

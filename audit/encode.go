@@ -76,6 +76,15 @@ func appendBody(b []byte, ev *Event) []byte {
 	b = appendText(b, "runbook_hash", ev.RunbookHash)
 	b = appendText(b, "runbook_run", ev.RunbookRun)
 	b = appendText(b, "runbook_step", ev.RunbookStep)
+	b = appendText(b, "command", ev.Command)
+	b = appendList(b, "flows", ev.Flows)
+	b = appendText(b, "run", ev.Run)
+	b = appendText(b, "job", ev.Job)
+	b = appendText(b, "parent", ev.Parent)
+	b = appendList(b, "inputs", ev.Inputs)
+	b = appendList(b, "outputs", ev.Outputs)
+	b = appendList(b, "facts", ev.Facts)
+	b = appendText(b, "database", ev.Database)
 	return append(b, '}')
 }
 

@@ -22,6 +22,9 @@ const (
 	Stopped    Kind = "stopped"    // the gateway ended in order
 	Removed    Kind = "removed"    // old entries are removed from the record; their hashes stay
 	Rights     Kind = "rights"     // at each start, which groups may open a connection, read the whole record, or see and end sessions
+	RunBegan   Kind = "run_began"  // a caller says that a run of a job begins
+	RunEnded   Kind = "run_ended"  // and that it ended, with what it made
+	Claimed    Kind = "claimed"    // somebody says what a pipeline elsewhere moved
 )
 
 // Event is one entry of the record. It is flat and public on purpose: it copies
@@ -79,4 +82,14 @@ type Event struct {
 	RunbookHash string `json:"runbook_hash,omitempty"` // Ran: "sha256:…" of the file that the gateway was given and read
 	RunbookRun  string `json:"runbook_run,omitempty"`  // id of the run, given by who runs it
 	RunbookStep string `json:"runbook_step,omitempty"` // which of its steps the statement is; "undo: NAME" takes one back
+
+	Command  string   `json:"command,omitempty"`  // leading words where Statement does not say it all: "DROP TABLE", "ROLLBACK_TO"; of a run its command line
+	Flows    []string `json:"flows,omitempty"`    // which values go where: see Flow
+	Run      string   `json:"run,omitempty"`      // run of a job that the caller says this is part of; it is of the same caller
+	Job      string   `json:"job,omitempty"`      // RunBegan, RunEnded, Claimed: its name, as the caller says
+	Parent   string   `json:"parent,omitempty"`   // RunBegan, Claimed: the run that this is part of: its id, or namespace/job/id of one elsewhere
+	Inputs   []string `json:"inputs,omitempty"`   // RunBegan, RunEnded, Claimed: data sets read, as the caller says: see Artifact
+	Outputs  []string `json:"outputs,omitempty"`  // RunEnded, Claimed: what was made, as Inputs
+	Facts    []string `json:"facts,omitempty"`    // RunBegan, RunEnded, Claimed: "name=value", as the caller says
+	Database string   `json:"database,omitempty"` // Connected: the database behind the connection, host:port/name
 }
