@@ -46,6 +46,15 @@ const (
 	RunbookEndPath  = "/v1/runbook/{id}/end"   // POST RunEnd: Run
 )
 
+// The paths of lineage and of runs.
+const (
+	LineagePath       = "/v1/lineage"        // POST lineage.Question: lineage.Answer
+	LineageProvePath  = "/v1/lineage/prove"  // POST LineageProve: lineage.Proof
+	LineageImportPath = "/v1/lineage/import" // POST LineageImport: LineageImported
+	RunsPath          = "/v1/runs"           // POST JobRunStart: JobRunStarted
+	RunEndPath        = "/v1/runs/{id}/end"  // POST JobRunEnd: JobRunStarted
+)
+
 // Limits of the messages, for both sides.
 const (
 	MaxRequest = 9 << 20  // a statement to explain is at most 8 MiB; the rest is room for its JSON form

@@ -219,7 +219,13 @@ func (g *Gateway) openPatiently(ctx context.Context, h tunnel.Header) (net.Conn,
 // gateway checks the local client's password with; empty for no password. While the
 // gateway is away it waits, but not for long.
 func (g *Gateway) Stream(ctx context.Context, connection, verifier string) (net.Conn, error) {
-	return g.openPatiently(ctx, tunnel.Header{Kind: tunnel.Postgres, Connection: connection, Verifier: verifier})
+	return g.StreamOf(ctx, connection, verifier, "")
+}
+
+// StreamOf is Stream for a session that is part of a run, which the caller has begun; ""
+// for none.
+func (g *Gateway) StreamOf(ctx context.Context, connection, verifier, run string) (net.Conn, error) {
+	return g.openPatiently(ctx, tunnel.Header{Kind: tunnel.Postgres, Connection: connection, Verifier: verifier, Run: run})
 }
 
 // Call sends in as JSON (nil for no body) and reads the answer into out (nil to

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
@@ -26,6 +27,7 @@ type about struct {
 	signs    []string
 	hides    hides    // see veil.go
 	holdings []string // columns of personal data, with what they hold
+	flows    []string // the ways that values take, if nothing of the result is hidden
 }
 
 // maxAbouts bounds what one catalogue remembers: as many as the query cache.
@@ -86,6 +88,7 @@ func newAbout(v view, x *run) *about {
 	}
 	a.touch(x.means)
 	a.holdings = v.holdings(x.means)
+	a.flows = audit.FormatFlows(flowsOf(x.means, a.result, a.known, nil))
 	return a
 }
 

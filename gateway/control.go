@@ -69,6 +69,7 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 		return g.Answer(who, r.PathValue("id"), in)
 	}))
 	g.requestRoutes(mux, who)
+	g.lineageRoutes(mux, who)
 	g.closed(mux, who, "GET "+api.SessionsPath, func(*http.Request) (any, error) { return g.Sessions(who), nil })
 	g.closed(mux, who, "POST "+api.KillPath, func(r *http.Request) (any, error) { return g.Kill(who, r.PathValue("id")) })
 	g.closed(mux, who, "POST "+api.AuditQueryPath, with(func(r *http.Request, in api.AuditQuery) (any, error) {

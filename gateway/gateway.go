@@ -21,11 +21,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/audit/index"
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/lineage/store"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/tunnel"
@@ -59,6 +61,7 @@ type Config struct {
 	Literals        Literals            // what Record keeps of values that tell of people
 	RecordDir       string              // where Record lies, for verification
 	Index           *index.Index        // of Record; nil to read Record itself for each question
+	Lineage         *store.Store        // of Record; nil to keep none
 	Hooks           []Hook              // told of what waits for people
 	StateDir        string              // what waits is kept here, for the next gateway; nothing is if empty
 	Authority       *identity.Authority // nil if nobody can log in (sluice dev)
@@ -103,6 +106,7 @@ type Gateway struct {
 	book     *approval.Book
 	hooks    []*hook
 	runs     runs // of runbooks
+	jobRuns  jobRuns
 
 	replaying sync.Mutex    // one at a time: it takes a processor for a while
 	reading   chan struct{} // holds a token for each ask whose history is read; made by New
@@ -194,6 +198,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	if g.cfg.Index != nil {
 		group.Go(func() { g.cfg.Index.Run(ctx) })
 	}
+	if g.cfg.Lineage != nil {
+		group.Go(func() { g.cfg.Lineage.Run(ctx) })
+	}
 	group.Go(func() { g.watchWindows(ctx) })
 	for _, h := range g.hooks {
 		group.Go(func() { h.deliver(ctx) })
@@ -257,10 +264,15 @@ func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
 		g.reject(st, fmt.Sprintf("there is no connection %q for you", st.Header.Connection), "run: sluice ls")
 		return
 	}
+	if err := g.ofRun(ctx, who, st.Header.Run); err != nil {
+		e, _ := api.AsError(err)
+		g.reject(st, e.Sentence, e.Hint)
+		return
+	}
 	if err := st.Accept(); err != nil {
 		return
 	}
-	g.Session(ctx, st, Caller{Who: who, Key: key, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String()})
+	g.Session(ctx, st, Caller{Who: who, Key: key, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String(), Run: st.Header.Run})
 }
 
 // note appends an event that belongs to no session.

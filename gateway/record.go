@@ -23,7 +23,7 @@ func (s *session) event(kind audit.Kind) audit.Event {
 	ev := audit.Event{
 		Kind: kind, Time: s.g.cfg.Now(), Session: s.id, Who: s.Who.Name(), Subject: s.Who.Subject, CallerKind: string(s.Who.Kind),
 		Owner: s.Who.Owner, Groups: s.Who.Groups, From: s.From, Connection: s.Connection, Role: s.role, Client: s.program,
-		Credential: s.Who.Credential,
+		Credential: s.Who.Credential, Run: s.Run,
 	}
 	if run := s.running.Load(); run != nil {
 		ev.Runbook, ev.RunbookRun = run.bound.Book.Name, run.id
@@ -63,6 +63,7 @@ func (s *session) decided(ctx context.Context, j *job, req *wire.Request, whole 
 		}
 		ev.Reads, ev.Writes, ev.Signs = x.about.reads, x.about.writes, x.about.signs
 		ev.Personal, ev.Purpose = x.about.holdings, s.why
+		ev.Flows, ev.Command = s.flows(x), command(x.means)
 		if !x.secret() { // what the parser stumbled over may be the password
 			ev.Detail = x.means.Problem
 		}

@@ -28,6 +28,7 @@ type Caller struct {
 	Verifier   string // SCRAM verifier of the local password; "" asks for none
 	From       string // network address
 	Key        string // fingerprint of the caller's key; "" if there is none, and nothing renews
+	Run        string // run of a job that the caller has begun, and says this is part of; "" for none
 }
 
 // owner tells callers apart.
@@ -194,7 +195,7 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 	}
 	defer release()
 	ev := s.event(audit.Connected)
-	ev.Outcome, ev.Claims = "ok", identity.ClaimList(s.Who.Claims)
+	ev.Outcome, ev.Claims, ev.Database = "ok", identity.ClaimList(s.Who.Claims), s.base.place()
 	if _, err := s.record(ctx, ev, true); err != nil {
 		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
 		return nil

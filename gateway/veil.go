@@ -140,7 +140,7 @@ func (s *session) written(ev *audit.Event, x *run, v view, req *wire.Request, pa
 		text = cutText(text, maxRecorded)
 	}
 	out, cut := l.hideText(text, w, note)
-	if x.left(out) { // what is hidden in one place is hidden in all
+	if len(x.veiled) > 0 { // what is hidden in one place is hidden in all
 		out, _ = query.ReplaceConstants(out, func(_ int, text string) (string, bool) {
 			if value, hidden := x.standsFor(valueOf(text)); hidden {
 				return "'" + value + "'", true
@@ -194,17 +194,6 @@ func valueOf(text string) string {
 		return texts[0]
 	}
 	return text
-}
-
-// left reports whether a value that is hidden may stand somewhere else in a text, perhaps
-// written in another way.
-func (x *run) left(text string) bool {
-	for _, v := range x.veiled {
-		if strings.Contains(text, v.value) || strings.ContainsAny(v.value, `'\`) || strings.Contains(text, `\`) {
-			return true
-		}
-	}
-	return false
 }
 
 // standsFor says what stands for a value that is hidden elsewhere in the statement.

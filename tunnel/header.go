@@ -24,6 +24,7 @@ type Header struct {
 	Connection  string `json:"connection,omitempty"`  // Postgres: which one
 	Verifier    string `json:"verifier,omitempty"`    // Postgres: SCRAM verifier of the local port's password; none if empty
 	Application string `json:"application,omitempty"` // program that opened it, for the record
+	Run         string `json:"run,omitempty"`         // Postgres: run of a job that the caller has begun, and that this is part of
 }
 
 // answer is the frame that the accepting side sends back.
