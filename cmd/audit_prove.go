@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/lineage"
 )
 
 // maxProof bounds what is read of a proof, a key or a checkpoint.
@@ -89,7 +90,8 @@ its own record; with --record you check a copy yourself, offline, with --key aga
 key that you got in another way, and with --witness against checkpoints that were kept
 elsewhere, which shows what was rolled back, cut off or rewritten.
 
-With FILE a proof is checked that sluice audit prove made, with the public key alone.`,
+With FILE a proof is checked that sluice audit prove or sluice lineage prove made, with
+the public key alone.`,
 		Example: "  sluice audit verify\n  sluice audit verify --record /var/lib/sluice/record --witness /mnt/elsewhere/checkpoints\n  sluice audit verify proof.json --key log.vkey",
 		RunE: func(c *cobra.Command, args []string) error {
 			if key != "" {
@@ -137,9 +139,12 @@ func (a *app) verifyProof(f format, path, key string) error {
 	if key == "" {
 		return usageError{errors.New("--key is missing: the public key of the record, which must not come from whoever made the proof")}
 	}
-	text, err := readFile(path, maxProof)
+	text, err := readFile(path, lineage.MaxProofBytes)
 	if err != nil {
 		return tell(exitUsage, "give a file that sluice audit prove made", "the proof %s cannot be read: %s", path, reason(err))
+	}
+	if lineage.IsProof([]byte(text)) {
+		return a.verifyLineage(f, path, text, key)
 	}
 	p, err := audit.VerifyProof([]byte(text), key)
 	if err != nil {

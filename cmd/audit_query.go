@@ -23,6 +23,7 @@ import (
 var eventKinds = []audit.Kind{
 	audit.Decided, audit.Finished, audit.Connected, audit.Closed, audit.LoggedIn, audit.Asked, audit.Voted, audit.Answered,
 	audit.Questioned, audit.Admin, audit.Ran, audit.Started, audit.Stopped, audit.Rights, audit.Removed,
+	audit.RunBegan, audit.RunEnded, audit.Claimed,
 }
 
 func (a *app) auditQueryCommand(addr, dir *string) *cobra.Command {
@@ -200,6 +201,9 @@ func eventsTable(events []audit.Event) table {
 		}
 		if text == "" {
 			text = e.Detail
+		}
+		if text == "" && e.Job != "" { // a run
+			text = strings.TrimSpace(e.Job + " " + e.Command)
 		}
 		t.rows = append(t.rows, []string{e.Time.Local().Format(time.DateTime), e.ID, string(e.Kind), e.Who, e.Connection, result, e.Rule, rows, masked, short(text, statementWidth)})
 	}

@@ -65,7 +65,7 @@ func tune(args []string) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if os.Getenv("GOMAXPROCS") == "" && len(args) > 0 && args[0] == "connect" {
+	if os.Getenv("GOMAXPROCS") == "" && len(args) > 0 && (args[0] == "connect" || args[0] == "run") {
 		runtime.GOMAXPROCS(1)
 	}
 }

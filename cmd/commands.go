@@ -9,8 +9,8 @@ func (a *app) commands() []*cobra.Command {
 		a.devCommand(),
 		a.gatewayCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.lsCommand(), a.doctorCommand(),
-		a.connectCommand(), a.execCommand(), a.explainCommand(), a.mcpCommand(),
-		a.approvalsCommand(), a.requestCommand(), a.sessionsCommand(), a.usersCommand(), a.tokenCommand(), a.auditCommand(),
+		a.connectCommand(), a.execCommand(), a.runJobCommand(), a.explainCommand(), a.mcpCommand(),
+		a.approvalsCommand(), a.requestCommand(), a.sessionsCommand(), a.usersCommand(), a.tokenCommand(), a.auditCommand(), a.lineageCommand(),
 		a.maskCommand(), a.policyCommand(), a.runbookCommand(),
 		a.versionCommand(),
 	}

@@ -58,16 +58,22 @@ func newTownWith(t *testing.T, spoil func(*pgconn.Config), more ...string) *town
 // newTownOf is newTownWith where jobs are let in.
 func newTownOf(t *testing.T, jobs []identity.WorkloadConfig, spoil func(*pgconn.Config), more ...string) *town {
 	t.Helper()
+	return newTownIn(t, "prod", func(*houseConfig) {}, jobs, spoil, more...)
+}
+
+// newTownIn is newTownOf in another environment, with a house that alter has a say in.
+func newTownIn(t *testing.T, env string, alter func(*houseConfig), jobs []identity.WorkloadConfig, spoil func(*pgconn.Config), more ...string) *town {
+	t.Helper()
 	w := &town{t: t, dsn: pgtest.Database(t), dir: t.TempDir(), home: t.TempDir(), boss: t.TempDir()}
 	pgtest.Exec(t, w.dsn, townSQL)
-	conn, err := devConnection(w.dsn, "orders", "prod")
+	conn, err := devConnection(w.dsn, "orders", env)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.connected = conn
 	conns := []gateway.Connection{conn}
 	for _, name := range more {
-		other, err := devConnection(w.dsn, name, "prod")
+		other, err := devConnection(w.dsn, name, env)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,10 +87,12 @@ func newTownOf(t *testing.T, jobs []identity.WorkloadConfig, spoil func(*pgconn.
 	}
 	w.conns = conns
 	a := &app{now: time.Now}
-	h, err := a.openHouse(t.Context(), houseConfig{
+	cfg := houseConfig{
 		dir: w.dir, hosts: []string{"127.0.0.1"}, connections: conns, workloads: jobs, log: new(bytes.Buffer),
 		base: gateway.Config{Admins: []string{"boss"}, Auditors: []string{"boss"}},
-	})
+	}
+	alter(&cfg)
+	h, err := a.openHouse(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

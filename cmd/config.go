@@ -38,6 +38,7 @@ type gatewayConfig struct {
 	Certificate duration           `yaml:"certificate"` // how long a login lasts; default 8h
 	Limits      limitsConfig       `yaml:"limits"`      //
 	Pseudonyms  pseudonymsConfig   `yaml:"pseudonyms"`  // for rules that show some
+	Lineage     lineageConfig      `yaml:"lineage"`     // who is told of it
 }
 
 type tlsConfig struct {

@@ -34,6 +34,9 @@ func readConfig(path string) (*gatewayConfig, error) {
 	if cfg.Policy != "" && !filepath.IsAbs(cfg.Policy) {
 		cfg.Policy = filepath.Join(filepath.Dir(path), cfg.Policy)
 	}
+	if f := cfg.Lineage.OpenLineage.File; f != "" && !filepath.IsAbs(f) {
+		cfg.Lineage.OpenLineage.File = filepath.Join(filepath.Dir(path), f)
+	}
 	for i, file := range cfg.Witness.Files {
 		if !filepath.IsAbs(file) {
 			cfg.Witness.Files[i] = filepath.Join(filepath.Dir(path), file)
@@ -58,6 +61,7 @@ func (c *gatewayConfig) check(s *sheet) {
 	}
 	c.OIDC.check(s)
 	c.checkWorkloads(s)
+	c.Lineage.OpenLineage.check(s)
 	for i, w := range c.Approvals.Webhooks {
 		w.check(s, fmt.Sprintf("approvals.webhooks[%d]", i))
 	}

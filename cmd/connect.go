@@ -33,6 +33,8 @@ type connectFlags struct {
 	printURL   bool
 	entries    entryFlags
 	format     format
+
+	run string // that the sessions are part of; "" for none
 }
 
 // connectReady is what connect prints with -o json once the port is open, a line for
@@ -141,6 +143,7 @@ func (a *app) connect(ctx context.Context, names, command []string, o connectFla
 	if len(o.entries.remove) > 0 {
 		return a.removeProfiles(ctx, o.addr, names, o.entries)
 	}
+	o.run = a.env(runVar)
 	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
 		var ports []localPort
 		for _, name := range names {
@@ -222,7 +225,7 @@ func (a *app) openPort(ctx context.Context, gw *client.Gateway, name string, o c
 		ready.Password, verifier = client.NewPassword()
 	}
 	ready.URL = ready.url()
-	open := func(ctx context.Context) (net.Conn, error) { return gw.Stream(ctx, name, verifier) }
+	open := func(ctx context.Context) (net.Conn, error) { return gw.StreamOf(ctx, name, verifier, o.run) }
 	return localPort{connectReady: ready, env: conn.Env, ln: ln, close: closeLocal, open: open}, nil
 }
 
@@ -339,13 +342,25 @@ const killTime = 5 * time.Second
 
 // runCommand runs a program with the port in its environment.
 func (a *app) runCommand(ctx context.Context, command []string, r connectReady) error {
+	return a.runWith(ctx, command, append(slices.DeleteFunc(os.Environ(), elsewhere), r.environment()...))
+}
+
+// environment leads PostgreSQL clients to the port.
+func (r connectReady) environment() []string {
+	return []string{
+		"PGHOST=" + r.Host, "PGPORT=" + strconv.Itoa(r.Port), "PGUSER=" + r.User, "PGPASSWORD=" + r.Password,
+		"PGDATABASE=" + r.Database, "PGSSLMODE=disable", "DATABASE_URL=" + r.URL,
+	}
+}
+
+// runWith runs a program in an environment. How it ended is an exitStatus, unless it
+// ended well.
+func (a *app) runWith(ctx context.Context, command, env []string) error {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = a.in, a.out, a.err
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = killTime
-	c.Env = append(slices.DeleteFunc(os.Environ(), elsewhere),
-		"PGHOST="+r.Host, "PGPORT="+strconv.Itoa(r.Port), "PGUSER="+r.User, "PGPASSWORD="+r.Password,
-		"PGDATABASE="+r.Database, "PGSSLMODE=disable", "DATABASE_URL="+r.URL)
+	c.Env = env
 	err := c.Run()
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -161,6 +162,9 @@ func (e *execution) open(ctx context.Context, gw *client.Gateway, name, database
 		return nil, err
 	}
 	maps.Copy(cfg.RuntimeParams, e.params)
+	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return gw.StreamOf(ctx, name, "", e.a.env(runVar))
+	}
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { e.notice(n) }
 	return pgconn.ConnectConfig(ctx, cfg)
 }

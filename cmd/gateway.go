@@ -104,6 +104,9 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		}
 		hc.cert = &cert
 	}
+	if hc.openLineage, err = cfg.Lineage.OpenLineage.delivery(c.Context(), a.env); err != nil {
+		return hc, err
+	}
 	for i, entry := range cfg.Approvals.Webhooks {
 		hook, err := entry.hook(c.Context(), i, a.env)
 		if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/sluicehq/sluice/gateway"
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/lineage/store"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/tunnel"
 )
@@ -33,12 +34,13 @@ import (
 //	id          stable name
 //	authority/  signs client certificates
 //	server/     signs the gateway's own certificate
-//	record/     the record, its signing key and its index beside it
+//	record/     the record; its signing key, its index and its lineage beside it
 //	labels.json what people said that columns hold
 //	standing.json  who is locked, what is revoked, hashes of tokens
 //	asks/       what waits for people
 //	exports/    how far the record was handed on, for each place
 //	literals.key   of the pseudonyms in the record
+//	openlineage/  OpenLineage events that wait to be sent
 type house struct {
 	dir         string
 	id          string
@@ -46,6 +48,8 @@ type house struct {
 	authority   *identity.Authority
 	record      *audit.Log
 	index       *index.Index
+	lineage     *store.Store
+	delivery    *store.Delivery // nil if there is none
 	tls         *tls.Config
 	fingerprint string // of the gateway's own authority; "" with a certificate from elsewhere
 	log         *slog.Logger
@@ -71,8 +75,9 @@ type houseConfig struct {
 	witness     witnessConfig
 	tidying     audit.Tidying
 	exports     []exportConfig
-	metrics     string         // address
-	base        gateway.Config // durations, groups
+	metrics     string                // address
+	openLineage *store.DeliveryConfig // nil if nobody is told
+	base        gateway.Config        // durations, groups
 	log         io.Writer
 	level       slog.Level
 	hup         <-chan os.Signal // asks to read the policy again; may be nil
@@ -130,7 +135,15 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 		return nil, errors.Join(err, h.record.Close())
 	}
 	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log})
-	gc.Index = h.index
+	sc := store.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log}
+	if err := h.deliver(cfg.openLineage); err != nil {
+		return nil, errors.Join(err, h.record.Close())
+	}
+	if h.delivery != nil {
+		sc.Done, sc.Sync = h.delivery.Done, h.delivery.Sync
+	}
+	h.lineage = store.New(sc)
+	gc.Index, gc.Lineage = h.index, h.lineage
 	if err := a.openExports(ctx, h, cfg.exports); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -184,6 +197,9 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 		others.Go(func() { x.Run(ctx) })
 	}
 	others.Go(func() { h.tidy(ctx) })
+	if h.delivery != nil {
+		others.Go(func() { h.delivery.Run(ctx) })
+	}
 	if h.metrics != nil {
 		others.Go(func() { h.metrics.serve(ctx, h.operators, h.log) })
 		h.metrics.ready.Store(true)
@@ -202,12 +218,16 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// close closes the record and its index, and whatever never served.
+// close closes the record and what is derived from it, and whatever never served.
 func (h *house) close() error {
 	if h.operators != nil {
 		_ = h.operators.Close() // it may have been closed by whoever served on it
 	}
-	return errors.Join(h.index.Close(), h.record.Close())
+	errs := []error{h.lineage.Close(), h.index.Close()}
+	if h.delivery != nil {
+		errs = append(errs, h.delivery.Close())
+	}
+	return errors.Join(append(errs, h.record.Close())...)
 }
 
 // admit makes credentials for who without a login, for a gateway of one's own.

@@ -47,7 +47,7 @@ func (h *house) tidy(ctx context.Context) {
 
 func (h *house) tidyOnce(ctx context.Context) {
 	t := h.tidying
-	t.Needed = h.index.Place()
+	t.Needed = min(h.index.Place(), h.lineage.Place())
 	for _, x := range h.exports {
 		t.Needed = min(t.Needed, x.Place())
 	}
