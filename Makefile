@@ -7,7 +7,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 TIMEOUT  ?= 40m
 BENCH    ?= .
 
-.PHONY: build demo test fuzz soak audit-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python tmux clean
+.PHONY: build demo test fuzz soak audit-scale lineage-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python tmux clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/sluice .
@@ -57,6 +57,12 @@ ROUNDS ?= 7
 
 audit-scale:
 	$(GO) test -count=1 -v -timeout 0 -run '^TestScale$$' ./audit/index -events $(EVENTS) -rounds $(ROUNDS)
+
+# The lineage of a million statements folded, and asked; docs/lineage.md.
+STATEMENTS ?= 1000000
+
+lineage-scale:
+	$(GO) test -count=1 -v -timeout 0 -run '^TestScale$$' ./lineage/store -statements $(STATEMENTS)
 
 # The grammar held against PostgreSQL's own parser, then other people's tests, straight
 # at PostgreSQL and through Sluice; docs/conformance.md.
