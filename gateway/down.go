@@ -116,10 +116,11 @@ func (s *session) describe(r *wire.Reply) {
 	if x == nil {
 		return
 	}
-	columns := s.cross(x, x.columns(r.Columns, s.base.snapshot()), r.Columns, j.view.owns())
+	own := j.view.owns()
+	columns := s.cross(x, x.columns(r.Columns, s.base.snapshot()), r.Columns, own)
 	x.plan = mask.NewPlan(s.named(x, columns))
 	x.hidden = hiddenColumns(x.plan)
-	s.planSample(x, r.Columns)
+	s.planSample(x, r.Columns, own)
 }
 
 // row masks one row. Without a plan, or with one for another number of columns,

@@ -177,13 +177,13 @@ func (s *session) watchable(req *wire.Request) bool {
 
 // planSample prepares for a watcher what is shown of a result: no rule unmasks anything
 // for them.
-func (s *session) planSample(x *run, told []wire.Column) {
+func (s *session) planSample(x *run, told []wire.Column, own bool) {
 	if !s.taps.any() {
 		return
 	}
 	strict := *x
 	strict.verdict.Unmask = nil
-	x.strict = mask.NewPlan(strict.columns(told, s.base.snapshot()))
+	x.strict = mask.NewPlan(s.cross(&strict, strict.columns(told, s.base.snapshot()), told, own))
 	x.sample = &api.PreviewRows{Columns: []string{}, Rows: [][]*string{}}
 	for _, c := range told {
 		x.sample.Columns = append(x.sample.Columns, mask.EgressName(c.Name))
