@@ -33,15 +33,18 @@ type job struct {
 	at      int          // statements finished
 }
 
-// texts are the statements as the client sent them.
-func (j *job) texts() (list []string) {
-	if j == nil {
+// texts are the statements as the client sent them; none if one of them runs code that
+// nobody has read, which may say what it likes in the words of the server.
+func (j *job) texts() []string {
+	if j == nil || slices.ContainsFunc(j.runs, func(x *run) bool { return runsUnseen(x.means) }) {
 		return nil
 	}
+	return j.sent()
+}
+
+// sent are the statements as the client sent them.
+func (j *job) sent() (list []string) {
 	for _, x := range j.runs {
-		if runsUnseen(x.means) { // it may say what it likes, in the words of the server
-			return nil
-		}
 		list = append(list, x.text.SQL)
 	}
 	return list
@@ -192,10 +195,11 @@ func (s *session) refuse(ctx context.Context, req *wire.Request, j *job, v polic
 	return s.instead(ctx, req, j, s.sayWhy(req, j, v), fate)
 }
 
-// fail has a statement fail with the error that the database has for its text.
+// fail has a statement fail with the error that the database has for its text, of which
+// nothing has run.
 func (s *session) fail(ctx context.Context, req *wire.Request, j *job, wrong map[byte]string) error {
 	if !j.bare {
-		wrong, _ = mask.Egress(wrong, j.opaque, s.base.snapshot().Wrote, j.texts()...)
+		wrong, _ = mask.Egress(wrong, j.opaque, s.base.snapshot().Wrote, j.sent()...)
 	}
 	j.wrong = true
 	return s.instead(ctx, req, j, postgres.SayOf(wrong), "error")
