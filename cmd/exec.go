@@ -146,8 +146,9 @@ type execution struct {
 	a       *app
 	format  format
 	wait    time.Duration
-	program string            // what it calls itself; "sluice exec" if empty
-	params  map[string]string // further settings of the session
+	program string               // what it calls itself; "sluice exec" if empty
+	params  map[string]string    // further settings of the session
+	hear    func(*pgconn.Notice) // of notices; nil prints them
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // of the text that runs
@@ -170,13 +171,21 @@ func (e *execution) open(ctx context.Context, gw *client.Gateway, name, database
 }
 
 func (e *execution) notice(n *pgconn.Notice) {
+	if e.hear != nil {
+		e.hear(n)
+	} else {
+		e.print(n)
+	}
+	e.held(n.Code == "01000" && strings.HasPrefix(n.Message, "waiting for approval "))
+}
+
+func (e *execution) print(n *pgconn.Notice) {
 	fmt.Fprintf(e.a.err, "%s: %s\n", clean(n.Severity), clean(n.Message))
 	for _, more := range []string{n.Detail, n.Hint} {
 		if more != "" {
 			fmt.Fprintf(e.a.err, "  %s\n", clean(more))
 		}
 	}
-	e.held(n.Code == "01000" && strings.HasPrefix(n.Message, "waiting for approval "))
 }
 
 // held starts the wait, or ends it.

@@ -29,6 +29,7 @@ type mcpFlags struct {
 	rows   int
 	bytes  int
 	limit  time.Duration
+	books  string // directory
 }
 
 func (a *app) mcpCommand() *cobra.Command {
@@ -59,6 +60,7 @@ used instead. This command never acts as a person or a job.`,
 	f.IntVar(&o.rows, "max-rows", mcp.DefaultRows, "rows of one result, unless the agent asks for more")
 	f.IntVar(&o.bytes, "max-bytes", mcp.DefaultBytes, "bytes of one result")
 	f.DurationVar(&o.limit, "timeout", mcp.DefaultTimeout, "how long one statement may run")
+	f.StringVar(&o.books, "runbooks", "", "directory with runbooks that it may run; without it $"+envRunbooks+", else runbooks, if it is there")
 	a.addGateway(c, &o.addr)
 	c.AddCommand(a.mcpInstallCommand(), a.mcpUninstallCommand())
 	return c
@@ -92,9 +94,13 @@ func (a *app) mcp(c *cobra.Command, o mcpFlags) error {
 		return err
 	}
 	defer end()
+	books, err := a.agentBooks(ctx, gw, o.books)
+	if err != nil {
+		return err
+	}
 	server, err := mcp.New(ctx, mcp.Config{
 		Gateway: gw, Version: buildVersion(), Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), Now: a.now,
-		Rows: o.rows, Bytes: o.bytes, Timeout: o.limit,
+		Rows: o.rows, Bytes: o.bytes, Timeout: o.limit, Runbooks: books,
 	})
 	if errors.Is(err, mcp.ErrNoAgent) {
 		return notAnAgent()

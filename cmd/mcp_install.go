@@ -18,6 +18,7 @@ import (
 type installFlags struct {
 	want    api.TokenRequest
 	addr    string
+	books   string // directory with runbooks
 	name    string
 	file    string
 	project bool
@@ -51,6 +52,7 @@ client starts it. sluice mcp uninstall takes the entry out again.`, strings.Join
 	f.StringSliceVar(&o.want.Connections, "connection", nil, "connections it may use; without any all of yours")
 	f.StringSliceVar(&o.want.Groups, "groups", nil, "only these of your groups")
 	f.BoolVar(&o.want.Writes, "writes", false, "it may change data, as far as the policy lets it")
+	f.StringVar(&o.books, "runbooks", "", "directory with runbooks that it may run")
 	a.addGateway(c, &o.addr)
 	o.flags(c)
 	return c
@@ -97,6 +99,13 @@ func (a *app) mcpInstall(name string, o installFlags) error {
 	}
 	if o.want.Writes {
 		args = append(args, "--writes")
+	}
+	if o.books != "" {
+		dir, err := filepath.Abs(o.books) // the client starts it elsewhere
+		if err != nil {
+			return fmt.Errorf("find the runbooks: %w", err)
+		}
+		args = append(args, "--runbooks", dir)
 	}
 	if o.addr == "" {
 		if have, err := a.store().Look(""); err == nil {

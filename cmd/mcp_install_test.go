@@ -44,6 +44,13 @@ func TestInstalledAgentWorks(t *testing.T) {
 	if text, err := os.ReadFile(path); err != nil || string(text) != before {
 		t.Errorf("--print wrote %s, %v", text, err)
 	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, out, _ := configured(t, home, w.home, "install", "cursor", "--runbooks", "shelf", "--print"); !strings.Contains(out, `"`+strings.ReplaceAll(filepath.Join(here, "shelf"), `\`, `\\`)+`"`) {
+		t.Errorf("the client starts it elsewhere: %s", out)
+	}
 	code, out, errs := configured(t, home, w.home, "install", "cursor", "--connection", "orders")
 	if code != exitOK || !strings.Contains(out, `+    "sluice": {`) || !strings.Contains(errs, ".before-") || !strings.Contains(errs, "restart it") {
 		t.Fatalf("install: %d %s %s", code, out, errs)

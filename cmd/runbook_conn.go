@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/runbook"
+	"github.com/sluicehq/sluice/wire/postgres"
 )
 
 // maxResultBytes bounds what one step may return, as MaxResult bounds its rows.
@@ -96,6 +97,7 @@ func (c *stepConn) failure(err error) *runbook.Failure {
 	switch {
 	case pg.Severity == "FATAL" || pg.Severity == "PANIC" || c.db.IsClosed():
 		f.Cause = runbook.Lost
+	case pg.Routine != postgres.Mark: // code in the database may say what the gateway says
 	case pg.Code == "42501" && strings.HasPrefix(pg.Message, "refused by policy"):
 		f.Cause = runbook.Refused
 	case pg.Code == "42501" && strings.HasPrefix(pg.Message, "not approved"):
@@ -129,6 +131,10 @@ type runner struct {
 	bound    *runbook.Bound
 	database string
 	tell     func(format string, args ...any) // progress, for people
+
+	// A program may listen too. Without notice, notices go to people, on standard error.
+	notice func(*pgconn.Notice)
+	asked  func(*api.Request) // that is waited for; nil when people have answered
 }
 
 // open begins the run at the gateway and opens a session that takes it. If people must
@@ -164,7 +170,10 @@ func (r *runner) open(ctx context.Context, settling bool) (runbook.Conn, error) 
 
 // session opens one that takes the run, with the limits of the runbook.
 func (r *runner) session(ctx context.Context) (runbook.Conn, error) {
-	e := &execution{a: r.a, wait: r.o.wait, program: "sluice runbook " + r.book.Name, params: map[string]string{}}
+	e := &execution{a: r.a, wait: r.o.wait, program: "sluice runbook " + r.book.Name, params: map[string]string{}, hear: r.notice}
+	if r.notice != nil {
+		e.params["sluice.masks"] = "tell"
+	}
 	for name, d := range map[string]time.Duration{"statement_timeout": r.book.Limits.Statement, "lock_timeout": r.book.Limits.Lock} {
 		if d > 0 {
 			e.params[name] = strconv.FormatInt(d.Milliseconds(), 10)
@@ -172,7 +181,9 @@ func (r *runner) session(ctx context.Context) (runbook.Conn, error) {
 	}
 	db, err := e.open(ctx, r.gw, r.book.Connection, r.database)
 	if err != nil {
-		return nil, callFailure(sqlError(err))
+		f := callFailure(sqlError(err))
+		f.Err = err // as it was said, for who tells the words of a database apart
+		return nil, f
 	}
 	conn := &stepConn{e, db}
 	for _, say := range []struct{ name, value string }{{"reason", r.o.reason}, {"runbook", r.id}} {
@@ -207,6 +218,9 @@ const askEvery = 500 * time.Millisecond
 // await waits until people have granted what was asked for.
 func (r *runner) await(ctx context.Context, asked api.Request) error {
 	r.tell("waiting for approval %s by %s; another time: --request %s", asked.ID, needsOf(asked.Ask), asked.ID)
+	if r.asked != nil {
+		r.asked(&asked)
+	}
 	until := r.a.now().Add(r.o.wait)
 	for r.a.now().Before(until) {
 		var list []api.Request
@@ -214,6 +228,9 @@ func (r *runner) await(ctx context.Context, asked api.Request) error {
 			return callFailure(err)
 		}
 		at := slices.IndexFunc(list, func(x api.Request) bool { return x.ID == asked.ID })
+		if r.asked != nil && (at < 0 || list[at].State != api.AskWaiting) {
+			r.asked(nil)
+		}
 		switch {
 		case at < 0:
 			return &runbook.Failure{Cause: runbook.Denied, Sentence: asked.ID + " is not there any more", Hint: "run: sluice request ls"}
@@ -243,7 +260,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// runRunbook runs one for a program, such as an agent's tools, as whoever gw is logged in
+// runRunbook runs one for a program, such as the tour, as whoever gw is logged in
 // as. It waits for approvals as long as o says, tells each event and, in words, what it
 // waits for; the state of the run is kept on this machine.
 func (a *app) runRunbook(ctx context.Context, gw *client.Gateway, sh shelf, name string, values map[string]any, o runFlags, tell func(runbook.Event), say func(string, ...any)) (*runbook.State, error) {

@@ -30,6 +30,9 @@ type rowset struct {
 
 // tell is what there is to say of a statement now.
 func (st *statement) tell(now time.Time) answer {
+	if st.book != nil {
+		return st.tellRun(now)
+	}
 	out, ended := st.result()
 	switch wait, _ := st.waits(); {
 	case ended && out.err != nil:

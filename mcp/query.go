@@ -25,11 +25,11 @@ type queryIn struct {
 }
 
 type statementRef struct {
-	ID string `json:"statement_id" jsonschema:"as query or execute gave it"`
+	ID string `json:"statement_id" jsonschema:"as query, execute or run_runbook gave it"`
 }
 
 type statementIn struct {
-	ID   string `json:"statement_id" jsonschema:"as query or execute gave it"`
+	ID   string `json:"statement_id" jsonschema:"as query, execute or run_runbook gave it"`
 	Wait int    `json:"wait_seconds,omitempty" jsonschema:"wait so long for the outcome, at most 50"`
 }
 
@@ -266,10 +266,7 @@ func (s *Server) ownRequest(ctx context.Context, id string) (api.Request, error)
 }
 
 func tellRequest(r api.Request) answer {
-	facts := asked{Status: r.State, ID: r.ID, Rule: plain(r.Rule), Why: plain(r.Why), Until: r.Until}
-	for _, n := range r.Needs {
-		facts.Needs = strings.TrimPrefix(facts.Needs+fmt.Sprintf(", %d of %s", n.Count, plain(strings.Join(n.Groups, " or "))), ", ")
-	}
+	facts := asked{Status: r.State, ID: r.ID, Rule: plain(r.Rule), Why: plain(r.Why), Until: r.Until, Needs: needed(r.Needs)}
 	says := fmt.Sprintf("Request %s is %s.", r.ID, plain(r.State))
 	switch r.State {
 	case "waiting":
@@ -280,6 +277,15 @@ func tellRequest(r api.Request) answer {
 		says += " " + hintDenied + "."
 	}
 	return answer{says: says, facts: facts}
+}
+
+// needed says who must agree: "1 of dba".
+func needed(list []api.Need) string {
+	var words []string
+	for _, n := range list {
+		words = append(words, fmt.Sprintf("%d of %s", n.Count, plain(strings.Join(n.Groups, " or "))))
+	}
+	return strings.Join(words, ", ")
 }
 
 // endRequest takes a request back.

@@ -77,6 +77,7 @@ var whys = map[string]string{
 	"text-means-what-it-says": "with that setting, statements would mean something else than they say",
 	"copy-can-be-read":        "what it copies could not be masked",
 	"meaning-has-not-moved":   "what it would do has changed since it was judged",
+	"runbook-steps-only":      "a step is not what its runbook may send here, or a condition of the runbook looks at a column that may be masked for you",
 }
 
 // inWords parts the reason of a rule into what is said and, if that is no operator's

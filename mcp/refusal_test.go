@@ -22,7 +22,7 @@ func TestHintsAreOfRulesThatThereAre(t *testing.T) {
 	for _, r := range policy.Builtin().List {
 		names = append(names, r.Name)
 	}
-	names = append(names, "approved-script-only")
+	names = append(names, "approved-script-only", "runbook-steps-only")
 	for _, list := range []map[string]string{hints, whys} {
 		for name := range list {
 			if !slices.Contains(names, name) {

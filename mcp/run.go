@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/mask"
+	"github.com/sluicehq/sluice/runbook"
 	"github.com/sluicehq/sluice/wire/postgres"
 )
 
@@ -31,6 +32,9 @@ type outcome struct {
 	masked    int64    // values hidden
 	remarks   []string // of the gateway
 	notices   []said   // of the database
+
+	run   *runbook.State // of a runbook; nil if it did not begin
+	steps []*stepRows    // what its steps returned
 }
 
 type column struct {
@@ -56,6 +60,9 @@ const (
 
 // run runs one statement in a session of its own, which is gone when it returns.
 func (s *Server) run(ctx context.Context, st *statement) outcome {
+	if st.book != nil {
+		return s.runBook(ctx, st)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var keeper sync.WaitGroup
 	defer keeper.Wait()
@@ -202,13 +209,19 @@ func (r *runner) end(ctx context.Context) outcome {
 		}
 		r.out.columns, r.out.rows, r.out.truncated = nil, nil, false // of what did not succeed
 	}
-	for i, c := range r.out.columns {
-		known := slices.ContainsFunc(r.out.hidden, func(h hiding) bool { return h.Column == strings.Join(strings.Fields(c.Name), " ") })
-		if r.masks[i] && !known {
-			r.out.hidden = append(r.out.hidden, hiding{Column: c.Name, Label: "found in its values"})
+	r.out.hidden = alsoMasked(r.out.hidden, r.out.columns, r.masks)
+	return r.out
+}
+
+// alsoMasked adds the columns with masks in them that the gateway did not speak of.
+func alsoMasked(hidden []hiding, columns []column, masks []bool) []hiding {
+	for i, c := range columns {
+		known := slices.ContainsFunc(hidden, func(h hiding) bool { return h.Column == strings.Join(strings.Fields(c.Name), " ") })
+		if masks[i] && !known {
+			hidden = append(hidden, hiding{Column: c.Name, Label: "found in its values"})
 		}
 	}
-	return r.out
+	return hidden
 }
 
 // What the gateway says beside an answer.

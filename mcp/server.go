@@ -3,9 +3,10 @@
 //
 // It decides nothing: what a statement may do, the gateway decides, of an agent that it
 // knows by a credential of its own. What this package guarantees is that one call is
-// one statement in a session of its own that ends with it; that what comes out of a
-// database is handed over as data, in a fence that no data can close; and that a
-// statement that waits for people goes on waiting while the model does something else.
+// one statement, or one run of a runbook, in sessions of its own that end with it; that
+// what comes out of a database is handed over as data, in a fence that no data can
+// close; and that what waits for people goes on waiting while the model does something
+// else.
 //
 // Goroutines: one for each statement that runs, owned by statements and ended by Close.
 package mcp
@@ -30,6 +31,8 @@ type Config struct {
 	Version string          // of this program
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	Runbooks Runbooks // that it may run; nil for none, and then no tool speaks of them
 
 	Rows     int           // of one result at most; 0 is DefaultRows
 	Bytes    int           // of one result at most; 0 is DefaultBytes
@@ -107,6 +110,9 @@ func (s *Server) instructions() string {
 		"A hidden value looks like ••• and stays hidden: do not guess it, and do not write it back. " +
 		"A refusal says which rule, why, and what to do instead; do not look for a way round it. " +
 		"A statement may wait for a person's approval: you get its id at once; tell the person, and ask statement_status for the outcome later. "
+	if s.cfg.Runbooks != nil && s.who.Writes {
+		text += "Where list_runbooks has one that fits, use run_runbook instead of statements of your own. "
+	}
 	if s.who.Writes {
 		return text + "query only reads; use execute for what changes data."
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluicehq/sluice/runbook"
 )
 
 // Bounds of what is kept for clients that poll.
@@ -24,6 +26,8 @@ type order struct {
 	request              string // sql was approved ahead of time under this id
 	writes               bool
 	rows, bytes          int
+	book                 *Book          // is run instead of sql
+	bound                *runbook.Bound // of book
 }
 
 // statements are those of one agent: each runs in a goroutine and a session of its own,
@@ -52,6 +56,7 @@ type statement struct {
 
 	mu    sync.Mutex
 	wait  *waiting      // under mu: for people; nil if it waits for none
+	at    string        // under mu: how far a run of a runbook is
 	moved chan struct{} // under mu: closed, and made anew, when wait changes
 	out   outcome       // once done is closed
 	ended time.Time     // as out

@@ -15,8 +15,14 @@ func (s *Server) addTools() {
 	if s.who.Writes {
 		add(s, "execute", "Execute", "Run one statement that changes data, as a transaction of its own. Values go into params for $1, $2 …. Rules may refuse it or hold it for approval; then the answer has a statement_id to poll.", changes, s.execute)
 	}
-	add(s, "statement_status", "Status of a statement", "The outcome of a statement that waited for approval or took long; with wait_seconds it waits for it.", reads, s.status)
-	add(s, "cancel_statement", "Cancel a statement", "Withdraw a statement that waits for approval, or end one that runs.", ends, s.withdraw)
+	if s.cfg.Runbooks != nil {
+		add(s, "list_runbooks", "List runbooks", "List the runbooks: statements that were reviewed once and are run by name, with what each is for and the JSON schema of its params. Prefer one that fits to statements of your own.", reads, s.listBooks)
+	}
+	if s.cfg.Runbooks != nil && s.who.Writes {
+		add(s, "run_runbook", "Run a runbook", "Run a runbook by its name, with params as its schema says and a reason. Rules and the runbook itself may hold it for approval; then the answer has a statement_id to poll.", changes, s.runRunbook)
+	}
+	add(s, "statement_status", "Status of a statement", "The outcome of a statement or a run that waited for approval or took long; with wait_seconds it waits for it.", reads, s.status)
+	add(s, "cancel_statement", "Cancel a statement", "Withdraw a statement or a run that waits for approval, or end one that runs.", ends, s.withdraw)
 	add(s, "request_approval", "Request approval", "Ask people ahead of time for approval of a script that a rule would hold. Nothing runs; the answer has a request_id.", asks, s.request)
 	add(s, "request_status", "Status of a request", "Whether a request was granted.", reads, s.requestStatus)
 	add(s, "run_approved", "Run an approved script", "Run a script that was approved ahead of time, once, as it was approved.", changes, s.runApproved)
@@ -38,7 +44,12 @@ func add[In any](s *Server, name, title, description string, hints sdk.ToolAnnot
 	t := &sdk.Tool{Name: name, Title: title, Description: description, Annotations: &hints}
 	if schema, err := jsonschema.For[In](nil); err == nil {
 		if p := schema.Properties["params"]; p != nil {
-			p.Items = &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
+			value := &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}}
+			if p.Type == "object" {
+				p.Type, p.Types, p.AdditionalProperties = "", []string{"null", "object"}, value
+			} else {
+				p.Items = value
+			}
 		}
 		t.InputSchema = schema
 	}

@@ -1,0 +1,72 @@
+package cmd
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/mcp"
+	"github.com/sluicehq/sluice/runbook"
+)
+
+// agentBooks are the runbooks of a shelf as an agent runs them.
+type agentBooks struct {
+	a  *app
+	gw *client.Gateway // as the agent
+	sh shelf
+}
+
+// agentBooks is nil if there are no runbooks here, and none were spoken of.
+func (a *app) agentBooks(ctx context.Context, gw *client.Gateway, dir string) (mcp.Runbooks, error) {
+	b := agentBooks{a, gw, a.shelfOf(shelf{dir: dir})}
+	names, err := b.sh.names(ctx)
+	spoken := dir != "" || a.env(envRunbooks) != ""
+	switch {
+	case spoken && err != nil:
+		return nil, tell(exitUsage, "say where they are with --runbooks, or in $"+envRunbooks, "the runbooks cannot be listed: %s", clean(b.sh.dir))
+	case !spoken && (err != nil || len(names) == 0):
+		return nil, nil //nolint:nilerr // most directories have none
+	}
+	return b, nil
+}
+
+func (b agentBooks) Names(ctx context.Context) ([]string, error) {
+	list, err := b.sh.names(ctx)
+	if err != nil {
+		return nil, &api.Error{Sentence: "the runbooks cannot be listed", Hint: "for the person you act for: sluice runbook ls", Code: api.CodeError}
+	}
+	return list, nil
+}
+
+func (b agentBooks) Open(ctx context.Context, name string) (mcp.Book, error) {
+	book, file, err := b.sh.open(ctx, name)
+	if err != nil {
+		return mcp.Book{}, err
+	}
+	run := func(ctx context.Context, bound *runbook.Bound, reason string, l mcp.Listener) (*runbook.State, error) {
+		var asked *api.Request
+		r := &runner{a: b.a, gw: b.gw, book: book, file: file, id: newRunID(), bound: bound, tell: b.a.progress}
+		r.o = runFlags{reason: reason, wait: runbook.MaxTime} // what the runbook limits ends it before
+		r.notice = l.Notice
+		r.asked = func(q *api.Request) { asked = q; l.Asked(q) }
+		state, err := r.run(ctx, nil, runbook.Options{Tell: l.Event})
+		if asked != nil {
+			b.withdraw(asked.ID)
+		}
+		return state, err
+	}
+	return mcp.Book{Runbook: book, Run: run}, nil
+}
+
+// withdraw takes back what was asked for a run that has ended: nobody would run it when
+// it is granted.
+func (b agentBooks) withdraw(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTime)
+	defer cancel()
+	if err := b.gw.Call(ctx, http.MethodPost, strings.Replace(api.RequestEndPath, "{id}", url.PathEscape(id), 1), nil, nil); err != nil {
+		b.a.progress("the request %s could not be taken back: %v", id, err)
+	}
+}
