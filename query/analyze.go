@@ -78,7 +78,7 @@ type analysis struct {
 	rows       float64 // of its largest relation, by the planner's count
 	casts      bool    // types that it names are those of rows there are
 
-	eachRow map[*ast.FuncCall]bool          // calls that are made for every row of a table
+	eachRow map[ast.Node]bool               // calls and operators that run for every row of a table
 	ctes    map[string]*ast.CommonTableExpr // of its WITH clauses, at any depth
 	views   map[*Relation]ast.Node          // definitions of views that conditions were traced through
 	folds   int                             // queries in conditions looked at

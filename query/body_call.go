@@ -47,7 +47,7 @@ func (a *analysis) operator(n *ast.A_Expr) {
 	rs, ok := a.schema.(Routiner)
 	if parts := names(n.Name); ok && len(parts) > 0 {
 		for _, r := range rs.Operators(parts[len(parts)-1]) {
-			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along, each: a.eachRow[n]})
 		}
 	}
 }
@@ -135,11 +135,12 @@ func (a *analysis) attribute(name string) {
 }
 
 // mayCall notes those of the routines that a call with so many arguments may mean,
-// but those in C.
+// but those in C. Where the statement is over every row of some table, so is the call, as
+// far as can be told.
 func (a *analysis) mayCall(list []*Routine, args arity) {
 	for _, r := range list {
 		if r.takes(args) && r.Language != "c" && r.Language != "internal" {
-			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along})
+			a.called = append(a.called, called{r: r, schema: a.schema, along: a.along, each: a.eachRow != nil})
 		}
 	}
 }

@@ -85,14 +85,17 @@ func (a *analysis) callsOthers(n ast.Node) bool {
 	return found
 }
 
-// each marks the calls in a statement over every row.
+// each marks the calls and operators in a statement over every row.
 func (a *analysis) each(n ast.Node) {
+	if a.eachRow == nil {
+		a.eachRow = map[ast.Node]bool{}
+	}
 	ast.Rewrite(n, func(c *ast.Cursor) bool {
-		if f, ok := c.Node().(*ast.FuncCall); ok && f != nil {
-			if a.eachRow == nil {
-				a.eachRow = map[*ast.FuncCall]bool{}
-			}
-			a.eachRow[f] = true
+		switch x := c.Node().(type) {
+		case *ast.FuncCall:
+			a.eachRow[x] = true
+		case *ast.A_Expr:
+			a.eachRow[x] = true
 		}
 		return true
 	}, nil)
