@@ -29,6 +29,7 @@ func TestRetentionWaitsForExports(t *testing.T) {
 	must(t, ticket.Durable(t.Context()))
 	must(t, h.record.Seal(t.Context()))
 	must(t, h.index.CatchUp(t.Context()))
+	must(t, h.lineage.CatchUp(t.Context()))
 	h.tidyOnce(t.Context())
 	record := filepath.Join(dir, "record")
 	if first, err := audit.First(record); err != nil || first != 0 {
