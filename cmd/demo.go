@@ -152,7 +152,10 @@ func (w *demoWorld) startDatabase(ctx context.Context) error {
 	// The gateway's own role is no superuser: defence in depth.
 	_, err = conn.Exec(ctx, fmt.Sprintf(`create role shop_app login password '%s';
 		grant select, insert, update, delete on all tables in schema public to shop_app;
-		grant pg_read_all_stats to shop_app`, c.Password), pgx.QueryExecModeSimpleProtocol)
+		grant pg_read_all_stats to shop_app;
+		create schema lab authorization shop_app;
+		create table lab.visits (customer_id int not null, seconds int not null);
+		alter table lab.visits owner to shop_app`, c.Password), pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
