@@ -386,10 +386,13 @@ func (s *session) abandon() {
 }
 
 func expiredHint(who identity.Identity) string {
-	if who.Kind == identity.Person {
+	switch who.Kind {
+	case identity.Person:
 		return "run: sluice login, then connect again; sluice connect goes on by itself"
+	case identity.Agent:
+		return "connect again; if that fails, the login of the person it acts for has ended, and they run: sluice login"
 	}
-	return "a certificate of a job or an agent is good for 15 minutes, and so are its sessions: connect again, or split the work"
+	return "a certificate of a job is good for 15 minutes, and so are its sessions: connect again, or split the work"
 }
 
 func why(cause, up, down error) string {
