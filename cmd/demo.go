@@ -47,7 +47,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Long: `Start a private PostgreSQL with a sample shop, an identity provider, the gateway and
 a tunnel, log in, and open a port. On a terminal you get a psql line to paste, and
 the approvals beside it. Without one, or with --tour, a guided tour runs: a masked
-read, a refused DROP, an UPDATE held and approved, Ctrl-C, and the record.
+read, a refused DROP, an UPDATE held and approved, a runbook, Ctrl-C, where a model
+came from, an agent on its leash, and the record.
 Everything is removed at the end.`,
 		Example: "  sluice demo\n  sluice demo --tour",
 		RunE: func(c *cobra.Command, _ []string) error {
