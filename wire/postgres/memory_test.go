@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestMemoryHoarderLeavesHalf(t *testing.T) {
 		t.Error("more than there is")
 	}
 	m.mu.Lock()
-	queue := m.queue
+	queue := slices.Clone(m.queue) // those that are stopped leave it
 	m.mu.Unlock()
 	for _, c := range queue {
 		c.share.stop()
