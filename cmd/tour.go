@@ -321,7 +321,7 @@ func (t *tourist) record(ctx context.Context) error {
 		return err
 	}
 	t.answer("%s", text.String())
-	if effects["allow"] < 2 || effects["deny"] < 2 || effects["hold"] != 3 {
+	if effects["allow"] < 2 || effects["deny"] != 2 || effects["hold"] != 3 {
 		return fmt.Errorf("the record says %v, not what happened", effects)
 	}
 	var check api.VerifyResult

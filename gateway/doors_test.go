@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -203,6 +204,33 @@ func TestRefusedInAPipeline(t *testing.T) {
 		if got := count(t, th, "select count(*) from cities"); got != 300 {
 			t.Errorf("%s: %d cities", mode, got)
 		}
+	}
+	th.balanced()
+}
+
+// A refused statement is one entry, though Bind and Execute of it were sent along. What
+// is run by a name that was never given is one of its own, if nothing before it failed.
+func TestRefusedOnceIsRecordedOnce(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	conn := connect(t, th.as(person("ada"))).PgConn()
+	if err := conn.ExecParams(t.Context(), "delete from cities", nil, nil, nil, nil).Read().Err; err == nil {
+		t.Error("it was not refused")
+	}
+	if err := conn.ExecPrepared(t.Context(), "never given", nil, nil, nil).Read().Err; err == nil {
+		t.Error("a name that was never given ran")
+	}
+	if err := conn.ExecParams(t.Context(), "select 1", nil, nil, nil, nil).Read().Err; err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	var denied []string
+	for _, ev := range th.events(audit.Decided) {
+		if ev.Effect == "deny" {
+			denied = append(denied, ev.SQL+" by "+ev.Rule)
+		}
+	}
+	want := []string{"delete from cities by no-change-of-every-row", "(unknown name) by names-are-known"}
+	if d := cmp.Diff(want, denied); d != "" {
+		t.Errorf("refused (-want +recorded):\n%s", d)
 	}
 	th.balanced()
 }

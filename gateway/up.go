@@ -66,6 +66,9 @@ func (s *session) up(ctx context.Context) error {
 		if s.given.any() && s.server.Quiet() {
 			s.given = given{} // answered: the names are confirmed, or were never given
 		}
+		if req.Unnamed && req.Void {
+			continue // it does not run, and what stopped it is on the record
+		}
 		if req.Action == wire.Pass {
 			if err := s.load(req); err != nil {
 				return err

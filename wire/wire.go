@@ -54,6 +54,7 @@ type Request struct {
 	Function uint32    // Call: the function's OID
 	Prepared *Prepared // set when SQL is being named, or runs under a name
 	Unnamed  bool      // runs under a name that was never given here: what it would do is not known
+	Void     bool      // behind an error or a refusal of its group: whatever it is, the server passes it over
 	Again    bool      // continues an execution that was already let through (a portal fetched in parts)
 	Oversize *Oversize // it cannot be sent, only refused: of a text that is too large, SQL is the beginning
 	Data     any       // the decider's own: comes back in each Reply

@@ -281,7 +281,7 @@ func (c *Client) execute(req *wire.Request, f *frame, msg []byte) error {
 	f.portal = name
 	f.at, req.Again = c.ledger.portal(name)
 	if f.at == nil || f.at.prepared == nil {
-		req.Unnamed = true
+		req.Unnamed, req.Void = true, c.ledger.void()
 		return nil
 	}
 	req.Params = f.at.params

@@ -149,6 +149,7 @@ func (l *ledger) enter(x *exchange) (owed bool, err error) {
 	}
 	switch {
 	case x.refusal != nil:
+		l.refused = l.group // a Query ends its group below
 	case x.kind == 'P':
 		err = l.prepare(x)
 	case x.kind == 'B':

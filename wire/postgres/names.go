@@ -59,6 +59,7 @@ type names struct {
 	group      uint64 // number of the group now being sent: up to a Sync or Query
 	dirty      uint64 // last group that changed the meaning of a used name
 	answered   uint64 // last group whose ReadyForQuery has come
+	refused    uint64 // last group in which something was made to fail
 	partial    bool   // something of group was sent
 }
 
@@ -82,6 +83,14 @@ func (l *ledger) doubtful() bool {
 		return false // what names mean is no matter: the message is a mistake
 	}
 	return l.renaming > 0 || l.dirty > l.answered && l.dirty < l.group
+}
+
+// void reports whether the server passes over what comes next, up to a Sync: it has
+// met an error in this group, or was sent something that must fail.
+func (l *ledger) void() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.skipping || l.refused == l.group
 }
 
 // settle waits until no name is in doubt.
