@@ -44,7 +44,7 @@ type day struct {
 func startDay(t *testing.T) *day {
 	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
-		t.Skip("there is no tmux on this machine, and make test could not install it")
+		t.Fatal("there is no tmux on this machine\nhint: make tmux installs it, as make test does")
 	}
 	// A socket's path must be short.
 	short, err := os.MkdirTemp("", "day")

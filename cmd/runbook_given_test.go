@@ -120,9 +120,6 @@ func TestStuckQueryIsCancelledByItsRunbook(t *testing.T) {
 // From a repository, a revision gives the file as it was then, and its commit is known;
 // a file that has changed since says so.
 func TestRunbookOfARevision(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
 	r := newRig(t)
 	dir := t.TempDir()
 	write := func(text string) {

@@ -120,6 +120,7 @@ func runLines(list []audit.Event) (lines []audit.Event) {
 		}
 	}
 	for run, i := range at {
+		lines[i].Rule = "" // each had its own
 		lines[i].SQL = fmt.Sprintf("%d statements of runbook %s, run %s", count[run], lines[i].Runbook, run)
 	}
 	return lines

@@ -6,6 +6,6 @@ set -eu
 if command -v tmux >/dev/null; then exit 0; fi
 say "no tmux found: installing it for the test of the approvals screen"
 install_package tmux tmux tmux tmux tmux || {
-	say "tmux cannot be had here: the test of a day at the screen is left out"
-	exit 0
+	say "hint: install tmux, then run this again"
+	exit 1
 }

@@ -65,9 +65,6 @@ func TestTheFileIsTakenOrMadeAnew(t *testing.T) {
 
 // What is removed from the record is not kept in the graph, in memory or in the file.
 func TestWhatIsRemovedFromTheRecordIsNotKept(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a segment has 65,536 entries")
-	}
 	dir := t.TempDir()
 	record := build(t, dir, 36_000)
 	s := New(Config{Record: record})
