@@ -145,11 +145,11 @@ func (f folder) faceOfView(rel *Relation, depth int) *face {
 	if sel == nil || depth > maxWhole {
 		return nil
 	}
-	outside := f.a.ctes
-	f.a.ctes = nil
-	f.a.named(sel)
-	found := f.faceOfQuery(sel, depth).renamed(rel.Columns)
-	f.a.ctes = outside
+	var found *face
+	f.a.apart(sel, func() bool {
+		found = f.faceOfQuery(sel, depth).renamed(rel.Columns)
+		return found != nil
+	})
 	return found
 }
 
