@@ -239,7 +239,7 @@ func (r *runs) through(t *testing.T, c *attack, w way, kind identity.Kind) {
 			secret, as = want, want
 		}
 	}
-	if secret != "" && c.tells == "" {
+	if secret != "" && !slices.Contains(c.tells, string(kind)) {
 		r.leaks++
 		t.Errorf("LEAK %s %s, %s, as a %s: %q by %q", c.place, c.name, w, kind, secret, as)
 		return
@@ -266,6 +266,7 @@ func (r *runs) next(t *testing.T, c *attack, dsn string) {
 // the same too, though directly it is not.
 func (r *runs) oracle(t *testing.T, c *attack) {
 	t.Helper()
+	told := map[string]bool{}
 	for _, w := range c.ways() {
 		one, two := r.listen(t, c, w, r.free, nil, ""), r.listen(t, c, w, r.free2, nil, "")
 		if one == two && w == simple {
@@ -276,10 +277,19 @@ func (r *runs) oracle(t *testing.T, c *attack) {
 			one, two := r.listen(t, c, w, "", r.here, kind), r.listen(t, c, w, "", r.there, kind)
 			r.runs++
 			r.number++
-			if one != two && c.tells == "" {
+			if one == two {
+				continue
+			}
+			told[string(kind)] = true
+			if !slices.Contains(c.tells, string(kind)) {
 				r.leaks++
 				t.Errorf("LEAK %s %s, %s, as a %s: %s and %s", c.place, c.name, w, kind, quoted([]byte(one)), quoted([]byte(two)))
 			}
+		}
+	}
+	for _, kind := range c.tells {
+		if !told[kind] {
+			t.Errorf("%s %s: a %s is told nothing: say so", c.place, c.name, kind)
 		}
 	}
 }

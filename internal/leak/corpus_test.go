@@ -29,7 +29,7 @@ type attack struct {
 	shows               []string
 	only                []string // ways
 	by                  []string // kinds of caller
-	tells               string   // who is told a bit, on purpose, and why
+	tells               []string // kinds of caller that are told something, on purpose
 	oracle              bool     // it shows no value, and yet what comes depends on them
 }
 
@@ -135,7 +135,11 @@ func (c *attack) set(key, value string) bool {
 	case "by":
 		c.by = strings.Split(value, ", ")
 	case "tells":
-		c.tells = value
+		who, why, _ := strings.Cut(value, ": ")
+		if why == "" {
+			return false // nothing is told without a reason
+		}
+		c.tells = strings.Split(who, " and ")
 	case "oracle":
 		c.oracle = value == "yes"
 	default:
