@@ -237,6 +237,7 @@ var meanings = map[query.Sign]string{
 	query.Unparsable:     "is not SQL that can be understood",
 	query.SystemCatalog:  "writes by hand what PostgreSQL keeps of itself",
 	query.TableLock:      "keeps others out of a table while it runs or until its transaction ends",
+	query.RowLock:        "keeps others from changing the rows that it reads until its transaction ends",
 	query.AdvisoryLock:   "takes a lock whose meaning only programs know",
 	query.LongRunning:    "may run for long",
 	query.ServerCode:     "makes code that runs in the database later",

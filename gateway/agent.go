@@ -44,7 +44,7 @@ func (s *session) leashed(st *query.Statement) *policy.Verdict {
 // onlyLooks reports whether it is certain of a statement that it leaves all as it was.
 func onlyLooks(st *query.Statement) bool {
 	for in := st; in != nil; in = in.Inner {
-		if !slices.Contains(looks, in.Kind) || in.Has(query.AdvisoryLock) || in.Has(query.TableLock) {
+		if !slices.Contains(looks, in.Kind) || in.Has(query.AdvisoryLock) || in.Has(query.TableLock) || in.Has(query.RowLock) {
 			return false
 		}
 		if slices.ContainsFunc(in.Functions, func(f string) bool { return slices.Contains(acts, strings.TrimPrefix(f, "pg_catalog.")) }) {

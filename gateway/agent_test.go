@@ -42,7 +42,7 @@ create procedure tidy() language sql as 'delete from cities';`, rules)
 		"insert into cities (id) values (9999)", "update cities set name = name where id = 1", "delete from cities where id = 1",
 		"with gone as (delete from cities where id = 1 returning id) select * from gone", "explain analyze delete from cities where id = 1",
 		"explain (analyze, costs off) with x as (update cities set name = 'x' where id = 1 returning 1) select * from x",
-		"select gone()", "select * from busy", "explain analyze select gone()", "do $$ begin delete from cities; end $$", "call tidy()",
+		"select name from cities where id = 1 for update", "select gone()", "select * from busy", "explain analyze select gone()", "do $$ begin delete from cities; end $$", "call tidy()",
 		"create table t (id int)", "create temp table t as select 1", "select 1 as n into t", "drop table cities", "truncate cities", "alter table cities add x int",
 		"select nextval('numbers')", "select pg_catalog.setval('numbers', 7)", "select pg_notify('a', 'b')", "notify a", "listen a", "lock table cities",
 		"vacuum cities", "analyze cities", "reindex table cities", "comment on table cities is 'x'",

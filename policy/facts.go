@@ -183,7 +183,7 @@ func (f *facts) unknown() bool {
 
 // onPlan are the signs that say nothing about EXPLAIN without ANALYZE: it plans the
 // inner statement and changes no row.
-var onPlan = [...]query.Sign{query.NoWhere, query.Destructive, query.Privilege, query.TableLock, query.LongRunning}
+var onPlan = [...]query.Sign{query.NoWhere, query.Destructive, query.Privilege, query.TableLock, query.RowLock, query.LongRunning}
 
 // signs collects those of the statement and of what it would run.
 func signs(s *query.Statement, list []query.Sign) []query.Sign {

@@ -20,7 +20,7 @@ func TestKinds(t *testing.T) {
 		{"SELECT 1", Select, false, nil},
 		{"VALUES (1)", Select, false, nil},
 		{"TABLE t", Select, false, nil},
-		{"SELECT * FROM t FOR UPDATE", Select, false, []Sign{TableLock}},
+		{"SELECT * FROM t FOR UPDATE", Select, false, []Sign{RowLock, TableLock}},
 		{"SELECT 1 INTO t", DDL, true, nil},
 		{"SELECT 1 INTO t UNION SELECT 2", DDL, true, nil},
 		{"INSERT INTO t VALUES (1)", Insert, true, nil},

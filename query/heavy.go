@@ -52,6 +52,9 @@ func (a *analysis) heavy(n ast.Node) {
 		if n == nil {
 			return
 		}
+		if len(items(n.LockingClause)) > 0 {
+			a.sign(RowLock)
+		}
 		if a.locksAll(n) {
 			a.sign(TableLock)
 		}

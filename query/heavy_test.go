@@ -27,6 +27,11 @@ func TestHeavy(t *testing.T) {
 			"select * from big limit all for update": true, "select * from big for key share": false, "select * from big, small where true for update": true,
 			"select * from big b join small s on b.id = s.id where s.id = 3 for update": false,
 		},
+		RowLock: {
+			"select * from big where id = 1 for update": true, "select * from big where id = 1 for key share": true, "select * from big where id = 1": false,
+			"with q as (select * from big where id = 1 for share) select 1": true, "explain select * from big where id = 1 for update": false,
+			"do $$ begin perform 1 from big where id = 1 for no key update; end $$": true,
+		},
 		AdvisoryLock: {
 			"select pg_advisory_lock(1)": true, "select pg_try_advisory_xact_lock(1, 2)": true, "select pg_advisory_unlock(1)": false,
 			"select pg_advisory_unlock_all()": false,

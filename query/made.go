@@ -36,7 +36,7 @@ func (a *analysis) making(n ast.Node) {
 	case *ast.AlterTableStmt:
 		st.Still = still(n)
 	}
-	st.Still = st.Still && !slices.ContainsFunc(st.Signs, func(s Sign) bool { return s != TableLock })
+	st.Still = st.Still && !slices.ContainsFunc(st.Signs, func(s Sign) bool { return s != TableLock && s != RowLock })
 }
 
 // still reports whether an ALTER TABLE changes no name and no column's values.

@@ -64,6 +64,7 @@ const (
 	SystemCatalog  Sign = "system_catalog"  // writes to PostgreSQL's own tables by hand
 	Signals        Sign = "signals"         // pg_notify, pg_advisory_lock with values that the client did not send: other sessions see them
 	TableLock      Sign = "table_lock"      // keeps others out of a table while it runs, or until the transaction ends
+	RowLock        Sign = "row_lock"        // SELECT … FOR UPDATE, SHARE and the like: who would change these rows waits until the transaction ends
 	AdvisoryLock   Sign = "advisory_lock"   // takes a lock that only programs know the meaning of
 	LongRunning    Sign = "long_running"    // waits, or makes rows, for long
 	ServerCode     Sign = "server_code"     // CREATE FUNCTION, TRIGGER, RULE, EXTENSION, …: code that runs later
