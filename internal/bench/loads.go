@@ -54,7 +54,7 @@ func workloads(o options) []workload {
 
 // moved makes a sample of bytes that took some time.
 func moved(mb float64, took time.Duration, before meter, pids []int) sample {
-	used, foreign := read(pids).since(before)
+	used, foreign := settled(pids).since(before)
 	return sample{Rate: mb / took.Seconds(), Cost: float64(used.Milliseconds()) / mb * 100, Count: mb, Foreign: foreign}
 }
 
@@ -145,33 +145,40 @@ func copyIn(ctx context.Context, w *world, t *target) (s sample, err error) {
 	return s, errors.Join(err, direct.Close(ctx))
 }
 
+// warm is how many connections are there before one is weighed: what a process takes
+// for the first of them, like the catalogue of the database, is not the price of one.
+const warm = 50
+
 // idle weighs connections that have run one statement and wait.
 func idle(n int) func(context.Context, *world, *target) (sample, error) {
 	return func(ctx context.Context, _ *world, t *target) (s sample, err error) {
 		if len(t.near.pids) == 0 {
 			return sample{Rate: math.NaN()}, nil
 		}
-		before, err := pss(t.near.pids)
-		if err != nil {
-			return s, err
-		}
-		conns := make([]io.Closer, 0, n)
+		var conns []io.Closer
 		defer func() {
 			for _, c := range conns {
 				err = errors.Join(err, c.Close())
 			}
 		}()
-		for range n {
-			conn, err := pgconn.Connect(ctx, t.near.dsn())
-			if err != nil {
-				return s, err
+		open := func(n int) (int64, error) {
+			for range n {
+				conn, err := pgconn.Connect(ctx, t.near.dsn())
+				if err != nil {
+					return 0, err
+				}
+				conns = append(conns, closer{ctx, conn})
+				if _, err := conn.Exec(ctx, "select 1").ReadAll(); err != nil {
+					return 0, err
+				}
 			}
-			conns = append(conns, closer{ctx, conn})
-			if _, err := conn.Exec(ctx, "select 1").ReadAll(); err != nil {
-				return s, err
-			}
+			return pss(t.near.pids)
 		}
-		after, err := pss(t.near.pids)
+		before, err := open(warm)
+		if err != nil {
+			return s, err
+		}
+		after, err := open(n)
 		return sample{Rate: math.NaN(), Cost: float64(after-before) / float64(n), Count: float64(n)}, err
 	}
 }

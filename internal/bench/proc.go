@@ -146,6 +146,26 @@ func read(pids []int) meter {
 	return m
 }
 
+// settleTime bounds how long processes are waited for that have work left over.
+const settleTime = 2 * time.Minute
+
+// settled reads when the processes have done what is left over from what they carried: the
+// gateway's index and lineage follow the record, half a second behind it. What that takes
+// belongs to the load that made it, and not to the next.
+func settled(pids []int) meter {
+	const window, quiet = 700 * time.Millisecond, 10 * time.Millisecond
+	late := time.Now().Add(settleTime)
+	for was := cpu(pids); len(pids) > 0 && time.Now().Before(late); {
+		time.Sleep(window)
+		now := cpu(pids)
+		if now-was <= quiet {
+			break
+		}
+		was = now
+	}
+	return read(pids)
+}
+
 // since is what the proxy used since an earlier reading, and the share of the
 // machine that work of others took meanwhile.
 func (m meter) since(from meter) (proxy time.Duration, foreign float64) {

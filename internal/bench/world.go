@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -278,7 +281,10 @@ func (w *world) elsewhere(name, home string) (string, error) {
 		return "", err
 	}
 	far := filepath.Join(w.dir, name+"-far")
-	return far, errors.Join(os.MkdirAll(filepath.Join(far, "gateways"), 0o700), os.WriteFile(filepath.Join(far, "gateways", "far.json"), b, 0o600))
+	// The client names the file by the address.
+	sum := sha256.Sum256([]byte(local(d.port())))
+	file := strings.ReplaceAll(local(d.port()), ":", "_") + "-" + hex.EncodeToString(sum[:4]) + ".json"
+	return far, errors.Join(os.MkdirAll(filepath.Join(far, "gateways"), 0o700), os.WriteFile(filepath.Join(far, "gateways", file), b, 0o600))
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
