@@ -251,28 +251,35 @@ func (g *Gateway) reject(st *tunnel.Stream, sentence, hint string) {
 }
 
 func (g *Gateway) servePostgres(ctx context.Context, st *tunnel.Stream) {
+	if c := g.wanted(ctx, st); c != nil {
+		g.Session(ctx, st, *c)
+	}
+}
+
+// wanted says who wants to use which connection through a stream; nil if that is refused.
+func (g *Gateway) wanted(ctx context.Context, st *tunnel.Stream) *Caller {
 	who, key, err := g.caller(st.TLS)
 	if err != nil {
 		g.reject(st, "you are not logged in", "run: sluice login")
-		return
+		return nil
 	}
 	if no := g.barred(who); no != nil {
 		g.reject(st, no.Sentence, no.Hint)
-		return
+		return nil
 	}
 	if g.open(who, st.Header.Connection) == nil {
 		g.reject(st, fmt.Sprintf("there is no connection %q for you", st.Header.Connection), "run: sluice ls")
-		return
+		return nil
 	}
 	if err := g.ofRun(ctx, who, st.Header.Run); err != nil {
 		e, _ := api.AsError(err)
 		g.reject(st, e.Sentence, e.Hint)
-		return
+		return nil
 	}
 	if err := st.Accept(); err != nil {
-		return
+		return nil
 	}
-	g.Session(ctx, st, Caller{Who: who, Key: key, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String(), Run: st.Header.Run})
+	return &Caller{Who: who, Key: key, Connection: st.Header.Connection, Verifier: st.Header.Verifier, From: st.RemoteAddr().String(), Run: st.Header.Run}
 }
 
 // note appends an event that belongs to no session.

@@ -43,6 +43,7 @@ type session struct {
 	id      string
 	base    *database
 	client  *postgres.Client
+	startup postgres.Startup // what the client asked for
 	server  *postgres.Server
 	role    string   // database role
 	program string   // application_name
@@ -89,38 +90,42 @@ type session struct {
 // either side ends it or ctx is done. It closes conn.
 func (g *Gateway) Session(ctx context.Context, conn net.Conn, c Caller) {
 	defer conn.Close()
+	var s *session
+	apart(func() { s = g.accept(ctx, conn, c) })
+	if s == nil {
+		return
+	}
+	defer s.share.Close()
+	ctx, s.cut = context.WithCancelCause(ctx)
+	defer s.cut(nil)
+	if err := s.serve(ctx); err != nil {
+		g.refused(c, s.startup, err)
+	}
+}
+
+// accept speaks with a new client until it has said what it wants. The session is nil
+// if that is none.
+func (g *Gateway) accept(ctx context.Context, conn net.Conn, c Caller) *session {
 	base := g.open(c.Who, c.Connection)
 	if base == nil {
 		g.cfg.Log.Error("a session for a connection that is not configured", "connection", c.Connection)
-		return
+		return nil
 	}
-	var client *postgres.Client
-	var st postgres.Startup
-	var err error
-	apart(func() { client, st, err = postgres.Accept(ctx, conn, c.Verifier) })
+	client, st, err := postgres.Accept(ctx, conn, c.Verifier)
 	if err != nil {
 		g.refused(c, st, err)
-		return
+		return nil
 	}
 	if st.Cancel != nil {
-		if !g.keys.Cancel(*st.Cancel, c.owner()) {
-			g.log(g.note(audit.Event{Kind: audit.Admin, Who: c.Who.Name(), Subject: c.Who.Subject, From: c.From, Connection: c.Connection,
-				Outcome: "refused", Detail: "a cancel request matched no session"}))
-		}
-		return
+		g.cancelled(c, *st.Cancel)
+		return nil
 	}
 	share := g.memory.Share(c.owner())
-	defer share.Close()
 	client.Within(share)
-	ctx, cut := context.WithCancelCause(ctx)
-	defer cut(nil)
-	s := &session{
-		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client,
-		program: st.Params["application_name"], share: share, since: g.cfg.Now(), cut: cut, gone: make(chan struct{}), state: "idle", open: map[*job]struct{}{},
+	return &session{
+		Caller: c, g: g, conn: conn, id: "s-" + strings.ToLower(rand.Text()[:12]), base: base, client: client, startup: st,
+		program: st.Params["application_name"], share: share, since: g.cfg.Now(), gone: make(chan struct{}), state: "idle", open: map[*job]struct{}{},
 		strict: g.cfg.Record.Strict(),
-	}
-	if err := s.serve(ctx, st); err != nil {
-		g.refused(c, st, err)
 	}
 }
 
@@ -138,6 +143,14 @@ func apart(f func()) {
 	<-done
 	if caught != nil {
 		panic(caught)
+	}
+}
+
+// cancelled stops what the session of that key runs, if the session is the caller's.
+func (g *Gateway) cancelled(c Caller, key postgres.Key) {
+	if !g.keys.Cancel(key, c.owner()) {
+		g.log(g.note(audit.Event{Kind: audit.Admin, Who: c.Who.Name(), Subject: c.Who.Subject, From: c.From, Connection: c.Connection,
+			Outcome: "refused", Detail: "a cancel request matched no session"}))
 	}
 }
 
@@ -163,41 +176,25 @@ func (g *Gateway) log(err error) {
 
 // serve opens the database, lets the client in, and runs up and down. An error
 // means that the session did not begin, and the client was told why.
-func (s *session) serve(ctx context.Context, st postgres.Startup) error {
+func (s *session) serve(ctx context.Context) error {
 	leave, err := s.g.sessions.enter(s.Who, s.g.cfg.Sessions, s.g.cfg.SessionsEach)
 	if err != nil {
-		login := &postgres.Login{Say: postgres.Say{Code: "53300", Message: err.Error(), Hint: "close sessions that are no longer used"}}
-		s.client.Fatal(login.Say)
-		return login
+		return s.last("53300", err.Error(), "close sessions that are no longer used")
 	}
 	defer leave()
-	apart(func() { err = s.begin(ctx, st) })
+	apart(func() { err = s.begin(ctx, s.startup) })
 	if err != nil {
-		s.base.counts.unreachable.Add(1)
-		if s.server != nil {
-			_ = s.server.Close() // it let us in, and we do not want it
-		}
-		var login *postgres.Login
-		if !errors.As(err, &login) {
-			login = &postgres.Login{Say: postgres.Say{Code: "58000", Message: "the session could not be opened", Hint: "the gateway's log has the details"}}
-			s.g.cfg.Log.Error("open a session", "connection", s.Connection, "error", err)
-		} else if login.Cause != nil {
-			s.g.cfg.Log.Warn("open a session", "connection", s.Connection, "error", login.Cause)
-		}
-		s.client.Part(login.Say)
-		return login
+		return s.unopened(err)
 	}
 	defer s.server.Close()
 	key, release, err := s.g.keys.Issue(s.server.PID(), s.owner(), s.cancel)
 	if err != nil {
-		s.client.Fatal(postgres.Say{Code: "53300", Message: err.Error(), Hint: "close sessions that are no longer used"})
+		_ = s.last("53300", err.Error(), "close sessions that are no longer used")
 		return nil
 	}
 	defer release()
-	ev := s.event(audit.Connected)
-	ev.Outcome, ev.Claims, ev.Database = "ok", identity.ClaimList(s.Who.Claims), s.base.place()
-	if _, err := s.record(ctx, ev, true); err != nil {
-		s.client.Fatal(postgres.Say{Code: "58030", Message: "the session could not be recorded, so it was not opened", Hint: "tell whoever runs the gateway"})
+	if err := s.opened(ctx); err != nil {
+		_ = s.last("58030", "the session could not be recorded, so it was not opened", "tell whoever runs the gateway")
 		return nil
 	}
 	s.base.counts.opened.Add(1)
@@ -212,6 +209,39 @@ func (s *session) serve(ctx context.Context, st postgres.Startup) error {
 	}
 	s.run(ctx)
 	return nil
+}
+
+// last tells the client why the session does not begin, and returns that.
+func (s *session) last(code, sentence, hint string) *postgres.Login {
+	login := &postgres.Login{Say: postgres.Say{Code: code, Message: sentence, Hint: hint}}
+	s.client.Fatal(login.Say)
+	return login
+}
+
+// unopened tells the client that its database could not be opened, and why, and returns
+// what it was told.
+func (s *session) unopened(err error) *postgres.Login {
+	s.base.counts.unreachable.Add(1)
+	if s.server != nil {
+		_ = s.server.Close() // it let us in, and we do not want it
+	}
+	var login *postgres.Login
+	if !errors.As(err, &login) {
+		login = &postgres.Login{Say: postgres.Say{Code: "58000", Message: "the session could not be opened", Hint: "the gateway's log has the details"}}
+		s.g.cfg.Log.Error("open a session", "connection", s.Connection, "error", err)
+	} else if login.Cause != nil {
+		s.g.cfg.Log.Warn("open a session", "connection", s.Connection, "error", login.Cause)
+	}
+	s.client.Part(login.Say)
+	return login
+}
+
+// opened records the beginning of a session.
+func (s *session) opened(ctx context.Context) error {
+	ev := s.event(audit.Connected)
+	ev.Outcome, ev.Claims, ev.Database = "ok", identity.ClaimList(s.Who.Claims), s.base.place()
+	_, err := s.record(ctx, ev, true)
+	return err
 }
 
 // begin checks what was asked for and logs in to the database.
@@ -261,41 +291,34 @@ func readable(settings map[string]string) error {
 }
 
 // run carries both ways until one ends, then ends the other and gives every
-// statement still open its ending in the record.
+// statement still open its ending in the record. Up has the session's own goroutine:
+// its stack is there anyway.
 func (s *session) run(ctx context.Context) {
-	expires := time.NewTimer(s.keep().Sub(s.g.cfg.Now()))
+	var expires *time.Timer
+	expires = time.AfterFunc(time.Hour, func() {
+		if left := s.keep().Sub(s.g.cfg.Now()); left > 0 {
+			expires.Reset(left) // it was renewed
+			return
+		}
+		s.cut(errExpired)
+	})
+	expires.Reset(s.keep().Sub(s.g.cfg.Now()))
 	defer expires.Stop()
 	stop := context.AfterFunc(ctx, func() { s.end(ctx) })
 	defer stop()
-	downDone := make(chan error, 1) // one result, read below
-	upDone := make(chan error, 1)
-	gone := make(chan struct{}) // closed when down has ended
+	ended := make(chan error, 1) // of down, one result, read below
+	gone := make(chan struct{})  // closed when down has ended
 	go func() {
 		err := s.contained(func() error { return s.down(ctx) })
 		close(gone)
-		downDone <- err
+		s.cut(errLeft)
+		ended <- err
 	}()
-	go func() { upDone <- s.part(s.contained(func() error { return s.up(ctx) }), gone) }()
-	var up, down error
-	for ended := false; !ended; {
-		select {
-		case up = <-upDone:
-			// The client is gone: what it sent may still run, as with a direct connection
-			// that is closed; the server is told goodbye.
-			s.cut(errLeft)
-			down, ended = <-downDone, true
-		case down = <-downDone:
-			s.cut(errLeft)
-			up, ended = <-upDone, true
-		case <-expires.C:
-			if left := s.keep().Sub(s.g.cfg.Now()); left > 0 {
-				expires.Reset(left) // it was renewed
-				continue
-			}
-			s.cut(errExpired)
-			up, down, ended = <-upDone, <-downDone, true
-		}
-	}
+	up := s.part(s.contained(func() error { return s.up(ctx) }), gone)
+	// The client is gone: what it sent may still run, as with a direct connection that is
+	// closed; the server is told goodbye.
+	s.cut(errLeft)
+	down := <-ended
 	s.finishOpen()
 	s.closed(ctx, why(context.Cause(ctx), up, down))
 }
