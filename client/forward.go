@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/pace"
 	"github.com/sluicehq/sluice/tunnel"
 )
 
@@ -132,13 +134,16 @@ func forwardOne(ctx context.Context, local net.Conn, open func(context.Context) 
 // passed on as such; an error in one ends the other.
 func join(a, b net.Conn) {
 	var wg sync.WaitGroup
-	wg.Go(func() { pump(a, b) })
-	pump(b, a)
+	var there, back atomic.Int64
+	wg.Go(func() { pump(a, b, &there, &back) })
+	pump(b, a, &back, &there)
 	wg.Wait()
 }
 
-func pump(dst, src net.Conn) {
+// pump copies one way, and counts what it passes on; other is the count of the other way.
+func pump(dst, src net.Conn, count, other *atomic.Int64) {
 	var r room
+	var p pace.Stream
 	defer r.release()
 	for {
 		buf := r.buffer()
@@ -149,6 +154,8 @@ func pump(dst, src net.Conn) {
 			}
 		}
 		r.adapt(n)
+		count.Add(1)
+		p.Got(n, other.Load())
 		if errors.Is(err, io.EOF) {
 			if tunnel.CloseWrite(dst) != nil {
 				break

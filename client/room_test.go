@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -47,7 +48,7 @@ func TestPumpKeepsBytesAcrossBuffers(t *testing.T) {
 		want = append(want, bytes.Repeat([]byte{byte(i)}, size)...)
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { pump(dst, src) })
+	wg.Go(func() { pump(dst, src, new(atomic.Int64), new(atomic.Int64)) })
 	wg.Go(func() {
 		rest := want
 		for i := range 200 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/sluicehq/sluice/internal/pace"
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
@@ -13,11 +14,14 @@ import (
 // down carries answers from the database to the client. What is known to be clean
 // passes as bytes; everything else goes through egress first.
 func (s *session) down(ctx context.Context) error {
+	var p pace.Stream
+	n := 0
 	for {
 		r, err := s.server.Receive()
 		if err != nil {
 			return s.lost(ctx, err)
 		}
+		n += len(r.Frame)
 		if err := s.egress(ctx, r); err != nil {
 			return s.withheld(err)
 		}
@@ -30,6 +34,8 @@ func (s *session) down(ctx context.Context) error {
 			if err := s.client.Flush(); err != nil {
 				return err
 			}
+			p.Got(n, s.count.Load())
+			n = 0
 		}
 	}
 }
