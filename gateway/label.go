@@ -60,18 +60,20 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 	if missing {
 		var samples map[query.Ref][]string
 		samples, err = catalog.Sample(ctx, d.conn, k.Snapshot, budget)
-		labels := map[query.Ref]catalog.Label{}
+		labels, named := map[query.Ref]catalog.Label{}, map[query.Ref]bool{}
 		for ref, c := range k.Columns() {
 			if !which(ref, c) {
 				continue
 			}
 			f := classify(k.Snapshot, ref, c, samples[ref], tables[query.Ref{Schema: ref.Schema, Table: ref.Table}])
+			named[ref] = f.Named && !c.Label.PII
 			labels[ref] = judged(c.Label, f, said[ref].As == asDoubt)
 			if l, now := d.take(ref), labels[ref]; l.Clean && !now.PII && said[ref].As != asDoubt && !mask.Readable(c.TypeOID) {
 				labels[ref] = l
 			}
 		}
 		k.Snapshot = k.WithLabels(labels)
+		k.Snapshot = k.WithLabels(referring(k.Snapshot, labels, named))
 	}
 	k.Snapshot = overrule(k.Snapshot, said)
 	return err
@@ -97,6 +99,39 @@ func judged(old catalog.Label, f mask.Finding, doubted bool) catalog.Label {
 		return catalog.Label{Evidence: "what passed was not clean, though a later sample was"}
 	}
 	return l
+}
+
+// referring are the labels of columns that refer to a key of which more is known: they
+// hold the same values. What the name of one suggests (patient_id) is not so if the key
+// is clean, and what a key holds is in all that refer to it.
+func referring(s *catalog.Snapshot, labels map[query.Ref]catalog.Label, named map[query.Ref]bool) map[query.Ref]catalog.Label {
+	out := map[query.Ref]catalog.Label{}
+	tables := map[query.Ref]bool{}
+	for ref := range s.Columns() {
+		tables[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
+	}
+	for table := range tables {
+		for _, a := range s.Attached(table.Schema, table.Table) {
+			for _, k := range a.Keys {
+				if len(k.Columns) != 1 || len(k.Own) != 1 {
+					continue // which of them refers to which is not known
+				}
+				key := query.Ref{Schema: table.Schema, Table: table.Table, Column: k.Columns[0]}
+				own := query.Ref{Schema: k.From.Schema, Table: k.From.Table, Column: k.Own[0]}
+				to, _ := s.Label(key)
+				l, judgedNow := labels[own]
+				switch {
+				case !judgedNow:
+				case to.Clean && l.PII && named[own]:
+					out[own] = catalog.Label{Clean: true, Confidence: to.Confidence, Evidence: "refers to " + key.String() + ", which holds nothing personal"}
+				case to.PII && !l.PII:
+					to.Evidence = "refers to " + key.String()
+					out[own] = to
+				}
+			}
+		}
+	}
+	return out
 }
 
 // overrule puts what people said over what was found. What they say is personal

@@ -53,3 +53,32 @@ func TestTypeOfAColumnCountsForItsLabel(t *testing.T) {
 		}
 	}
 }
+
+// What refers to a key has its values: a telling name means nothing if the key is a row
+// number, and a silent one is no cover if the key is personal.
+func TestForeignKeysHaveTheLabelsOfTheirKeys(t *testing.T) {
+	th := start(t, "dev", `
+create table patients (id bigint primary key, insurance_number text unique);
+insert into patients select 70000000 + i, 'Q' || (800000000 + i * 13) from generate_series(1, 300) i;
+create table visits (id int primary key, patient_id bigint references patients, policy text references patients (insurance_number));
+create table letters (patient_id bigint);
+insert into letters select 70000000 + i from generate_series(1, 300) i;
+insert into visits select i, 70000000 + i, 'Q' || (800000000 + i * 13) from generate_series(1, 300) i;
+analyze`, nil)
+	columns, err := th.Scan(t.Context(), person("ada"), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, personal := range map[string]bool{
+		"patients.id": false, "visits.patient_id": false, "letters.patient_id": true, "patients.insurance_number": true, "visits.policy": true,
+	} {
+		if c := columns["public."+name]; c.PII != personal || (c.State == "clean") == personal {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	conn := connect(t, th.as(person("ada")))
+	var joined int
+	if err := conn.QueryRow(t.Context(), "select count(*) from patients p join visits v on v.patient_id = p.id").Scan(&joined); err != nil || joined != 300 {
+		t.Errorf("a join by the key: %d rows, %v", joined, err)
+	}
+}

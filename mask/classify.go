@@ -23,6 +23,7 @@ type Finding struct {
 	Where      string // "whole", "embedded" or "json"; "" if not PII
 	Evidence   string // one line for people
 	Clean      bool
+	Named      bool // the name alone says so: what the column refers to may know better
 	Confidence float64
 }
 
@@ -37,6 +38,7 @@ const (
 	schemeShare = 0.8 // of national numbers, where the name does not speak of any
 	chanceCard  = 0.25
 	freeText    = 40 // mean length from which a text with spaces is prose
+	rowNumber   = 6  // mean length below which numbers are not those that a state or a bank gives
 )
 
 // Names of persons: how many different values it takes, the share of them that must
@@ -214,13 +216,13 @@ func (c *judge) finding() Finding {
 		}
 	}
 	if named {
-		return c.found(c.nameType, "whole", 0.9, fmt.Sprintf("the name says %s", c.nameType))
+		return c.named(0.9, "the name says %s")
 	}
 	if f, ok := c.byShape(); ok {
 		return f
 	}
 	if c.nameType != "" && c.people && !c.contradicted() {
-		return c.found(c.nameType, "whole", 0.7, fmt.Sprintf("the name suggests %s and the table is about people", c.nameType))
+		return c.named(0.7, "the name suggests %s and the table is about people")
 	}
 	if f, ok := c.byParts(); ok {
 		return f
@@ -230,6 +232,12 @@ func (c *judge) finding() Finding {
 
 func (c *judge) found(t Type, where string, confidence float64, evidence string) Finding {
 	return Finding{PII: true, Type: t, Where: where, Confidence: confidence, Evidence: evidence}
+}
+
+func (c *judge) named(confidence float64, evidence string) Finding {
+	f := c.found(c.nameType, "whole", confidence, fmt.Sprintf(evidence, c.nameType))
+	f.Named = true
+	return f
 }
 
 // contradicted says whether enough content cannot be what the name says: words where
@@ -251,8 +259,11 @@ func (c *judge) contradicted() bool {
 		if !c.nameStrong { // a weak "name" must look like one
 			return c.shaped*2 < len(c.distinct) || c.things
 		}
-		return c.digits*2 > c.n
+		return c.coded*2 > c.n
 	case Phone, Card, Account, SSN, NationalID, TaxID, Passport, Licence, Plate:
+		if c.class == classInteger && c.length < rowNumber*c.n {
+			return true // numbers of rows: patient_id, account_id
+		}
 		return c.digits*2 < c.n
 	case BirthDate:
 		return c.class == classText && c.digits*2 < c.n

@@ -78,6 +78,16 @@ func TestClassify(t *testing.T) {
 		{"inet", "t", "addr", 869, nil, "address:whole"},
 		{"inet without a name", "t", "x", 869, nil, "ip:whole"},
 		{"text never read", "t", "c1", 25, nil, "unknown"},
+		{"short for number", "t", "insurance_no", 25, nil, "national_id:whole"},
+
+		// names and content
+		{"made-up people who are numbered", "t", "full_name", 25, numbered("Maria Gonzalez 1%d"), "person:whole"},
+		{"the same under another name", "t", "c1", 25, values(50, func(i int) string {
+			return strings.Split(people, "|")[i%20] + fmt.Sprintf(" %d", 100+i)
+		}), "person:whole"},
+		{"logins, not names", "t", "full_name", 25, numbered("svc-1%d-batch"), "clean"},
+		{"row numbers of patients", "visits", "patient_id", 23, numbered("1%d"), "clean"},
+		{"numbers of patients that a hospital gives", "visits", "patient_id", 20, numbered("7200481%d"), "national_id:whole"},
 		{"int4", "t", "quantity", 23, nil, "clean"},
 		{"type of the user", "t", "c1", 16999, nil, "unknown"},
 

@@ -14,6 +14,7 @@ type counts struct {
 	length   int
 	spaced   int // values with a space
 	digits   int // values with three digits or more
+	coded    int // values with a digit that is no number behind a word, as in Ada Lovelace 12
 	distinct map[string]bool
 
 	whole     map[Type]int
@@ -62,6 +63,9 @@ var nothing = set("- -- ? . n/a na n.a. nil null none unknown undefined nan tbd 
 func (c *judge) read(p *Plan, v []byte) {
 	if countDigits(v) >= 3 {
 		c.digits++
+	}
+	if countDigits(unnumbered(v)) > 0 {
+		c.coded++
 	}
 	switch c.class {
 	case classInteger:
@@ -141,6 +145,7 @@ func (c *judge) scheme() (name string, n int) {
 }
 
 func (c *judge) readName(v string) {
+	v = string(unnumbered([]byte(v)))
 	words, listed, ok := personWords(v)
 	if !ok {
 		return
@@ -158,6 +163,19 @@ func (c *judge) readName(v string) {
 	if isPlace(v) {
 		c.placed++
 	}
+}
+
+// unnumbered is v without a number that stands behind its words, as made-up people and
+// those who share a name have it.
+func unnumbered(v []byte) []byte {
+	end := len(v)
+	for end > 0 && isDigit(v[end-1]) {
+		end--
+	}
+	if short := bytes.TrimRight(v[:end], " "); end < len(v) && len(short) < end && len(short) > 0 {
+		return short
+	}
+	return v
 }
 
 // readJSON counts a document once for each type that its leaves or keys hold. It is

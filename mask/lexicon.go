@@ -97,7 +97,7 @@ func wordsType(toks []string) (Type, bool) {
 	for size := min(3, len(toks)); size > 0; size-- {
 		for i := range len(toks) - size + 1 { // mac_address is no address: the first that the rest only qualifies
 			word := strings.Join(toks[i:i+size], "")
-			for _, w := range []string{word, strings.TrimSuffix(word, "s")} {
+			for _, w := range []string{word, strings.TrimSuffix(word, "s"), numbered(toks[i : i+size])} {
 				if t, ok := strongNames[w]; ok && (size > 1 || qualifies(toks[i+size:])) {
 					return t, true
 				}
@@ -110,6 +110,16 @@ func wordsType(toks []string) (Type, bool) {
 		return "", false
 	}
 	return t, false
+}
+
+// numbered is a name whose last word is short for number, written out: insurance_no.
+func numbered(toks []string) string {
+	last := len(toks) - 1
+	switch toks[last] {
+	case "no", "nr", "num", "nbr":
+		return strings.Join(toks[:last], "") + "number"
+	}
+	return ""
 }
 
 // qualifies says whether what follows a word leaves its meaning: email_address,
