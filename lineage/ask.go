@@ -350,7 +350,7 @@ func (w *walk) hash(e *Edge) {
 func (g *Graph) entries(e *Edge) (ids []string) {
 	var seqs []int64
 	for _, ev := range []Evidence{e.A, e.B} {
-		for _, s := range []int64{ev.Decided, ev.Answered, ev.Finished, ev.Commit} {
+		for _, s := range []int64{ev.Decided, ev.Answered, ev.Finished, ev.Commit, ev.Began} {
 			if s >= 0 && !slices.Contains(seqs, s) {
 				seqs = append(seqs, s)
 			}

@@ -335,8 +335,13 @@ func (g *Graph) runOf(id, subject, owner string) int32 {
 	return i
 }
 
-func (p *statement) evidence(commit int64) Evidence {
-	return Evidence{Decided: int64(p.Seq), Answered: p.Answered, Finished: p.Finished, Commit: commit}
+// evidence is what shows that a statement moved something, as part of a run or of none.
+func (p *statement) evidence(run *Info, commit int64) Evidence {
+	ev := Evidence{Decided: int64(p.Seq), Answered: p.Answered, Finished: p.Finished, Commit: commit, Began: -1}
+	if run != nil {
+		ev.Began = run.BeganSeq
+	}
+	return ev
 }
 
 // reads folds what came back to the caller, or went into a file on the server.
@@ -352,7 +357,7 @@ func (g *Graph) reads(p *statement, at int64) {
 	if p.Kind == "copy_to" && p.ServerFile {
 		sink = g.node(File, p.Connection, fileName(p.SQL), "")
 	}
-	by, ev := g.act(p.Act), p.evidence(-1)
+	by, ev := g.act(p.Act), p.evidence(run, -1)
 	listed, vague := map[string]bool{}, !p.Traced
 	for _, f := range p.Flows {
 		for _, from := range f.From {
@@ -404,8 +409,8 @@ func (g *Graph) writes(p *statement, at, commit int64) {
 	if run != nil {
 		p.Act.Job = run.Job
 	}
-	ends(g, p, at)
-	by, ev := g.act(p.Act), p.evidence(commit)
+	ends(g, p, run, at)
+	by, ev := g.act(p.Act), p.evidence(run, commit)
 	made, valued := g.moved(p, by, at, ev)
 	if !valued && fills(p.Kind) && len(p.Writes) > 0 {
 		into := g.ref(p, p.Writes[0])
@@ -510,8 +515,8 @@ func (g *Graph) tell(p *statement, run *Info, made []int32, at int64) {
 }
 
 // ends folds statements that empty, remove or rename what they write.
-func ends(g *Graph, p *statement, at int64) {
-	by, ev := g.act(p.Act), p.evidence(-1)
+func ends(g *Graph, p *statement, run *Info, at int64) {
+	by, ev := g.act(p.Act), p.evidence(run, -1)
 	switch {
 	case strings.HasPrefix(p.Command, "DROP "), p.Command == "TRUNCATE":
 		for _, ref := range p.Writes {

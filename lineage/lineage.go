@@ -150,6 +150,7 @@ func (a *Act) key() string {
 // Evidence are the entries of the record that show that something moved; -1 for none.
 type Evidence struct {
 	Decided, Answered, Finished, Commit int64
+	Began                               int64 // of the run that it was part of
 }
 
 // Edge is data that moved from one node into another in the same way, under the same act,

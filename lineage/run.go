@@ -77,7 +77,7 @@ func (g *Graph) runBegan(ev *audit.Event, at int64) {
 		Inputs: ev.Inputs, Facts: ev.Facts, Began: ev.Time.UnixMicro(), BeganSeq: int64(ev.Seq), EndedSeq: -1,
 		Moves: map[int32]bool{}, Reads: map[int32]bool{}, Writes: map[int32]bool{},
 	}
-	by, e := g.act(g.runAct(n)), Evidence{Decided: int64(ev.Seq), Answered: -1, Finished: -1, Commit: -1}
+	by, e := g.act(g.runAct(n)), Evidence{Decided: int64(ev.Seq), Answered: -1, Finished: -1, Commit: -1, Began: -1}
 	for _, text := range ev.Inputs {
 		g.edge(g.artifact(audit.ParseArtifact(text), true), n, Used, false, by, at, 1, e)
 	}
@@ -106,7 +106,7 @@ func (g *Graph) runEnded(ev *audit.Event, at int64) {
 	in.Outputs = ev.Outputs
 	in.Facts = append(slices.Clip(in.Facts), ev.Facts...)
 	in.Inputs = append(slices.Clip(in.Inputs), ev.Inputs...)
-	by, e := g.act(g.runAct(n)), Evidence{Decided: in.BeganSeq, Answered: -1, Finished: int64(ev.Seq), Commit: -1}
+	by, e := g.act(g.runAct(n)), Evidence{Decided: in.BeganSeq, Answered: -1, Finished: int64(ev.Seq), Commit: -1, Began: -1}
 	for _, text := range ev.Inputs {
 		g.edge(g.artifact(audit.ParseArtifact(text), true), n, Used, false, by, at, 1, e)
 	}
@@ -155,7 +155,7 @@ func sorted(set map[int32]bool) (out []int32) {
 // claimed folds what somebody says that a pipeline elsewhere moved.
 func (g *Graph) claimed(ev *audit.Event, at int64) {
 	act := Act{Who: ev.Who, Subject: ev.Subject, CallerKind: ev.CallerKind, Owner: ev.Owner, Verb: "claim", Job: ev.Job, Claimed: true}
-	by, e := g.act(act), Evidence{Decided: int64(ev.Seq), Answered: -1, Finished: -1, Commit: -1}
+	by, e := g.act(act), Evidence{Decided: int64(ev.Seq), Answered: -1, Finished: -1, Commit: -1, Began: -1}
 	flowed, placed := map[int32]bool{}, map[int32]bool{}
 	for _, text := range ev.Flows {
 		f, err := audit.ParseFlow(text)

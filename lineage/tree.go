@@ -54,8 +54,11 @@ func (a *Answer) Tree(paint Paint, clean func(string) string, zone *time.Locatio
 	}
 	if len(a.Edges) == 0 {
 		said := "nothing went from it to anywhere"
-		if a.Question.Up {
+		switch {
+		case a.Question.Up:
 			said = "the record does not say where it came from"
+		case a.Question.Models:
+			said = "no model has seen it"
 		}
 		fmt.Fprintln(&t.out, "└─ "+t.paint("dim", said))
 	}
