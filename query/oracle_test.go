@@ -52,6 +52,12 @@ func TestOracle(t *testing.T) {
 	}
 }
 
+// onlyTheirs are texts of our own corpora that our grammar is known to refuse.
+var onlyTheirs = map[string]bool{
+	"SELECT * FROM ((a JOIN b ON true)) x": true,
+	`SELECT x COLLATE "C" IS NULL`:         true,
+}
+
 type oracle struct {
 	t                                           *testing.T
 	both, rejected, accepted, counts, relations int
@@ -63,6 +69,12 @@ func (o *oracle) ask(sql string) {
 	}
 	text, err := pgquery.ParseToJSON(sql)
 	list, problem := parse(sql)
+	if onlyTheirs[sql] {
+		if err != nil || problem == "" {
+			o.t.Errorf("no longer refused by us only: take it from the list: %s", sql)
+		}
+		return
+	}
 	switch {
 	case err != nil && problem != "":
 		return
