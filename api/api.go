@@ -18,7 +18,7 @@ const (
 	ConnectionsPath = "/v1/connections"        // GET: []Connection
 	AsksPath        = "/v1/asks"               // GET: []Ask
 	AsksWatchPath   = "/v1/asks/watch"         // GET: one []Ask a line, each time something changes
-	AskPath         = "/v1/asks/{id}"          // POST AskDecision: Ask
+	AskPath         = "/v1/asks/{id}"          // GET: Ask, with what is known of it; POST AskDecision: Ask
 	PreviewPath     = "/v1/asks/{id}/preview"  // POST, no body: Preview
 	RequestsPath    = "/v1/requests"           // GET: []Request; POST NewRequest: Request
 	RequestEndPath  = "/v1/requests/{id}/end"  // POST, no body: Request

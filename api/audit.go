@@ -36,6 +36,9 @@ type AuditQuery struct {
 	Personal    string `json:"personal,omitempty"`    // column of personal data, or what it holds: "email"; "*" for any
 	Purpose     string `json:"purpose,omitempty"`     // that the caller gave
 
+	Oldest bool   `json:"oldest,omitempty"` // the oldest first; Next is From of the next page then
+	From   uint64 `json:"from,omitempty"`   // with Oldest: only entries with this number or a larger one
+
 	Whole bool     `json:"whole,omitempty"` // a statement, its ending and the answer to its ask are one event
 	By    []string `json:"by,omitempty"`    // count by one or two of these, instead of giving events: "who", "table", …
 	Order string   `json:"order,omitempty"` // of what is counted: "count", "rows", "bytes", "masked", "last", "name"
@@ -47,14 +50,14 @@ func (q AuditQuery) Filter() audit.Filter {
 	return audit.Filter{
 		Since: q.Since, Until: q.Until, Kind: q.Kind, Who: q.Who, Connection: q.Connection, Session: q.Session, Effect: q.Effect, Outcome: q.Outcome,
 		Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit, Before: q.Before, Group: q.Group, Table: q.Table, Column: q.Column,
-		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Personal: q.Personal, Purpose: q.Purpose, Whole: q.Whole,
+		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Personal: q.Personal, Purpose: q.Purpose, Whole: q.Whole, Oldest: q.Oldest, From: q.From,
 	}
 }
 
-// AuditResult is a page of events, newest first.
+// AuditResult is a page of events, newest first unless AuditQuery.Oldest is set.
 type AuditResult struct {
 	Events []audit.Event `json:"events"`
-	Next   uint64        `json:"next,omitempty"` // Before of the next page; 0 if there is none
+	Next   uint64        `json:"next,omitempty"` // Before of the next page, or From; 0 if there is none
 	Size   uint64        `json:"size"`           // entries in the record when it was read
 	Groups []AuditGroup  `json:"groups,omitempty"`
 	More   int           `json:"more,omitempty"` // groups that there is no room for

@@ -39,6 +39,8 @@ type Filter struct {
 	Whole bool
 
 	Before uint64 // only events with a smaller Seq; 0 begins at the newest. Result.Next goes here for the next page
+	Oldest bool   // the oldest first: Result.Next goes into From for the next page
+	From   uint64 // with Oldest: only events with this Seq or a larger one
 	Limit  int    // at most so many, default 100, at most 10,000
 }
 

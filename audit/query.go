@@ -22,10 +22,10 @@ const (
 	timeSlack = time.Hour
 )
 
-// Result is a page of events, newest first.
+// Result is a page of events, newest first unless Filter.Oldest is set.
 type Result struct {
 	Events []Event
-	Next   uint64 // Before of the next page; 0 if there is none
+	Next   uint64 // Before of the next page, or From; 0 if there is none
 	Read   uint64 // entries looked at
 }
 
@@ -40,7 +40,7 @@ func (l *Log) Query(ctx context.Context, f Filter) (Result, error) {
 }
 
 // Query answers f from the log in dir, which may be open elsewhere. It reads
-// from the newest entry back, keeps only what it returns, and stops once the
+// from the newest entry back, or from the oldest on if f says so, keeps only what it returns, and stops once the
 // page is full. It does not check the tree: that is for Verify.
 func Query(ctx context.Context, dir string, f Filter) (Result, error) {
 	return ask(ctx, dir, 0, f)
@@ -57,7 +57,11 @@ func ask(ctx context.Context, dir string, size uint64, f Filter) (Result, error)
 	f.Limit = min(f.Limit, maxLimit)
 	q := newQuery(f)
 	q.size = size
-	if err := q.read(ctx, dir); err != nil {
+	read := q.read
+	if f.Oldest {
+		read = q.oldest
+	}
+	if err := read(ctx, dir); err != nil {
 		return Result{}, err
 	}
 	return q.result, nil

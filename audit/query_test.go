@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,47 @@ func TestFilters(t *testing.T) {
 		if d := cmp.Diff(c.want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
+		c.f.Oldest = true
+		if r, err = l.Query(context.Background(), c.f); err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, ev := range r.Events {
+			got = append(got, ev.Seq)
+		}
+		slices.Reverse(got)
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s, the oldest first (-want +got):\n%s", c.name, d)
+		}
+	}
+	if r, err := l.Query(context.Background(), Filter{Oldest: true, From: 99}); err != nil || len(r.Events) > 0 || r.Next != 0 {
+		t.Errorf("beyond the end are %v, %v", r, err)
+	}
+	closeLog(t, l)
+}
+
+// A log of which entries are gone is not answered as if it ended there.
+func TestOldestFirstOfALogCutShort(t *testing.T) {
+	cfg := testConfig(t)
+	l := openLog(t, cfg)
+	appendN(t, l, 0, 10)
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	path := segmentPath(cfg.Dir, 0)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := whole[:bytes.IndexByte(whole[len(whole)/2:], '\n')+len(whole)/2+1]
+	if err := os.WriteFile(path, half, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.Query(context.Background(), Filter{Oldest: true}); err == nil {
+		t.Errorf("it was answered with %d entries", len(r.Events))
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	closeLog(t, l)
 }
@@ -90,6 +132,22 @@ func TestPagesCoverEachEventOnce(t *testing.T) {
 	closeLog(t, l)
 	mustVerify(t, cfg.Dir, "", n)
 	closeLog(t, openLog(t, cfg)) // recovers over two segments
+	from := uint64(0)
+	for want := uint64(0); want < n; {
+		r, err := Query(context.Background(), cfg.Dir, Filter{Oldest: true, From: from, Limit: 9999})
+		if err != nil || len(r.Events) == 0 {
+			t.Fatalf("%d events from %d on, %v", len(r.Events), from, err)
+		}
+		for _, ev := range r.Events {
+			if ev.Seq != want {
+				t.Fatalf("got entry %d, want %d, the oldest first", ev.Seq, want)
+			}
+			want++
+		}
+		if from = r.Next; (from == 0) != (want == n) {
+			t.Fatalf("after entry %d of %d comes %d", want-1, n, from)
+		}
+	}
 	next, want := uint64(0), n-1
 	for pages := 0; ; pages++ {
 		r, err := Query(context.Background(), cfg.Dir, Filter{Before: next, Limit: 9999})

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,8 +14,8 @@ import (
 
 // Answer is what a question found.
 type Answer struct {
-	Events []audit.Event // statements with their endings and other events, the newest first
-	Next   uint64        // audit.Filter.Before of the next page; 0 if there is none
+	Events []audit.Event // statements with their endings and other events, the newest first unless audit.Filter.Oldest is set
+	Next   uint64        // audit.Filter.Before of the next page, or From; 0 if there is none
 
 	Groups []Group // of a question that counts, as Count.Order says
 	More   int     // groups beyond Count.Limit
@@ -292,22 +293,39 @@ func eachRow(rows *sql.Rows, give func(scan func(...any) error) error) error {
 	return rows.Err()
 }
 
-// pages gives all events that may match, the newest page first, with which of them do,
-// in the order of the record.
+// pages gives all events that may match, the newest page first unless the oldest is
+// asked for, with which of them do, in the order of the record.
 func (q *question) pages(give func(*page, []int32) error) error {
 	if q.none {
 		return nil
 	}
+	parts := []func(func(*page, []int32) error) error{q.unpacked, q.blocks}
+	if q.Oldest {
+		slices.Reverse(parts)
+	}
+	for _, part := range parts {
+		if err := part(give); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpacked gives the events that no block has yet, which are the newest.
+func (q *question) unpacked(give func(*page, []int32) error) error {
 	rows, err := q.tx.QueryContext(q.ctx, "SELECT * FROM event WHERE seq >= ? ORDER BY seq", q.full*blockEntries)
 	if err != nil {
 		return err
 	}
+	q.page.reset()
 	if err := readPage(rows, &q.page); err != nil {
 		return err
 	}
-	if err := give(&q.page, q.pick()); err != nil {
-		return err
-	}
+	return give(&q.page, q.pick())
+}
+
+// blocks gives the events of the blocks.
+func (q *question) blocks(give func(*page, []int32) error) error {
 	since, until, last := int64(-1)<<62, int64(1)<<62, q.full-1
 	if !q.Since.IsZero() {
 		since = q.Since.UnixMicro()
@@ -318,12 +336,15 @@ func (q *question) pages(give func(*page, []int32) error) error {
 	if q.Before > 0 {
 		last = min(last, int64((q.Before-1)/blockEntries))
 	}
-	first := int64(0)
+	first, order := int64(0), "DESC"
+	if q.Oldest {
+		first, order = int64(q.From/blockEntries), "ASC"
+	}
 	if q.ID != "" {
 		seq, _ := seqOf(q.ID)
-		first, last = int64(seq/blockEntries), min(last, int64(seq/blockEntries))
+		first, last = max(first, int64(seq/blockEntries)), min(last, int64(seq/blockEntries))
 	}
-	rows, err = q.tx.QueryContext(q.ctx, "SELECT data FROM block WHERE id BETWEEN ? AND ? AND last >= ? AND first < ? ORDER BY id DESC", first, last, since, until)
+	rows, err := q.tx.QueryContext(q.ctx, "SELECT data FROM block WHERE id BETWEEN ? AND ? AND last >= ? AND first < ? ORDER BY id "+order, first, last, since, until)
 	if err != nil {
 		return err
 	}
@@ -364,6 +385,9 @@ func (q *question) pick() []int32 {
 	}
 	if q.Before > 0 {
 		narrow(colSeq, func(v int64) bool { return uint64(v) < q.Before })
+	}
+	if q.Oldest && q.From > 0 {
+		narrow(colSeq, func(v int64) bool { return uint64(v) >= q.From })
 	}
 	if !q.Since.IsZero() {
 		since := q.Since.UnixMicro()

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,55 @@ func questions(w *town) map[string]audit.Filter {
 	}
 }
 
+// Pages that begin with the oldest have the same events as those that begin with the
+// newest, whoever answers.
+func TestPagesInBothDirections(t *testing.T) {
+	const n = blockEntries + 300
+	record := build(t, t.TempDir(), n)
+	x := open(t, Config{Record: record})
+	if err := x.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string]func(audit.Filter) ([]audit.Event, uint64, error){
+		"index": func(f audit.Filter) ([]audit.Event, uint64, error) {
+			a, err := x.List(t.Context(), f)
+			return a.Events, a.Next, err
+		},
+		"record": func(f audit.Filter) ([]audit.Event, uint64, error) {
+			f.Whole = true
+			r, err := audit.Query(t.Context(), record, f)
+			return r.Events, r.Next, err
+		},
+	}
+	for name, answer := range answers {
+		var up, down []audit.Event
+		for f := (audit.Filter{Effect: "allow", Limit: 333, Oldest: true}); ; {
+			events, next, err := answer(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			up = append(up, events...)
+			if f.From = next; next == 0 {
+				break
+			}
+		}
+		for f := (audit.Filter{Effect: "allow", Limit: 333}); ; {
+			events, next, err := answer(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			down = append(down, events...)
+			if f.Before = next; next == 0 {
+				break
+			}
+		}
+		slices.Reverse(down)
+		if d := cmp.Diff(down, up); d != "" || len(up) < 1000 {
+			t.Errorf("%s: %d events up, %d down:\n%s", name, len(up), len(down), d)
+		}
+	}
+}
+
 // The index gives what reading the record gives, for every kind of question.
 func TestIndexAnswersAsTheRecordDoes(t *testing.T) {
 	const n = blockEntries + 700
@@ -71,6 +121,21 @@ func TestIndexAnswersAsTheRecordDoes(t *testing.T) {
 			}
 			if len(got.Events) == 0 {
 				empty++
+			}
+		}
+		f.Before = 0
+		for _, f.From = range []uint64{0, blockEntries - 5} {
+			f.Oldest = true
+			got, err := x.List(t.Context(), f)
+			if err != nil || got.Scanned != "" {
+				t.Fatalf("%s: %v, the record was read: %q", name, err, got.Scanned)
+			}
+			want, err := audit.Query(t.Context(), record, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want.Events, got.Events); d != "" || want.Next != got.Next {
+				t.Errorf("%s from %d on, the oldest first: next %d, want %d (-record +index):\n%s", name, f.From, got.Next, want.Next, d)
 			}
 		}
 	}

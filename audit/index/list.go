@@ -11,7 +11,10 @@ import (
 func (q *question) list(a *Answer) error {
 	size := 0
 	err := q.pages(func(p *page, sel []int32) error {
-		for _, i := range slices.Backward(sel) {
+		if !q.Oldest {
+			slices.Reverse(sel)
+		}
+		for _, i := range sel {
 			if q.ctx.Err() != nil {
 				return q.ctx.Err()
 			}
@@ -25,7 +28,9 @@ func (q *question) list(a *Answer) error {
 			}
 			// One more than the page holds says that there is a next page, and where.
 			if len(a.Events) == q.Limit || size+n > maxListBytes {
-				a.Next = uint64(seq) + 1
+				if a.Next = uint64(seq); !q.Oldest {
+					a.Next++
+				}
 				return errEnough
 			}
 			size += n
