@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -313,7 +314,21 @@ func (q *question) pages(give func(*page, []int32) error) error {
 
 // unpacked gives the events that no block has yet, which are the newest.
 func (q *question) unpacked(give func(*page, []int32) error) error {
-	rows, err := q.tx.QueryContext(q.ctx, "SELECT * FROM event WHERE seq >= ? ORDER BY seq", q.full*blockEntries)
+	// What is plain to SQL is left out by it: most of what a question takes is to get rows
+	// out of SQL one by one.
+	where, args := "seq >= ?", []any{q.full * blockEntries}
+	for _, e := range q.equal {
+		where, args = where+" AND "+columnNames[e.col]+" = ?", append(args, e.value)
+	}
+	for _, c := range [...]struct {
+		col int
+		in  numbers
+	}{{colActor, q.actors}, {colShape, q.shapes}} {
+		if ids := c.in.few(); ids != nil {
+			where, args = where+" AND "+columnNames[c.col]+" IN (?"+strings.Repeat(",?", len(ids)-1)+")", append(args, ids...)
+		}
+	}
+	rows, err := q.tx.QueryContext(q.ctx, "SELECT * FROM event WHERE "+where+" ORDER BY seq", args...)
 	if err != nil {
 		return err
 	}
@@ -435,6 +450,20 @@ func (q *question) pick() []int32 {
 type numbers []uint64
 
 func (s numbers) has(v int64) bool { return v>>6 < int64(len(s)) && s[v>>6]&(1<<(v&63)) != 0 }
+
+// few are the numbers in the set, nil if they are many, or none.
+func (s numbers) few() (list []any) {
+	const most = 8
+	for i, word := range s {
+		for ; word != 0; word &= word - 1 {
+			if len(list) == most {
+				return nil
+			}
+			list = append(list, int64(i<<6+bits.TrailingZeros64(word)))
+		}
+	}
+	return list
+}
 
 func (s numbers) with(v int64) numbers {
 	for v>>6 >= int64(len(s)) {

@@ -24,6 +24,9 @@ const (
 	columns
 )
 
+// columnNames are the columns in the table event.
+var columnNames = [columns]string{"seq", "time", "kind", "actor", "session", "shape", "effect", "rule", "outcome", "rows", "bytes", "masked", "ending"}
+
 // blockEntries is how many entries of the record one block stands for: enough that
 // what is looked up per block counts for nothing, few enough to be made anew when a
 // statement of it ends late.
