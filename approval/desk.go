@@ -297,6 +297,17 @@ func (d *Desk) List() []Open {
 	return list
 }
 
+// Get is the ask with that id, if it still takes votes.
+func (d *Desk) Get(id string) (Open, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.open[id]
+	if h == nil || h.over(d.cfg.Now()) {
+		return Open{}, false
+	}
+	return Open{Ask: h.ask.clone(), Votes: slices.Clone(h.votes), Turn: h.turn}, true
+}
+
 // Watch returns a channel with a signal in it now and after every change; changes
 // that nobody has picked up yet are one signal. It is closed when ctx is done.
 func (d *Desk) Watch(ctx context.Context) <-chan struct{} {

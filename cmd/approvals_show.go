@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,7 +36,7 @@ for two seconds at most, and is refused where undoing would not undo everything.
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			return a.with(ctx, *addr, func(gw *client.Gateway) error {
-				k, err := askNamed(ctx, gw, args[0])
+				k, err := lookAt(ctx, gw, args[0])
 				if err != nil {
 					return err
 				}
@@ -58,6 +59,14 @@ for two seconds at most, and is refused where undoing would not undo everything.
 	c.Flags().BoolVar(&preview, "preview", false, "try it, undo it, and show what it would change")
 	addFormat(c, &f, "text", "json")
 	return c
+}
+
+// lookAt is the ask with an id, looked into first if it was not yet.
+func lookAt(ctx context.Context, gw *client.Gateway, id string) (k api.Ask, err error) {
+	if gw.Call(ctx, http.MethodGet, askPath(url.PathEscape(id)), nil, &k) == nil && k.ID == id {
+		return k, nil
+	}
+	return askNamed(ctx, gw, id) // which an older gateway can do too, and says what is wrong
 }
 
 // plainAsk is an ask as lines of text that a screen reader reads in order.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -81,30 +82,42 @@ func (a *aside) end() {
 	<-a.turn
 }
 
-// bounded runs do in a transaction that is always rolled back, with these limits.
-// Read-only unless writes is set.
-func bounded(ctx context.Context, conn *pgx.Conn, statement, lock time.Duration, writes bool, do func() error) (err error) {
+// beginBounded begins a transaction with these limits, read-only unless writes is set.
+func beginBounded(statement, lock time.Duration, writes bool) []string {
 	begin := "begin read only"
 	if writes {
 		begin = "begin read write"
 	}
-	limits := fmt.Sprintf("%s; set local statement_timeout = %d; set local lock_timeout = %d; set local idle_in_transaction_session_timeout = 10000",
-		begin, statement.Milliseconds(), lock.Milliseconds())
+	return []string{
+		begin, fmt.Sprintf("set local statement_timeout = %d", statement.Milliseconds()), fmt.Sprintf("set local lock_timeout = %d", lock.Milliseconds()),
+		"set local idle_in_transaction_session_timeout = 10000",
+	}
+}
+
+// bounded runs do in a transaction that is always rolled back, with these limits.
+// Read-only unless writes is set.
+func bounded(ctx context.Context, conn *pgx.Conn, statement, lock time.Duration, writes bool, do func() error) (err error) {
 	defer func() {
-		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
-		defer done()
-		if conn.IsClosed() {
-			return
-		}
-		if _, rerr := conn.Exec(ctx, "rollback", pgx.QueryExecModeSimpleProtocol); rerr != nil {
-			_ = conn.Close(ctx) // which undoes it as well
-			if err == nil {
-				err = rerr
-			}
+		if rerr := undo(ctx, conn); err == nil {
+			err = rerr
 		}
 	}()
-	if _, err := conn.Exec(ctx, limits, pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := conn.Exec(ctx, strings.Join(beginBounded(statement, lock, writes), "; "), pgx.QueryExecModeSimpleProtocol); err != nil {
 		return err
 	}
 	return do()
+}
+
+// undo rolls back, or closes the connection, which undoes all as well.
+func undo(ctx context.Context, conn *pgx.Conn) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer done()
+	if conn.IsClosed() {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "rollback", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		_ = conn.Close(ctx) // which undoes it as well
+	}
+	return err
 }

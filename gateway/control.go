@@ -68,6 +68,7 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 	g.closed(mux, who, "POST "+api.AskPath, with(func(r *http.Request, in api.AskDecision) (any, error) {
 		return g.Answer(who, r.PathValue("id"), in)
 	}))
+	g.lookRoute(mux, who)
 	g.requestRoutes(mux, who)
 	g.lineageRoutes(mux, who)
 	g.closed(mux, who, "GET "+api.SessionsPath, func(*http.Request) (any, error) { return g.Sessions(who), nil })

@@ -39,7 +39,8 @@ type database struct {
 	mu   sync.Mutex // held while the catalogue is read
 	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
 
-	aside aside // for what approvers want to know
+	aside aside          // for what approvers want to know
+	cases investigations // what they are still to be told
 
 	looked time.Time // guarded by mu: when it was last found to be up to date
 

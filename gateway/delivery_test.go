@@ -22,13 +22,15 @@ import (
 // 1,000, which is the most that a gateway holds.
 var heldAtOnce = flag.Int("held", 100, "statements that wait at once in TestManyStatementsWaitAtOnce")
 
+var differing = flag.Bool("shapes", false, "in TestManyStatementsWaitAtOnce each statement has a shape of its own")
+
 const (
 	// mostPerHold bounds heap and stacks of a statement that waits, beside its session:
 	// the ask with its evidence, four goroutines, and what two people who follow know
 	// of it. All ends are in this process.
-	mostPerHold = 96 << 10
-	// goroutinesPerHold are the one that sees the client go, the one that tells it that
-	// it waits, the one that asks the database, and that of the test.
+	mostPerHold = 80 << 10
+	// goroutinesPerHold are the two that see the client go, the one that tells it that it
+	// waits, and that of the test.
 	goroutinesPerHold = 4
 	// linesPerAsk is how often a follower is told of an ask: that it is there, what was
 	// found out, each of which may be split by a look in between, and that it is over.
@@ -94,7 +96,11 @@ func TestManyStatementsWaitAtOnce(t *testing.T) {
 			mu.Lock()
 			sent[i] = time.Now()
 			mu.Unlock()
-			_, err := conn.Exec(context.Background(), "update counted set n = n + 1 where i = $1", i+1)
+			sql := "update counted set n = n + 1 where i = $1"
+			if *differing {
+				sql += fmt.Sprint(" returning i as shape", i)
+			}
+			_, err := conn.Exec(context.Background(), sql, i+1)
 			mu.Lock()
 			done[i] = time.Now()
 			mu.Unlock()
@@ -159,6 +165,71 @@ func TestManyStatementsWaitAtOnce(t *testing.T) {
 	}
 	t.Logf("%d at once: %d KiB for each; all looked into after %s; to appear %s; from the vote to the end of the statement %s", n, each>>10, all.Round(time.Millisecond), spread(appeared), spread(released))
 	inParallel(t, conns, func(ctx context.Context, _ int, conn *pgx.Conn) error { return conn.Close(ctx) })
+}
+
+// What a statement that waits takes does not grow: not with how many wait, nor with how
+// many came and went meanwhile.
+func TestMemoryOfAHoldIsFlat(t *testing.T) {
+	const few, more, gone = 40, 120, 200
+	const mostPerGone = 8 << 10 // how it ended, for those who saw it wait; the record's and its index's own
+	tu, conns := waiting(t, few+more+1)
+	f := follow(t, tu.login(person("bob", "dba")))
+	sent := 0
+	send := func(n int) {
+		for range n {
+			sent++
+			go func(conn *pgx.Conn, i int) {
+				_, _ = conn.Exec(context.Background(), "update counted set n = n + 1 where i = $1", i)
+			}(conns[sent-1], sent)
+		}
+		inTime(t, n, "all wait, and were looked into", f.has(func(f *follower) bool {
+			for _, a := range f.asks {
+				if !a.Evidence.Done {
+					return false
+				}
+			}
+			return len(f.asks) == sent
+		}))
+	}
+	before := taken()
+	send(few)
+	some := taken()
+	send(more)
+	many := taken()
+	first, each := int(some-min(some, before))/few, int(many-min(many, some))/more
+	if each > mostPerHold || each > first+first/2 {
+		t.Errorf("%d KiB for each of the first %d, %d KiB for each of %d more", first>>10, few, each>>10, more)
+	}
+	last := conns[few+more]
+	for i := range gone {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			_, err := last.Exec(ctx, fmt.Sprintf("update counted set n = n + 1 where i = %d", i))
+			done <- err
+		}()
+		var id string
+		inTime(t, 1, "it waits", f.has(func(f *follower) bool {
+			for _, a := range f.asks {
+				if a.Params == nil {
+					id = a.ID
+				}
+			}
+			return id != ""
+		}))
+		tu.deny(t, id)
+		wantCode(t, <-done, "42501")
+		cancel()
+		inTime(t, 1, "it is over", f.has(func(f *follower) bool { _, waits := f.asks[id]; return !waits }))
+	}
+	if after := taken(); int(after)-int(many) > gone*mostPerGone {
+		t.Errorf("%d that came and went left %d KiB", gone, (after-many)>>10)
+	} else {
+		t.Logf("%d KiB for each of %d, %d KiB for each of %d more; %d that came and went left %d bytes each", first>>10, few, each>>10, more, gone, (int(after)-int(many))/gone)
+	}
+	for _, a := range tu.Asks(auditor) {
+		tu.deny(t, a.ID)
+	}
 }
 
 // One at a time, as in a day's work: figures for docs/approvals.md, and that nothing is

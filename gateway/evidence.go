@@ -24,6 +24,10 @@ const (
 	planTime = time.Second            // of EXPLAIN, and of looking at locks
 	planLock = 100 * time.Millisecond // that it waits for a lock
 	maxLocks = 5                      // lines of them: a person reads no more
+
+	// locksEach is how many locks more than are shown are read, as some may be the
+	// session's own: a session holds few on one relation.
+	locksEach = 4
 )
 
 // evidence is what is known of a held request at once.
@@ -67,21 +71,19 @@ func inClear(x *run) (out []string) {
 }
 
 // investigate looks up what approvers want to know of a held request, and tells it to
-// them. It ends with ctx, and nothing of it delays the answer.
-func (s *session) investigate(ctx context.Context, req *wire.Request, j *job, id string) {
+// them. It ends with the wait, and nothing of it delays the answer.
+func (s *session) investigate(c *investigation, known *lookedUp) {
 	looks := approval.Looks{Done: true, Whole: -1}
-	if x, problem := s.plannable(j); problem != "" {
-		looks.Notes = append(looks.Notes, "no estimate: "+problem)
-	} else if err := s.base.aside.ask(ctx, s.base, func(conn *pgx.Conn) error {
-		return bounded(ctx, conn, planTime, planLock, false, func() error { return s.plan(ctx, conn, req, x, &looks) })
-	}); err != nil {
+	if c.unplanned != "" {
+		looks.Notes = append(looks.Notes, "no estimate: "+c.unplanned)
+	} else if err := s.base.aside.ask(c.ctx, s.base, func(conn *pgx.Conn) error { return s.plan(conn, c, known, &looks) }); err != nil {
 		looks.Notes = append(looks.Notes, "no estimate: "+sqlProblem(err))
 	}
-	s.history(ctx, j, &looks)
-	if ctx.Err() != nil {
+	s.history(c, known, &looks)
+	if c.ctx.Err() != nil {
 		return
 	}
-	s.g.desk.Learn(id, func(ev approval.Evidence) approval.Evidence {
+	s.g.desk.Learn(c.id, func(ev approval.Evidence) approval.Evidence {
 		ev.Looks = looks
 		return ev
 	})
@@ -158,53 +160,124 @@ func (s *session) movedNames() bool {
 }
 
 // plan asks the planner, and who else is at what the statement writes.
-func (s *session) plan(ctx context.Context, conn *pgx.Conn, req *wire.Request, x *run, looks *approval.Looks) error {
-	res := conn.PgConn().ExecParams(ctx, "explain (format json) "+x.text.SQL, values(req.Params), oids(req), formats(req.Params), nil).Read()
-	if res.Err != nil {
-		return res.Err
+func (s *session) plan(conn *pgx.Conn, c *investigation, known *lookedUp, looks *approval.Looks) error {
+	plan, err := explained(c.ctx, conn, c.x.text.SQL, c.params)
+	if err != nil {
+		return err
 	}
-	if len(res.Rows) != 1 || len(res.Rows[0]) != 1 {
-		return errors.New("the plan is no plan")
-	}
-	rows, err := plannedRows(res.Rows[0][0])
+	rows, err := plannedRows(plan)
 	if err != nil {
 		return err
 	}
 	looks.Planned, looks.Rows = true, rows
-	return s.locks(ctx, conn, x, looks)
+	return s.locks(conn, c, known, looks)
 }
 
-func (s *session) locks(ctx context.Context, conn *pgx.Conn, x *run, looks *approval.Looks) error {
-	var waiting int
-	// Who blocks whom is asked only of those that wait: it stops the whole lock table.
-	const waits = `with w as materialized (select distinct pid from pg_catalog.pg_locks where not granted)
-select count(*) from w where $1 = any(pg_catalog.pg_blocking_pids(pid))`
-	if err := conn.QueryRow(ctx, waits, int32(s.server.PID())).Scan(&waiting); err != nil {
-		return err
+// explained is the plan of a statement, in a transaction that is undone. All of it is
+// one message there and one back: however far away the database is, many plans take
+// little longer than one.
+func explained(ctx context.Context, conn *pgx.Conn, sql string, params []wire.Param) ([]byte, error) {
+	ctx, done := context.WithTimeout(ctx, planTime+cancelTime) // the server's own limit comes first
+	defer done()
+	b := &pgconn.Batch{}
+	for _, before := range beginBounded(planTime, planLock, false) {
+		b.ExecParams(before, nil, nil, nil, nil)
 	}
-	if waiting > 0 {
-		looks.Locks = append(looks.Locks, fmt.Sprintf("%d others wait for locks that this session holds", waiting))
+	b.ExecParams("explain (format json) "+sql, values(params), oids(params), formats(params), nil)
+	b.ExecParams("rollback", nil, nil, nil, nil)
+	results, err := conn.PgConn().ExecBatch(ctx, b).ReadAll()
+	if err != nil {
+		undo(ctx, conn)
+		return nil, err
 	}
-	table, ok := mainTable(s.alone(x))
-	if !ok {
-		return nil
+	res := results[len(results)-2]
+	if len(res.Rows) != 1 || len(res.Rows[0]) != 1 {
+		return nil, errors.New("the plan is no plan")
 	}
-	name := pgx.Identifier{table.Schema, table.Table}.Sanitize()
-	looks.Table = table.String()
-	if err := conn.QueryRow(ctx, `select coalesce((select reltuples from pg_catalog.pg_class where oid = pg_catalog.to_regclass($1)), -1)::bigint`, name).Scan(&looks.Whole); err != nil {
-		return err
-	}
-	rows, err := conn.Query(ctx, `
-select l.mode || ' on ' || $2 || ' for ' || coalesce(extract(epoch from pg_catalog.now() - a.xact_start)::bigint, 0) || 's by ' || coalesce(nullif(a.application_name, ''), 'process ' || l.pid)
-from pg_catalog.pg_locks l left join lateral pg_catalog.pg_stat_get_activity(l.pid) a on true
-where l.relation = pg_catalog.to_regclass($1) and l.granted and l.pid <> pg_catalog.pg_backend_pid() and l.pid <> $3 and l.mode <> 'AccessShareLock'
-order by a.xact_start limit $4`, name, looks.Table, int32(s.server.PID()), maxLocks)
+	return res.Rows[0][0], nil
+}
+
+// tableLooks is what is known of a relation.
+type tableLooks struct {
+	whole int64
+	locks []heldLock // the oldest first
+}
+
+// heldLock is a lock, and by which process.
+type heldLock struct {
+	pid  int32
+	text string
+}
+
+// locks is who waits for the session, and who is at what its statement changes.
+func (s *session) locks(conn *pgx.Conn, c *investigation, known *lookedUp, looks *approval.Looks) error {
+	waiting, err := answer(&known.waiters, "", c, func() (map[int32]int, error) { return waiters(c.ctx, conn) })
 	if err != nil {
 		return err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	looks.Locks = append(looks.Locks, found...)
-	return err
+	pid := int32(s.server.PID())
+	if n := waiting[pid]; n > 0 {
+		looks.Locks = append(looks.Locks, fmt.Sprintf("%d others wait for locks that this session holds", n))
+	}
+	table, ok := mainTable(s.alone(c.x))
+	if !ok {
+		return nil
+	}
+	looks.Table = table.String()
+	found, err := answer(&known.tables, looks.Table, c, func() (tableLooks, error) { return lookAtTable(c.ctx, conn, table) })
+	if err != nil {
+		return err
+	}
+	looks.Whole = found.whole
+	others := 0
+	for _, l := range found.locks {
+		if l.pid != pid && others < maxLocks {
+			looks.Locks = append(looks.Locks, l.text)
+			others++
+		}
+	}
+	return nil
+}
+
+// waiters is how many processes wait for locks of each. Who blocks whom is asked only of
+// those that wait: it stops the whole lock table.
+func waiters(ctx context.Context, conn *pgx.Conn) (n map[int32]int, err error) {
+	const waits = `with w as materialized (select distinct pid from pg_catalog.pg_locks where not granted)
+select b, count(*) from w, pg_catalog.unnest(pg_catalog.pg_blocking_pids(pid)) b group by b`
+	n = map[int32]int{}
+	err = bounded(ctx, conn, planTime, planLock, false, func() error {
+		rows, err := conn.Query(ctx, waits)
+		if err != nil {
+			return err
+		}
+		var pid int32
+		var count int
+		_, err = pgx.ForEachRow(rows, []any{&pid, &count}, func() error { n[pid] = count; return nil })
+		return err
+	})
+	return n, err
+}
+
+// lookAtTable is how large a relation is, and who holds locks on it that readers do not.
+func lookAtTable(ctx context.Context, conn *pgx.Conn, table query.Ref) (found tableLooks, err error) {
+	name := pgx.Identifier{table.Schema, table.Table}.Sanitize()
+	err = bounded(ctx, conn, planTime, planLock, false, func() error {
+		if err := conn.QueryRow(ctx, `select coalesce((select reltuples from pg_catalog.pg_class where oid = pg_catalog.to_regclass($1)), -1)::bigint`, name).Scan(&found.whole); err != nil {
+			return err
+		}
+		rows, err := conn.Query(ctx, `
+select l.pid, l.mode || ' on ' || $2 || ' for ' || coalesce(extract(epoch from pg_catalog.now() - a.xact_start)::bigint, 0) || 's by ' || coalesce(nullif(a.application_name, ''), 'process ' || l.pid)
+from pg_catalog.pg_locks l left join lateral pg_catalog.pg_stat_get_activity(l.pid) a on true
+where l.relation = pg_catalog.to_regclass($1) and l.granted and l.pid <> pg_catalog.pg_backend_pid() and l.mode <> 'AccessShareLock'
+order by a.xact_start, l.pid limit $3`, name, table.String(), maxLocks*locksEach)
+		if err != nil {
+			return err
+		}
+		var l heldLock
+		_, err = pgx.ForEachRow(rows, []any{&l.pid, &l.text}, func() error { found.locks = append(found.locks, l); return nil })
+		return err
+	})
+	return found, err
 }
 
 // mainTable is the relation that a statement changes, or the only one that it reads.
@@ -263,9 +336,9 @@ func formats(params []wire.Param) []int16 {
 
 // oids are the parameter types as the client gave them. A binary value of a type that
 // is not known is sent with the type that the session's server inferred, or none.
-func oids(req *wire.Request) []uint32 {
-	out := make([]uint32, len(req.Params))
-	for i, p := range req.Params {
+func oids(params []wire.Param) []uint32 {
+	out := make([]uint32, len(params))
+	for i, p := range params {
 		out[i] = p.TypeOID
 	}
 	return out

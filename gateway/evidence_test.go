@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,6 +89,57 @@ func TestApproverSeesWhatAStatementWouldDo(t *testing.T) {
 	}
 	th.deny(t, ask.ID)
 	wantCode(t, await(t, again), "42501")
+}
+
+// An approver's look has an ask looked into before what waits longer; who may only see
+// it, or may not, hastens nothing.
+func TestLookingAtAnAsk(t *testing.T) {
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"))
+	ada := person("ada")
+	release := th.Stall("orders")
+	var done []<-chan error
+	for i := range 5 {
+		done = append(done, background(connect(t, th.as(ada)), fmt.Sprintf("update people set name = 'x' where id = %d", i)))
+		th.held(t, i+1)
+	}
+	last := th.held(t, 5)[4]
+	if a, err := th.Look(t.Context(), ada, last.ID); err != nil || a.Evidence.Done {
+		t.Errorf("who asked is shown %+v, %v", a.Evidence, err)
+	}
+	if _, err := th.Look(t.Context(), person("eve"), last.ID); err == nil {
+		t.Error("somebody else is shown it")
+	}
+	if _, err := th.Look(t.Context(), approver, "nnnnn"); err == nil {
+		t.Error("what does not wait is shown")
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := th.Look(gone, approver, last.ID); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left is told %v", err)
+	}
+	looked := make(chan api.Ask, 1)
+	go func() {
+		a, err := th.Look(t.Context(), approver, last.ID)
+		if err != nil {
+			t.Error(err)
+		}
+		looked <- a
+	}()
+	eventually(t, "it comes before the others", func() bool { return th.Wanted("orders") == 1 })
+	release()
+	if a := <-looked; !a.Evidence.Done || a.Evidence.Rows == nil || *a.Evidence.Rows != 1 || a.ID != last.ID {
+		t.Errorf("the approver is shown %+v", a.Evidence)
+	}
+	for _, a := range th.held(t, 5) {
+		a = th.looked(t, a.ID)
+		if h := strings.Join(a.Evidence.History, ";"); !strings.Contains(h, "5 wait for people now") {
+			t.Errorf("history %q", a.Evidence.History)
+		}
+		th.deny(t, a.ID)
+	}
+	for _, d := range done {
+		wantCode(t, await(t, d), "42501")
+	}
 }
 
 func (th *through) deny(t *testing.T, id string) {

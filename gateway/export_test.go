@@ -21,6 +21,21 @@ func (g *Gateway) Again(ev audit.Event, catalogue bool) (v policy.Verdict, needs
 	return decideAgain(g.policies.now.Load().Rules, recall(&ev, at))
 }
 
+// Stall keeps the gateway from asking a database for approvers until release is called.
+func (g *Gateway) Stall(connection string) (release func()) {
+	turn := g.bases[connection].aside.turn
+	turn <- struct{}{}
+	return func() { <-turn }
+}
+
+// Wanted is how many asks are to be looked into before others.
+func (g *Gateway) Wanted(connection string) int {
+	q := &g.bases[connection].cases
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.wanted)
+}
+
 // NeedsNone lets tests ask which texts wait for no catalogue.
 var NeedsNone = needsNone
 

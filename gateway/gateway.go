@@ -193,7 +193,7 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for _, base := range g.bases {
-		group.Go(func() { base.watch(ctx); base.aside.end() })
+		group.Go(func() { base.watch(ctx) })
 	}
 	if g.cfg.Index != nil {
 		group.Go(func() { g.cfg.Index.Run(ctx) })
@@ -223,6 +223,10 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 		cancel(err)
 	}
 	err := serve(ctx)
+	for _, base := range g.bases {
+		base.cases.end()
+		base.aside.end()
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}

@@ -41,8 +41,9 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 		}
 	})
 	ask := s.ask(req, j, v)
-	ask.Data = s.hang(wait, req, j)
-	shown := *j // what is looked up for approvers is of what they see, also while it is judged again
+	kept := s.hang(wait, req, j) // what is looked up for approvers is of what they see, also while it is judged again
+	ask.Data = kept
+	defer s.base.cases.leave(kept.looks)
 	var failed error
 	answer, err := s.g.desk.Wait(wait, ask, func(a approval.Ask) {
 		ask = a
@@ -53,7 +54,8 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 		}
 		s.g.tellAsked(a)
 		helpers.Go(func() { s.announce(wait, a) })
-		helpers.Go(func() { s.investigate(wait, req, &shown, a.ID) })
+		kept.looks.id, kept.looks.since = a.ID, time.Now()
+		s.base.cases.add(kept.looks)
 	})
 	if failed != nil {
 		return policy.Verdict{}, failed

@@ -25,41 +25,48 @@ import (
 const (
 	previewTime      = 2 * time.Second
 	previewLock      = 200 * time.Millisecond
-	previewRows      = 5        // of a sample, before and after
-	previewParams    = 64 << 10 // bytes of parameters that are kept for it while a statement waits
+	previewRows      = 5 // of a sample, before and after
 	previewCellChars = 200
+
+	heldParams = 64 << 10 // bytes of parameters that are kept while a statement waits
 )
 
-// held is what a preview needs of a statement that waits. It shares nothing with the
-// session that changes.
+// held is what a look and a preview need of a statement that waits. It shares nothing
+// with the session that changes.
 type held struct {
-	s       *session
-	x       *run
-	params  []wire.Param
-	problem string          // why there can be no preview
-	ctx     context.Context // of the wait
+	s         *session
+	x         *run
+	params    []wire.Param
+	unplanned string          // why it cannot be planned
+	problem   string          // why there can be no preview
+	ctx       context.Context // of the wait
+	looks     *investigation
 }
 
-// hang keeps what a preview would need, for as long as the request waits.
+// hang keeps what looks and previews need, for as long as the request waits.
 func (s *session) hang(ctx context.Context, req *wire.Request, j *job) *held {
 	h := &held{s: s, ctx: ctx}
-	h.x, h.problem = s.plannable(j)
+	h.x, h.unplanned = s.plannable(j)
 	size := 0
 	for _, p := range req.Params {
 		size += len(p.Value)
 	}
+	if h.unplanned == "" && size > heldParams {
+		h.unplanned = "its parameters are too large"
+	}
 	switch {
-	case h.problem != "":
+	case h.unplanned != "":
+		h.problem = h.unplanned
 	case h.x.means.Kind == query.Select:
 		h.problem = "it is not a write"
-	case size > previewParams:
-		h.problem = "its parameters are too large"
-	default:
+	}
+	if h.unplanned == "" {
 		for _, p := range req.Params {
 			p.Value = slices.Clone(p.Value)
 			h.params = append(h.params, p)
 		}
 	}
+	h.looks = &investigation{held: h, caller: s.owner(), shape: j.runs[0].text.Fingerprint, looked: make(chan struct{})}
 	return h
 }
 
@@ -213,7 +220,7 @@ func (p *previewing) run(ctx context.Context, conn *pgx.Conn) error {
 func (p *previewing) try(ctx context.Context, conn *pgx.Conn) (*pgconn.Result, error) {
 	req := &wire.Request{Params: p.params}
 	send := func(sql string) (*pgconn.Result, error) {
-		res := conn.PgConn().ExecParams(ctx, sql, values(p.params), oids(req), formats(p.params), nil).Read()
+		res := conn.PgConn().ExecParams(ctx, sql, values(p.params), oids(req.Params), formats(p.params), nil).Read()
 		return res, res.Err
 	}
 	sampled, ok := p.withSample()
