@@ -44,6 +44,10 @@ type Request struct {
 	Votes   []Vote
 	Why     string    // how it ended, for people
 	Until   time.Time // once granted: the end of the window, or of the time to run the script
+
+	// Untold are states that it has or had, and that others have still to be told of. They
+	// are on disk with the state itself, so that none is lost.
+	Untold []string `json:",omitempty"`
 }
 
 // Window reports whether the request is for a window of time.
@@ -87,8 +91,17 @@ func OpenBook(path string, cfg Config, changed func()) (*Book, error) {
 	return b, nil
 }
 
-// change runs do on a copy of a request and keeps the copy if it is on disk.
+// change runs do on a copy of a request, as it is by now, and keeps the copy if it is on
+// disk.
 func (b *Book) change(id string, do func(*Request) error) (Request, error) {
+	return b.alter(id, func(r *Request) error {
+		expire(r, b.cfg.Now())
+		return do(r)
+	})
+}
+
+// alter is change for a request as it is kept.
+func (b *Book) alter(id string, do func(*Request) error) (Request, error) {
 	b.mu.Lock()
 	r := b.list[id]
 	if r == nil {
@@ -96,9 +109,12 @@ func (b *Book) change(id string, do func(*Request) error) (Request, error) {
 		return Request{}, fmt.Errorf("%w: %q", ErrUnknown, id)
 	}
 	next := *r
-	next.Votes = slices.Clone(r.Votes)
-	expire(&next, b.cfg.Now())
+	next.Votes, next.Untold = slices.Clone(r.Votes), slices.Clone(r.Untold)
 	err := do(&next)
+	// That a grant was used, or not in time, is no news.
+	if b.cfg.Tell && next.State != r.State && (r.State == Waiting || next.State == Cancelled) {
+		next.Untold = append(next.Untold, next.State)
+	}
 	if err == nil {
 		err = b.keep(&next)
 	}
@@ -156,6 +172,10 @@ func (b *Book) Add(r Request) (Request, error) {
 	r.Ask = r.Ask.clone()
 	r.Created, r.Deadline, r.State, r.Votes, r.Until = now, now.Add(AnswerTime), Waiting, nil, time.Time{}
 	r.Hash = Bind(r.SQL, []string{r.For.String()}, r.Who, "", r.Connection)
+	r.Untold = nil
+	if b.cfg.Tell {
+		r.Untold = []string{Waiting}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	open, own := 0, 0
@@ -233,6 +253,34 @@ func (b *Book) Cancel(id string, who identity.Identity) (Request, error) {
 	})
 }
 
+// Told notes that others were told of a state of a request.
+func (b *Book) Told(id, state string) error {
+	_, err := b.alter(id, func(r *Request) error { // that it is over is for Lapse to say
+		r.Untold = slices.DeleteFunc(r.Untold, func(s string) bool { return s == state })
+		return nil
+	})
+	return err
+}
+
+// Lapse ends the requests that nobody answered in time, on disk, and gives them.
+func (b *Book) Lapse() (over []Request) {
+	now := b.cfg.Now()
+	b.mu.Lock()
+	var ids []string
+	for id, r := range b.list {
+		if r.State == Waiting && !now.Before(r.Deadline) {
+			ids = append(ids, id)
+		}
+	}
+	b.mu.Unlock()
+	for _, id := range ids {
+		if r, err := b.change(id, func(*Request) error { return nil }); err == nil {
+			over = append(over, r)
+		} // else the next look ends it
+	}
+	return over
+}
+
 // madeBy is exact: a grant is for the very same caller.
 func madeBy(r *Request, who identity.Identity) bool {
 	return r.Who.Issuer == who.Issuer && r.Who.Subject == who.Subject && r.Who.Kind == who.Kind && r.Who.Owner == who.Owner
@@ -305,7 +353,7 @@ func (b *Book) Get(id string) (Request, bool) {
 		return Request{}, false
 	}
 	out := *r
-	out.Ask, out.Votes = r.Ask.clone(), slices.Clone(r.Votes)
+	out.Ask, out.Votes, out.Untold = r.Ask.clone(), slices.Clone(r.Votes), slices.Clone(r.Untold)
 	expire(&out, b.cfg.Now())
 	return out, true
 }

@@ -39,6 +39,9 @@ type Config struct {
 	NewID   func() string    // proposes an id; NewID of this package if nil
 	MaxOpen int              // asks that may wait at once; MaxOpen if 0
 
+	// Tell has a book keep which states of its requests others have still to be told of.
+	Tell bool
+
 	// Barred says why somebody has no rights any more, whatever their certificate
 	// says; nil bars nobody. It is asked at each vote, of all who voted, and must not
 	// block or call the desk.

@@ -66,7 +66,7 @@ func (g *Gateway) Request(ctx context.Context, who identity.Identity, in api.New
 	if err := g.note(ev); err != nil {
 		return api.Request{}, err
 	}
-	g.tellAsked(r.Ask)
+	g.tellRequest(r, approval.Waiting)
 	return showRequest(r), nil
 }
 
@@ -215,7 +215,11 @@ func (g *Gateway) answerRequest(who identity.Identity, id string, in api.AskDeci
 			ev.Approvers = append(ev.Approvers, v.Who.Name())
 		}
 	}
-	return out, g.note(ev)
+	if err := g.note(ev); err != nil {
+		return api.Ask{}, err
+	}
+	g.tellRequest(r, r.State)
+	return out, nil
 }
 
 // EndRequest takes a request back, by who made it; a window ends at once.
@@ -229,6 +233,7 @@ func (g *Gateway) EndRequest(who identity.Identity, id string) (api.Request, err
 	if err := g.note(ev); err != nil {
 		return api.Request{}, err
 	}
+	g.tellRequest(r, r.State)
 	g.endWindows()
 	return showRequest(r), nil
 }
@@ -353,7 +358,8 @@ func (g *Gateway) endWindows() {
 	}
 }
 
-// watchWindows ends what windows let in, until ctx is done.
+// watchWindows ends what windows let in, and requests that nobody answered, until ctx is
+// done.
 func (g *Gateway) watchWindows(ctx context.Context) {
 	tick := time.NewTicker(windowsEvery)
 	defer tick.Stop()
@@ -361,6 +367,9 @@ func (g *Gateway) watchWindows(ctx context.Context) {
 		select {
 		case <-tick.C:
 			g.endWindows()
+			for _, r := range g.book.Lapse() {
+				g.tellRequest(r, r.State)
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -38,6 +38,3 @@ func (g *Gateway) Wanted(connection string) int {
 
 // NeedsNone lets tests ask which texts wait for no catalogue.
 var NeedsNone = needsNone
-
-// HookFile is the name of the file of what a webhook was not told.
-var HookFile = hookFile

@@ -154,7 +154,7 @@ func New(cfg Config) (*Gateway, error) {
 		rulings: said,
 		reading: make(chan struct{}, historyAtOnce),
 	}
-	voting := approval.Config{Now: cfg.Now, Barred: g.against}
+	voting := approval.Config{Now: cfg.Now, Barred: g.against, Tell: len(cfg.Hooks) > 0}
 	g.desk = approval.NewDesk(voting)
 	g.hooks = newHooks(g, cfg.Hooks)
 	path := ""

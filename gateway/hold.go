@@ -44,15 +44,16 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 	kept := s.hang(wait, req, j) // what is looked up for approvers is of what they see, also while it is judged again
 	ask.Data = kept
 	defer s.base.cases.leave(kept.looks)
+	var note *askNote
 	var failed error
 	answer, err := s.g.desk.Wait(wait, ask, func(a approval.Ask) {
 		ask = a
-		failed = s.asked(ctx, j, a)
+		note, failed = s.asked(ctx, j, a)
 		if failed != nil {
 			stop()
 			return
 		}
-		s.g.tellAsked(a)
+		s.g.tellAsked(note)
 		helpers.Go(func() { s.announce(wait, a) })
 		kept.looks.id, kept.looks.since = a.ID, time.Now()
 		s.base.cases.add(kept.looks)
@@ -63,7 +64,7 @@ func (s *session) hold(ctx context.Context, req *wire.Request, j *job, v policy.
 	if err != nil {
 		return policy.Verdict{Effect: policy.Deny, Rule: v.Rule, Reason: "it could not be put before the approvers: " + err.Error()}, nil
 	}
-	verdict, err := s.answered(context.WithoutCancel(ctx), req, j, ask, answer, v)
+	verdict, err := s.answered(context.WithoutCancel(ctx), req, j, ask, note, answer, v)
 	if verdict.Effect == policy.Allow {
 		j.fate = ""
 	}
@@ -94,12 +95,14 @@ func (s *session) ask(req *wire.Request, j *job, v policy.Verdict) approval.Ask 
 	return a
 }
 
-// asked records that the statement waits.
-func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
+// asked records that the statement waits. The note of it comes first: it is for what
+// may not come to pass after.
+func (s *session) asked(ctx context.Context, j *job, a approval.Ask) (*askNote, error) {
 	end := s.event(audit.Answered)
 	end.Of, end.Rule, end.SQLHash, end.Detail = j.gate.ID, a.Rule, a.Hash, "ask "+a.ID
-	if err := s.g.keepAsk(a.ID, end); err != nil {
-		return err
+	note, err := s.g.keepAsk(a, end)
+	if err != nil {
+		return nil, err
 	}
 	ev := s.event(audit.Asked)
 	ev.Of, ev.Rule, ev.Reason, ev.SQLHash = j.gate.ID, a.Rule, a.Reason, a.Hash
@@ -107,9 +110,9 @@ func (s *session) asked(ctx context.Context, j *job, a approval.Ask) error {
 	if a.Evidence != nil && a.Evidence.Why != "" {
 		ev.Detail += "; the caller says: " + a.Evidence.Why
 	}
-	_, err := s.record(ctx, ev, true)
+	_, err = s.record(ctx, ev, true)
 	s.tapAsk("asked", a.SQL, "", "it waits as "+a.ID+" for "+a.Quorum.String())
-	return err
+	return note, err
 }
 
 // announce tells the client that it waits, now and every half minute.
@@ -149,7 +152,7 @@ func (s *session) whatNow(a approval.Ask, left time.Duration) string {
 
 // answered records the answer and makes a verdict of it. Only an answer to this
 // very ask lets the statement run, and only if the policy in force by then lets it.
-func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a approval.Ask, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
+func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a approval.Ask, note *askNote, answer approval.Answer, v policy.Verdict) (policy.Verdict, error) {
 	ev := s.event(audit.Answered)
 	ev.Of, ev.Rule, ev.SQLHash, ev.Reason = j.gate.ID, v.Rule, a.Hash, answer.Why
 	ev.Effect = policy.Deny.String()
@@ -175,8 +178,7 @@ func (s *session) answered(ctx context.Context, req *wire.Request, j *job, a app
 		return policy.Verdict{}, err
 	}
 	s.tapAsk("answered", a.SQL, ev.Effect, ev.Reason)
-	s.g.forgetAsk(s.id, a.ID)
-	s.g.tellAnswered(a, answer)
+	s.g.tellEnded(note, ev)
 	if result.Effect == policy.Allow {
 		s.tellApproved(answer)
 	}

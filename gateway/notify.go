@@ -4,34 +4,31 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice/approval"
-	"github.com/sluicehq/sluice/internal/durable"
 )
 
 // Limits of telling people elsewhere. None of it is on the path of a statement.
 const (
-	hookQueue = 1000             // messages that wait for one hook; what comes then is dropped, and logged
-	hookTries = 6                // of one message
+	// hookQueue is how many messages wait for one hook; what comes then is dropped, and
+	// logged. All asks that a gateway holds, with their ends, are twice in it.
+	hookQueue = 4 * approval.MaxOpen
+	hookTries = 6                // of a message that the address has answered badly
 	hookTime  = 10 * time.Second // of one try
 	hookWait  = time.Second      // before the second try; doubled each time
-
-	maxHookFile = 16 << 20 // of what waits for one: a thousand messages with the longest reasons
+	hookMost  = time.Minute      // between two tries
+	hookKeep  = 24 * time.Hour   // that an address that is not reached is tried with one message
 )
 
 // The forms of a message.
@@ -42,8 +39,8 @@ const (
 )
 
 // Hook is an address that is told of what waits for people and how it ended. A message
-// is delivered at least once if the address answers in time: the header
-// Sluice-Delivery is the same each time. Sluice-Signature is "t=<unix time>,v1=<hex>",
+// is delivered at least once, also across a kill of the gateway, if the address answers
+// within a day: the header Sluice-Delivery is the same each time. Sluice-Signature is "t=<unix time>,v1=<hex>",
 // the HMAC-SHA-256 of "<unix time>.<body>". Messages hold no text of statements and no
 // parameters: they lead to the command that shows them to those who may see them.
 type Hook struct {
@@ -75,76 +72,92 @@ type Told struct {
 type hook struct {
 	Hook
 	g    *Gateway
-	file durable.JSON  // what waits, while the address is not reached
 	more chan struct{} // has a token when list has grown
-	kept bool          // the file says what waits; owned by deliver
 
 	mu   sync.Mutex
 	list []message // the first is under way
 }
 
-// message is one that is to be delivered; ID is the same however often it is tried.
+// message is one that is to be delivered. What it is made of is on disk until every hook
+// has it (lost.go, approval.Book): a gateway that is killed leaves nothing untold.
 type message struct {
-	ID   string `json:"delivery"`
-	Told Told   `json:"told"`
+	ID   string // the same however often it is tried, and by which gateway
+	Told Told
+	done func() // is called when nobody needs to be told of it any more
 }
 
-// hookFile is the name of a hook's file. The address may be a secret.
-func hookFile(url string) string {
-	sum := sha256.Sum256([]byte(url))
-	return "webhook-" + hex.EncodeToString(sum[:8]) + ".json"
-}
-
-// newHooks takes up what an earlier gateway could not deliver.
 func newHooks(g *Gateway, list []Hook) (out []*hook) {
 	for _, h := range list {
 		if h.Wait == 0 {
 			h.Wait = hookWait
 		}
-		made := &hook{Hook: h, g: g, more: make(chan struct{}, 1), file: durable.JSON{What: "messages for a webhook", Most: maxHookFile}}
-		if g.cfg.StateDir != "" {
-			made.file.Path = filepath.Join(g.cfg.StateDir, hookFile(h.URL))
-		}
-		if _, err := made.file.Read(&made.list); err != nil {
-			// No statement depends on them, so they are given up.
-			g.cfg.Log.Error("messages for a webhook are lost", "error", err)
-			made.list = nil
-		}
-		made.kept = len(made.list) > 0
-		out = append(out, made)
+		out = append(out, &hook{Hook: h, g: g, more: make(chan struct{}, 1)})
 	}
 	return out
 }
 
-// tellAsked tells the hooks that an ask waits.
-func (g *Gateway) tellAsked(a approval.Ask) {
-	t := told("asked", a)
+// deliveryID is the id of the message that something became of something. It is made of
+// what another gateway on the same state knows too.
+func deliveryID(of, id, became string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "sluice delivery 1\n%q %q %q", of, id, became))
+	return hex.EncodeToString(sum[:16])
+}
+
+// askedOf is the message that an ask waits.
+func askedOf(a approval.Ask) Told {
+	t := Told{
+		Event: "asked", ID: a.ID, Who: a.Who.Name(), WhoKind: string(a.Who.Kind), Connection: a.Connection, Kind: a.Kind, Rule: a.Rule, Reason: a.Reason,
+		Needs: a.Quorum.String(), Deadline: a.Deadline, Command: "sluice approvals show " + a.ID,
+	}
 	if a.Evidence != nil {
 		t.Why = a.Evidence.Why
 	}
-	g.tell(t)
+	return t
 }
 
-// tellAnswered tells the hooks how it ended.
-func (g *Gateway) tellAnswered(a approval.Ask, answer approval.Answer) {
-	t := told("answered", a)
-	t.Why, t.Granted, t.BreakGlass = answer.Why, answer.Granted, answer.BreakGlass
-	g.tell(t)
+// ended is the message of what became of it.
+func (t Told) ended(granted, breakGlass bool, why, command string) Told {
+	t.Event, t.Granted, t.BreakGlass, t.Why, t.Command = "answered", granted, breakGlass, why, command
+	return t
 }
 
-func told(event string, a approval.Ask) Told {
-	return Told{
-		Event: event, ID: a.ID, Who: a.Who.Name(), WhoKind: string(a.Who.Kind), Connection: a.Connection, Kind: a.Kind, Rule: a.Rule, Reason: a.Reason,
-		Needs: a.Quorum.String(), Deadline: a.Deadline, Command: "sluice approvals show " + a.ID,
-	}
-}
-
-func (g *Gateway) tell(t Told) {
-	for _, h := range g.hooks {
-		if !h.add(message{ID: rand.Text(), Told: t}) {
-			g.cfg.Log.Error("a webhook is behind, so a message is dropped", "ask", t.ID, "event", t.Event)
+// tell puts a message before every hook; done is called once all have it, or it was given
+// up for them.
+func (g *Gateway) tell(id string, t Told, done func()) {
+	var left atomic.Int64
+	left.Store(int64(len(g.hooks)) + 1)
+	each := func() {
+		if left.Add(-1) == 0 {
+			done()
 		}
 	}
+	for _, h := range g.hooks {
+		if !h.add(message{ID: id, Told: t, done: each}) {
+			g.cfg.Log.Error("a webhook is behind, so a message is dropped", "ask", t.ID, "event", t.Event)
+			each()
+		}
+	}
+	each()
+}
+
+// tellRequest tells of a state that a request made ahead of time is in.
+func (g *Gateway) tellRequest(r approval.Request, state string) {
+	if !slices.Contains(r.Untold, state) {
+		return
+	}
+	t := askedOf(r.Ask)
+	if state != approval.Waiting {
+		why := r.Why
+		if r.State != state {
+			why = state // it went on since
+		}
+		t = t.ended(state == approval.Granted, brokeGlass(r), why, "sluice request ls")
+	}
+	g.tell(deliveryID(r.Seal, r.ID, state), t, func() {
+		if err := g.book.Told(r.ID, state); err != nil {
+			g.cfg.Log.Error("note that a webhook was told", "request", r.ID, "error", err)
+		}
+	})
 }
 
 func (h *hook) add(m message) bool {
@@ -170,34 +183,16 @@ func (h *hook) head() (message, bool) {
 	return h.list[0], true
 }
 
-// pop takes the first away, and whether others wait.
+// pop takes the first away.
 func (h *hook) pop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.list = h.list[1:]
 }
 
-// keep has the file say what waits. It is only written while the address is not reached,
-// and when the gateway stops: mostly nothing waits.
-func (h *hook) keep() {
-	h.mu.Lock()
-	list := slices.Clone(h.list)
-	h.mu.Unlock()
-	if len(list) == 0 {
-		if err := os.Remove(h.file.Path); err != nil && !errors.Is(err, fs.ErrNotExist) && h.file.Path != "" {
-			h.g.cfg.Log.Error("forget what a webhook was told", "error", err)
-		}
-		return
-	}
-	if err := h.file.Write(list); err != nil {
-		h.g.cfg.Log.Error("keep what a webhook is to be told", "error", err)
-	}
-}
-
 // deliver sends what comes until ctx is done. What is left then is for the next gateway.
 func (h *hook) deliver(ctx context.Context) {
 	client := &http.Client{Timeout: hookTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer h.keep()
 	for {
 		m, ok := h.head()
 		if !ok {
@@ -216,47 +211,47 @@ func (h *hook) deliver(ctx context.Context) {
 			h.g.cfg.Log.Error("a webhook was not reached", "ask", m.Told.ID, "event", m.Told.Event, "error", err)
 		}
 		h.pop()
-		if h.kept {
-			h.keep()
-			_, h.kept = h.head()
-		}
+		m.done()
 	}
 }
 
-// send tries until the address has taken it, refuses it, or tries are used up.
+// send tries until the address has taken it or refuses it, or tries or time are used up.
 func (h *hook) send(ctx context.Context, client *http.Client, m message) error {
 	body, err := hookBody(h.Format, m.Told)
 	if err != nil {
 		return err
 	}
-	wait := h.Wait
-	for try := 1; ; try++ {
-		again, err := h.try(ctx, client, m.ID, body)
-		if err == nil || !again || try == hookTries {
+	began := time.Now()
+	for try, wait := 1, h.Wait; ; try, wait = try+1, min(2*wait, hookMost) {
+		status, err := h.try(ctx, client, m.ID, body)
+		switch {
+		case err == nil:
+			return nil
+		case status == 0 && time.Since(began) > hookKeep, status != 0 && (try >= hookTries || !passing(status)):
 			return err
+		case try == 1:
+			h.g.cfg.Log.Warn("a webhook is not reached, and is tried again", "ask", m.Told.ID, "event", m.Told.Event, "error", err)
 		}
-		h.keep()
-		h.kept = true
 		timer := time.NewTimer(wait)
-		for waiting := true; waiting; {
-			select {
-			case <-timer.C:
-				waiting = false
-			case <-h.more:
-				h.keep()
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
-			}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
 		}
-		wait *= 2
 	}
 }
 
-func (h *hook) try(ctx context.Context, client *http.Client, id string, body []byte) (again bool, err error) {
+// passing reports whether another try may be answered better.
+func passing(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
+// try sends a message once. status is 0 if there was no answer.
+func (h *hook) try(ctx context.Context, client *http.Client, id string, body []byte) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(body))
 	if err != nil {
-		return false, fmt.Errorf("the address of a webhook: %w", err)
+		return 0, fmt.Errorf("the address of a webhook: %w", err)
 	}
 	at := strconv.FormatInt(h.g.cfg.Now().Unix(), 10)
 	req.Header.Set("Content-Type", "application/json")
@@ -265,14 +260,13 @@ func (h *hook) try(ctx context.Context, client *http.Client, id string, body []b
 	req.Header.Set("Sluice-Signature", "t="+at+",v1="+Sign(h.Secret, at, body))
 	resp, err := client.Do(req)
 	if err != nil {
-		return true, fmt.Errorf("send: %w", withoutURL(err))
+		return 0, fmt.Errorf("send: %w", withoutURL(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 == 2 {
-		return false, nil
+		return resp.StatusCode, nil
 	}
-	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout
-	return again, fmt.Errorf("it answered %s", resp.Status)
+	return resp.StatusCode, fmt.Errorf("it answered %s", resp.Status)
 }
 
 // withoutURL leaves the address out: with Slack and Teams it is the secret.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/gateway"
 )
 
@@ -97,58 +101,186 @@ func TestWebhookIsToldAndSigned(t *testing.T) {
 }
 
 // What an address was not told when the gateway stopped, or was killed, it is told by the
-// next one: under the same delivery, and that what waited is lost.
+// next one: under the same delivery, in order, also what was decided meanwhile and that
+// what waited is lost. What it was told it is not told again.
 func TestWebhookIsToldAfterARestart(t *testing.T) {
-	away, failed := hooked(t, "", 1<<30, http.StatusBadGateway)
+	gone, failed := hooked(t, "", 1<<30, http.StatusBadGateway)
 	dir := t.TempDir()
 	to := func(url string) func(*gateway.Config) {
 		return func(c *gateway.Config) {
 			c.StateDir, c.Hooks = dir, []gateway.Hook{{URL: url, Wait: time.Minute}}
 		}
 	}
-	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), to(away))
+	notes := func(suffix string) []string {
+		list, err := filepath.Glob(filepath.Join(dir, "s-*"+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), to(gone))
 	done := background(connect(t, th.as(person("ada"))), move2)
 	ask := th.held(t, 1)[0]
 	first := next(t, failed)
-	var file string
-	eventually(t, "what waits is on disk", func() bool {
-		list, err := filepath.Glob(filepath.Join(dir, "webhook-*.json"))
-		if err != nil || len(list) != 1 {
-			return false
-		}
-		file = list[0]
-		return true
-	})
-	if b, err := os.ReadFile(file); err != nil || !strings.Contains(string(b), ask.ID) || strings.Contains(string(b), away) || strings.Contains(string(b), "update people") {
-		t.Errorf("the file says %s, %v", b, err)
-	}
 	th.deny(t, ask.ID)
 	wantCode(t, await(t, done), "42501")
-	eventually(t, "the end waits too", func() bool {
-		b, err := os.ReadFile(file)
-		return err == nil && strings.Count(string(b), `"delivery"`) == 2
+	list := notes(".ask.json")
+	if len(list) != 1 {
+		t.Fatalf("what is untold stands in %q", list)
+	}
+	note, err := os.ReadFile(list[0])
+	if err != nil || !strings.Contains(string(note), ask.ID) || strings.Contains(string(note), gone) || strings.Contains(string(note), "update people") {
+		t.Errorf("the note says %s, %v", note, err)
+	}
+	if err := th.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// As a kill leaves them: two that waited, of which one address knew one.
+	lost := strings.ReplaceAll(string(note), ask.ID, "zzzzz")
+	for name, text := range map[string]string{"s-x-zzzzz.ask.json": lost, "s-y-yyyyy.told.ask.json": strings.ReplaceAll(lost, "zzzzz", "yyyyy")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back, got := hooked(t, "", 0, 0)
+	th.again(t, to(back))
+	told := map[string][]string{}
+	for range 5 {
+		d := next(t, got)
+		var m gateway.Told
+		if err := json.Unmarshal([]byte(d.body), &m); err != nil {
+			t.Fatal(err)
+		}
+		told[m.ID] = append(told[m.ID], m.Event+" "+m.Why)
+		if m.ID == ask.ID && m.Event == "asked" && d != first {
+			t.Errorf("it was told %+v, and then %+v", first, d)
+		}
+	}
+	want := map[string][]string{
+		ask.ID:  {"asked ", "answered denied by " + approver.Name()},
+		"zzzzz": {"asked ", "answered the gateway stopped while it waited, so it never ran"},
+		"yyyyy": {"answered the gateway stopped while it waited, so it never ran"},
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Error(diff)
+	}
+	eventually(t, "nothing is untold", func() bool { return len(notes(".ask.json")) == 0 })
+	if err := th.stop(); err != nil {
+		t.Fatal(err)
+	}
+	th.again(t, to(back))
+	if len(got) != 0 {
+		t.Errorf("told again: %+v", <-got)
+	}
+}
+
+// An address that cannot be reached more often than tries last is told in the end; and
+// when everything was told no note is left.
+func TestWebhookThatIsAway(t *testing.T) {
+	got := make(chan string, 10)
+	var calls atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) < 10 {
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				conn.Close() // as a network does that is not there
+			}
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}))
+	t.Cleanup(srv.Close)
+	dir := t.TempDir()
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), func(c *gateway.Config) {
+		c.StateDir, c.Hooks = dir, []gateway.Hook{{URL: srv.URL, Wait: time.Millisecond}}
+	})
+	done := background(connect(t, th.as(person("ada"))), move2)
+	th.deny(t, th.held(t, 1)[0].ID)
+	wantCode(t, await(t, done), "42501")
+	for _, want := range []string{`"asked"`, `"answered"`} {
+		select {
+		case body := <-got:
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not say %s", body, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("it was not told %s", want)
+		}
+	}
+	eventually(t, "no note is left", func() bool {
+		list, err := filepath.Glob(filepath.Join(dir, "*"))
+		return err == nil && len(list) == 0
+	})
+}
+
+// What was asked for ahead of time is told, and what became of it: granted, denied, taken
+// back, or never answered; by the next gateway if this one could not.
+func TestWebhookIsToldOfRequests(t *testing.T) {
+	gone, failed := hooked(t, "", 1<<30, http.StatusBadGateway)
+	dir := t.TempDir()
+	clock := &atomic.Int64{}
+	to := func(url string) func(*gateway.Config) {
+		return func(c *gateway.Config) {
+			c.StateDir, c.Hooks = dir, []gateway.Hook{{URL: url, Wait: time.Minute}}
+			c.Now = func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }
+		}
+	}
+	th := start(t, "prod", village, heldBy(t, "{groups: [dba]}"), to(gone))
+	ada := person("ada")
+	ada.Expires = time.Now().Add(100 * time.Hour)
+	ids := make([]string, 4)
+	for i := range ids {
+		r, err := th.Request(t.Context(), ada, api.NewRequest{Connection: "orders", SQL: fmt.Sprintf("update people set name = 'x' where id = %d", i), Reason: "spring cleaning"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = r.ID
+	}
+	for i, grant := range []bool{true, false} {
+		vote := th.yes(ids[i])
+		vote.Grant = grant
+		if _, err := th.Answer(approver, ids[i], vote); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := th.EndRequest(ada, ids[2]); err != nil {
+		t.Fatal(err)
+	}
+	first := next(t, failed)
+	if err := th.stop(); err != nil {
+		t.Fatal(err)
+	}
+	back, got := hooked(t, "", 0, 0)
+	th.again(t, to(back))
+	clock.Store(int64(approval.AnswerTime + time.Minute))
+	told := map[string]string{}
+	for range 8 {
+		d := next(t, got)
+		var m gateway.Told
+		if err := json.Unmarshal([]byte(d.body), &m); err != nil {
+			t.Fatal(err)
+		}
+		told[m.ID] += fmt.Sprintf("%s %t %s; ", m.Event, m.Granted, m.Why)
+		if m.ID == ids[0] && m.Event == "asked" && d != first {
+			t.Errorf("it was told %+v, and then %+v", first, d)
+		}
+	}
+	asked := "asked false spring cleaning; answered "
+	want := map[string]string{ids[0]: asked + "true approved by " + approver.Name() + "; ", ids[1]: asked + "false denied by " + approver.Name() + "; ", ids[2]: asked + "false taken back by " + ada.Name() + "; ", ids[3]: asked + "false nobody answered in time; "}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Error(diff)
+	}
+	eventually(t, "nothing is untold", func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "requests.json"))
+		return err == nil && !strings.Contains(string(b), "Untold")
 	})
 	if err := th.stop(); err != nil {
 		t.Fatal(err)
 	}
-	// As a kill leaves it: the ask still has its note.
-	lost := `{"kind":"answered","of":"x","session":"s-x","who":"ada@example.com","connection":"orders","rule":"writes","detail":"ask zzzzz","effect":"deny","outcome":"lost","time":"` + time.Now().UTC().Format(time.RFC3339) + `"}`
-	if err := os.WriteFile(filepath.Join(dir, "s-x-zzzzz.ask.json"), []byte(lost), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	back, got := hooked(t, "", 0, 0)
-	if err := os.Rename(file, filepath.Join(dir, gateway.HookFile(back))); err != nil { // the test's address has another name now
-		t.Fatal(err)
-	}
 	th.again(t, to(back))
-	asked, answered, over := next(t, got), next(t, got), next(t, got)
-	if asked != first || !strings.Contains(answered.body, `"answered"`) || !strings.Contains(over.body, "the gateway stopped while it waited") || !strings.Contains(over.body, "zzzzz") {
-		t.Errorf("told %+v, then %+v, then %+v", asked, answered, over)
+	if len(got) != 0 {
+		t.Errorf("told again: %+v", <-got)
 	}
-	eventually(t, "nothing waits on disk", func() bool {
-		list, err := filepath.Glob(filepath.Join(dir, "webhook-*.json"))
-		return err == nil && len(list) == 0
-	})
 }
 
 // What an address refuses is not sent again, and one that never answers well is given

@@ -222,7 +222,7 @@ func (g *Gateway) runAhead(ctx context.Context, base *database, who identity.Ide
 	if err := g.note(ev); err != nil {
 		return nil, err
 	}
-	g.tellAsked(r.Ask)
+	g.tellRequest(r, approval.Waiting)
 	shown := showRequest(r)
 	return &shown, nil
 }
