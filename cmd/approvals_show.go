@@ -121,15 +121,15 @@ func (a *app) plainAsk(k shownAsk) string {
 	return b.String()
 }
 
-// estimate is what the planner expects: "about 120 of 1,000 rows of public.people (12 %)".
+// estimate is what the planner expects: "about 120 of 1,000 rows of public.people (12%)".
 func estimate(ev *api.Evidence) string {
 	switch {
 	case ev.Table == "":
-		return fmt.Sprintf("about %d rows", *ev.Rows)
+		return "about " + counted(int(*ev.Rows), "row")
 	case ev.Whole <= 0:
-		return fmt.Sprintf("about %d rows of %s, which was never counted", *ev.Rows, ev.Table)
+		return fmt.Sprintf("about %s of %s, which was never counted", counted(int(*ev.Rows), "row"), ev.Table)
 	}
-	return fmt.Sprintf("about %d of %d rows of %s (%.3g %%)", *ev.Rows, ev.Whole, ev.Table, min(100, 100*float64(*ev.Rows)/float64(ev.Whole)))
+	return fmt.Sprintf("about %d of %d rows of %s (%.3g%%)", *ev.Rows, ev.Whole, ev.Table, min(100, 100*float64(*ev.Rows)/float64(ev.Whole)))
 }
 
 // progressOf says who must agree and who has: "0 of 1 of dba, from 12:05:00 also of leads".

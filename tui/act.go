@@ -6,7 +6,7 @@ import (
 
 // key turns a key into its intent and does it.
 func (m *model) key(msg tea.KeyMsg) tea.Cmd {
-	text := m.mode == answering || m.mode == searching
+	text := m.mode == answering || m.mode == searching || m.mode == jumping
 	if msg.Paste && !text {
 		return nil // a pasted text is never a row of commands
 	}
@@ -18,13 +18,16 @@ func (m *model) key(msg tea.KeyMsg) tea.Cmd {
 	if times > 1 && !want.moves() {
 		return nil // letters that come in one piece are more likely text than a decision
 	}
-	if want.decides() && m.mode != searching && !m.steady() {
+	if want.decides() && m.mode != searching && m.mode != jumping && !m.steady() {
 		m.say(true, "that key came as the screen changed: look, then press it again")
 		return nil
 	}
 	if want.moves() {
 		for range times {
 			m.move(want)
+		}
+		if m.replay != nil {
+			return m.endsOfReplay(want)
 		}
 		return m.morePast()
 	}
@@ -47,10 +50,13 @@ func (m *model) write(msg tea.KeyMsg) (cmd tea.Cmd) {
 // act does what a key asks for, but for moving.
 func (m *model) act(want intent) tea.Cmd {
 	if m.mode == helping {
-		m.mode = browsing
+		m.mode = m.base()
 		if want != quit {
 			return nil
 		}
+	}
+	if cmd, did := m.actReplay(want); did {
+		return cmd
 	}
 	switch want {
 	case quit:
@@ -73,6 +79,8 @@ func (m *model) act(want intent) tea.Cmd {
 		return m.try()
 	case watch:
 		m.startWatching()
+	case replayIt:
+		return m.startReplay()
 	case history, shapeHistory:
 		return m.historyOf(want)
 	case showPolicy:
@@ -101,6 +109,7 @@ func (m *model) act(want intent) tea.Cmd {
 // goTo shows another list.
 func (m *model) goTo(want intent) tea.Cmd {
 	m.leaveStream()
+	m.leaveReplay()
 	to := m.tab
 	switch want {
 	case nextTab:
@@ -149,7 +158,11 @@ func (m *model) goBack() {
 // move goes along a list, or along what is shown in full.
 func (m *model) move(want intent) {
 	if m.mode == helping {
-		m.mode = browsing
+		m.mode = m.base()
+		return
+	}
+	if m.replay != nil {
+		m.moveReplay(want)
 		return
 	}
 	if m.stream != nil {
@@ -197,7 +210,7 @@ func (m *model) turn(want intent) {
 
 // mouseAt moves by the wheel and chooses by a click. Nothing is decided by the mouse.
 func (m *model) mouseAt(msg tea.MouseMsg) tea.Cmd {
-	if m.mode == answering || m.mode == searching {
+	if m.mode == answering || m.mode == searching || m.mode == jumping {
 		return nil
 	}
 	switch {
@@ -211,11 +224,12 @@ func (m *model) mouseAt(msg tea.MouseMsg) tea.Cmd {
 		m.move(down)
 	case msg.Action != tea.MouseActionPress || msg.Button != tea.MouseButtonLeft:
 	case msg.Y == 0:
-		if t, ok := m.tabAt(msg.X); ok && (t != m.tab || m.full || m.stream != nil) {
+		if t, ok := m.tabAt(msg.X); ok && (t != m.tab || m.full || m.stream != nil || m.replay != nil) {
 			m.leaveStream()
+			m.leaveReplay()
 			return m.switchTo(t)
 		}
-	case m.full || m.stream != nil || m.tab == policyTab:
+	case m.full || m.stream != nil || m.replay != nil || m.tab == policyTab:
 	default:
 		if i := msg.Y - m.clickTop + m.firstRow; msg.Y >= m.clickTop && msg.Y < m.clickTop+m.listHeight() && i < len(m.list()) {
 			m.choose(m.list()[i])

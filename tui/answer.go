@@ -120,6 +120,9 @@ func (m *model) questionFor(about intent) (q question, no string) {
 // confirm answers the question, or looks for what was typed.
 func (m *model) confirm() tea.Cmd {
 	text := strings.TrimSpace(m.input.Value())
+	if m.mode == jumping {
+		return m.jump(text)
+	}
 	if m.mode == searching {
 		m.mode = browsing
 		m.input.Blur()

@@ -85,6 +85,11 @@ var screens = []struct {
 		s.start()
 		s.press("4", "down", "enter")
 	}},
+	{"replay", func(s *screenTest) { replayOf(s, replaySample(), "right", "right", "right", "right") }},
+	{"replay-playing", func(s *screenTest) { replayOf(s, replaySample(), "right", "right", "+", "space") }},
+	{"replay-end", func(s *screenTest) { replayOf(s, replaySample(), "end") }},
+	{"replay-open", func(s *screenTest) { replayOf(s, replaySample(), "right", "right", "enter") }},
+	{"replay-jump", func(s *screenTest) { replayOf(s, replaySample(), "t", "11:03") }},
 	{"policy", func(s *screenTest) {
 		s.gw.reply = func(string, any) (any, error) {
 			return api.Policy{Source: "policy.yaml", Since: now.Add(-time.Hour), Text: "rules:\n  - name: other\n    when: 'true'\n  - name: writes-need-a-second-person\n    when: 'statement.writes'\n    effect: hold\n  - name: last\n    effect: deny\n"}, nil

@@ -40,6 +40,13 @@ const (
 	reload
 	help
 	confirm
+	replayIt
+	playPause
+	stepOn
+	stepBack
+	faster
+	slower
+	jumpTime
 )
 
 // mode is what the keyboard is for at the moment.
@@ -50,6 +57,8 @@ const (
 	answering      // has a question below, which enter answers
 	searching      // has words to look for
 	helping
+	replaying // a session of the record
+	jumping   // has a time to go to in it
 )
 
 // intentOf is the meaning of a key in a mode. In the modes that take text what is not
@@ -61,8 +70,10 @@ func intentOf(in mode, key string) intent {
 	switch in {
 	case browsing:
 		return browseKeys[key]
-	case answering, searching:
+	case answering, searching, jumping:
 		return textKeys[key]
+	case replaying:
+		return replayKeys[key]
 	}
 	return back // any key leaves the help
 }
@@ -72,7 +83,7 @@ var browseKeys = map[string]intent{
 	"pgup": pageUp, "b": pageUp, "ctrl+u": pageUp, "pgdown": pageDown, " ": pageDown, "ctrl+d": pageDown,
 	"tab": nextTab, "right": nextTab, "shift+tab": lastTab, "left": lastTab, "1": toTab1, "2": toTab2, "3": toTab3, "4": toTab4, "5": toTab5,
 	"enter": open, "esc": back, "a": approve, "d": deny, "!": glass, "v": preview, "K": kill, "w": watch, "e": endRequest,
-	"h": history, "s": shapeHistory, "p": showPolicy, "/": search, "f": layout, "m": mouse, "x": dismiss, "r": reload, "?": help,
+	"h": history, "s": shapeHistory, "p": showPolicy, "/": search, "f": layout, "m": mouse, "x": dismiss, "r": reload, "R": replayIt, "?": help,
 }
 
 var textKeys = map[string]intent{

@@ -63,6 +63,7 @@ type model struct {
 	do     func(func(context.Context) tea.Msg) tea.Cmd
 	emit   func(string) tea.Cmd        // writes to the terminal, beside the frames
 	follow func(session string) func() // begins to watch a session, and gives how to stop
+	after  func(time.Duration, tea.Msg) tea.Cmd
 	clock  func() time.Time
 
 	width, height int
@@ -84,14 +85,17 @@ type model struct {
 	input  textinput.Model
 	still  time.Time // since when what is under the cursor stands still
 
-	status   string // outcome of the last answer
-	failed   bool   // status is bad news
-	sent     string // id of the ask whose answer is under way
+	status   string   // outcome of the last answer
+	failed   bool     // status is bad news
+	sent     string   // id of the ask whose answer is under way
+	took     question // that was answered last
 	alarms   []string
 	title    string
 	previews map[string]*tried // by seal
 	past     past
 	stream   *stream
+	replay   *replay
+	looking  looking
 	policy   policyText
 
 	page     []string // the detail, laid out; nil if it must be made anew
@@ -138,6 +142,7 @@ func newModel(opt Options, t theme) *model {
 	m.do = func(func(context.Context) tea.Msg) tea.Cmd { return nil }
 	m.emit = func(string) tea.Cmd { return nil }
 	m.follow = func(string) func() { return func() {} }
+	m.after = func(time.Duration, tea.Msg) tea.Cmd { return nil }
 	m.past.query = "since:24h kind:decided"
 	return m
 }
@@ -151,6 +156,11 @@ func (m *model) Init() tea.Cmd { return tick(0) }
 
 // Update takes in one message.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	_, cmd := m.update(msg)
+	return m, tea.Batch(cmd, m.look())
+}
+
+func (m *model) update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
@@ -177,6 +187,12 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.stream.take(msg)
 	case streamEndMsg:
 		m.stream.end(msg)
+	case replayMsg:
+		return m, m.takeReplay(msg)
+	case replayTickMsg:
+		return m, m.tickReplay(msg)
+	case lookMsg:
+		return m, m.lookAt(msg)
 	case tea.MouseMsg:
 		return m, m.mouseAt(msg)
 	case tea.KeyMsg:
@@ -282,9 +298,14 @@ func (m *model) over(e api.Ended) {
 	if e.BreakGlass {
 		m.alarms = append(m.alarms, line(e.ID)+" ran "+strings.TrimPrefix(how, "break-glass "))
 	}
-	if m.lists[inboxTab].chosen == e.ID && m.tab == inboxTab && m.sent != e.ID {
+	if m.lists[inboxTab].chosen == e.ID && m.tab == inboxTab && m.sent != e.ID && !m.mineWas(e) {
 		m.say(true, "%s is over: %s", line(e.ID), how)
 	}
+}
+
+// mineWas reports whether an ask ended as who is looking has just answered it, and was told.
+func (m *model) mineWas(e api.Ended) bool {
+	return m.took.id == e.ID && e.State == map[bool]string{true: api.AskDenied, false: api.AskApproved}[m.took.about == deny]
 }
 
 // overIfGone takes a question back whose subject is no longer what was shown.
@@ -311,7 +332,7 @@ func (m *model) overIfGone() {
 }
 
 func (m *model) stopAsking() {
-	m.mode = browsing
+	m.mode = m.base()
 	m.input.Blur()
 	m.disturb()
 }
@@ -345,5 +366,6 @@ func (m *model) answered(msg answeredMsg) {
 		m.say(true, "could not %s %s: %s", did[msg.q.about][1], line(msg.q.id), wordsOf(msg.err))
 		return
 	}
+	m.took = msg.q
 	m.say(false, "you %s %s", did[msg.q.about][0], line(msg.q.id))
 }

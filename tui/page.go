@@ -170,6 +170,14 @@ func (m *model) risk(p *page, ev *api.Evidence) {
 	p.painted("In short", strings.Join(parts, "; "), warning)
 }
 
+// counted is plural for numbers that may be large.
+func counted(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return grouped(n) + " " + what + "s"
+}
+
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -192,15 +200,15 @@ func (m *model) effects(p *page, ev *api.Evidence) {
 	p.fields("Note", ev.Notes, faded)
 }
 
-// estimate is what the planner expects: "about 120 of 1,000 rows of public.people (12 %)".
+// estimate is what the planner expects: "about 120 of 1,000 rows of public.people (12%)".
 func estimate(ev *api.Evidence) string {
 	switch {
 	case ev.Table == "":
-		return "about " + grouped(*ev.Rows) + " rows"
+		return "about " + counted(*ev.Rows, "row")
 	case ev.Whole <= 0:
-		return "about " + grouped(*ev.Rows) + " rows of " + line(ev.Table) + ", which was never counted"
+		return "about " + counted(*ev.Rows, "row") + " of " + line(ev.Table) + ", which was never counted"
 	}
-	return fmt.Sprintf("about %s of %s rows of %s (%.3g %%)", grouped(*ev.Rows), grouped(ev.Whole), line(ev.Table), 100*portion(ev))
+	return fmt.Sprintf("about %s of %s rows of %s (%.3g%%)", grouped(*ev.Rows), grouped(ev.Whole), line(ev.Table), 100*portion(ev))
 }
 
 func portion(ev *api.Evidence) float64 {

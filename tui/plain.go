@@ -248,6 +248,12 @@ func (p *plainScreen) show(ctx context.Context, id string, try bool) {
 	if !ok {
 		return
 	}
+	if !try && a.MayAnswer && a.Evidence != nil && !a.Evidence.Done {
+		var now api.Ask // looked into first, for who looks at it
+		if p.gw.Call(ctx, http.MethodGet, withID(api.AskPath, id), nil, &now) == nil && now.Seal == a.Seal {
+			a = now
+		}
+	}
 	var preview *api.Preview
 	if try {
 		preview = &api.Preview{}

@@ -75,10 +75,15 @@ func (m *model) policyLines() (lines []string, at int) {
 		return []string{" Asking the gateway for its policy …"}, 0
 	}
 	at = -1
-	lines = append(lines, " "+m.theme.faint.Render("in force since "+p.policy.Since.Local().Format("2006-01-02 15:04:05")+", from "+line(p.policy.Source)))
+	for _, l := range folded("in force since "+p.policy.Since.Local().Format("2006-01-02 15:04:05")+", from "+line(p.policy.Source), m.width-2) {
+		lines = append(lines, " "+m.theme.faint.Render(l))
+	}
+	top := len(lines)
 	if r := p.policy.Refused; r != nil {
 		for _, l := range strings.Split(clean("a newer file was refused: "+r.Problem), "\n") {
-			lines = append(lines, " "+m.theme.bad.Render(l))
+			for _, part := range folded(l, m.width-2) {
+				lines = append(lines, " "+m.theme.bad.Render(part))
+			}
 		}
 	}
 	texts := []string{p.policy.Text}
@@ -94,18 +99,37 @@ func (m *model) policyLines() (lines []string, at int) {
 					at = len(lines)
 				}
 			}
-			if inside && strings.TrimSpace(l) != "" {
-				lines = append(lines, m.theme.mark.Render("▌")+" "+m.theme.selected.Render(l))
-				continue
+			for _, part := range folded(l, m.width-3) {
+				if inside && strings.TrimSpace(l) != "" {
+					lines = append(lines, m.theme.mark.Render("▌")+" "+m.theme.selected.Render(part))
+					continue
+				}
+				lines = append(lines, "  "+part)
 			}
-			lines = append(lines, "  "+l)
 		}
 		inside = false
 	}
 	if at < 0 && len(p.rules) > 0 {
-		lines = slices.Insert(lines, 1, " "+m.theme.warn.Render("no rule is called "+line(strings.Join(p.rules, ", "))+" here: it is one of the gateway's own"))
+		lines = slices.Insert(lines, top, " "+m.theme.warn.Render("no rule is called "+line(strings.Join(p.rules, ", "))+" here: it is one of the gateway's own"))
 	}
 	return lines, max(at, 0)
+}
+
+// folded is a line of a text in as many as it needs, the second and on further in than
+// the first.
+func folded(l string, width int) (out []string) {
+	inner := strings.Repeat(" ", min(len(l)-len(strings.TrimLeft(l, " "))+4, width/2))
+	for i, part := range wrapCells(classifyAs(l, plain), max(width-len(inner), 10)) {
+		text := plainText(part)
+		if i > 0 {
+			text = inner + strings.TrimLeft(text, " ")
+		}
+		out = append(out, text)
+	}
+	if len(out) == 0 || textWidth(l) <= width {
+		return []string{l}
+	}
+	return out
 }
 
 // ruleName is the name of a rule that begins on a line of YAML.

@@ -153,7 +153,9 @@ type screenTest struct {
 	m    *model
 	gw   *fake
 	time time.Time
-	said string // what went to the terminal beside frames
+	said string  // what went to the terminal beside frames
+	due  tea.Msg // what the clock was asked for last, and after how long
+	wait time.Duration
 }
 
 // newScreen is a screen of a size, without colours.
@@ -170,6 +172,9 @@ func newScreenWith(t *testing.T, width, height int, opt Options, profile termenv
 	s.m.gw = s.gw
 	s.m.clock = func() time.Time { return s.time }
 	s.m.do = func(f func(context.Context) tea.Msg) tea.Cmd { return func() tea.Msg { return f(t.Context()) } }
+	s.m.after = func(wait time.Duration, msg tea.Msg) tea.Cmd {
+		return func() tea.Msg { s.due, s.wait = msg, wait; return nil }
+	}
 	s.m.emit = func(text string) tea.Cmd { return func() tea.Msg { s.said += text; return nil } }
 	s.take(tea.WindowSizeMsg{Width: width, Height: height}, tickMsg(now))
 	return s
@@ -195,7 +200,7 @@ func (s *screenTest) run(cmd tea.Cmd) {
 		for _, c := range msg {
 			s.run(c)
 		}
-	case answeredMsg, previewMsg, historyMsg, policyMsg:
+	case answeredMsg, previewMsg, historyMsg, policyMsg, replayMsg:
 		s.take(msg)
 	}
 }
@@ -230,7 +235,7 @@ func (s *screenTest) typeFast(names ...string) {
 
 func keyOf(name string) []tea.Msg {
 	special := map[string]tea.KeyType{"enter": tea.KeyEnter, "esc": tea.KeyEsc, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown, "pgdown": tea.KeyPgDown,
-		"pgup": tea.KeyPgUp, "end": tea.KeyEnd, "ctrl+u": tea.KeyCtrlU, "shift+tab": tea.KeyShiftTab}
+		"pgup": tea.KeyPgUp, "home": tea.KeyHome, "end": tea.KeyEnd, "left": tea.KeyLeft, "right": tea.KeyRight, "ctrl+u": tea.KeyCtrlU, "shift+tab": tea.KeyShiftTab}
 	if k, ok := special[name]; ok {
 		return []tea.Msg{tea.KeyMsg{Type: k}}
 	}

@@ -137,9 +137,9 @@ func (s *stream) layOut(ev api.SessionEvent) (out []string) {
 }
 
 func (s *stream) ending(ev api.SessionEvent) string {
-	text := fmt.Sprintf("%s, %s in %s", line(ev.Outcome), plural(int(ev.Rows), "row"), (time.Duration(ev.Duration) * time.Microsecond).Round(10*time.Microsecond))
+	text := fmt.Sprintf("%s, %s in %s", line(ev.Outcome), counted(ev.Rows, "row"), (time.Duration(ev.Duration) * time.Microsecond).Round(10*time.Microsecond))
 	if ev.Masked > 0 {
-		text += ", " + plural(int(ev.Masked), "value") + " hidden from the caller"
+		text += ", " + counted(ev.Masked, "value") + " hidden from the caller"
 	}
 	if ev.Code != "" {
 		return s.theme.bad.Render(text + "; " + line(ev.Code) + ": " + line(ev.Text))

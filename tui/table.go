@@ -185,7 +185,7 @@ func touches(a api.Ask) string {
 		text = ev.Reads[0]
 	}
 	if ev.Rows != nil {
-		text += " ~" + strings.Replace(plural(int(*ev.Rows), "row"), fmt.Sprint(*ev.Rows), grouped(*ev.Rows), 1)
+		text += " ~" + counted(*ev.Rows, "row")
 	}
 	return line(text)
 }

@@ -73,6 +73,9 @@ func Run(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Optio
 			return nil
 		}
 	}
+	m.after = func(wait time.Duration, msg tea.Msg) tea.Cmd {
+		return tea.Tick(wait, func(time.Time) tea.Msg { return msg })
+	}
 	var watchers sync.WaitGroup
 	var p *tea.Program
 	m.follow = func(id string) func() {

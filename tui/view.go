@@ -34,6 +34,8 @@ func (m *model) body() []string {
 	switch {
 	case m.mode == helping:
 		return m.helpText()
+	case m.replay != nil:
+		return m.replayBody()
 	case m.stream != nil:
 		return m.streamBody()
 	case m.tab == policyTab:
@@ -117,14 +119,20 @@ func (m *model) head() []string {
 		gap = "  "
 	}
 	left := " " + m.theme.title.Render(brand)
+	before := gap
 	for i, text := range m.tabTexts() {
-		if tab(i) == m.tab {
-			left += gap + m.theme.tab.Render(text)
+		if tab(i) == m.tab { // between brackets, which take the place of spaces
+			left += before[:len(before)-1] + m.theme.faint.Render("[") + m.theme.tab.Render(text) + m.theme.faint.Render("]")
+			before = gap[1:]
 			continue
 		}
-		left += gap + m.theme.faint.Render(text)
+		left += before + m.theme.faint.Render(text)
+		before = gap
 	}
-	lines := []string{spread(left, m.theme.faint.Render(nameOf(m.opt.Me))+" ", m.width)}
+	lines := []string{left}
+	if me := nameOf(m.opt.Me); textWidth(left)+len(gap)+textWidth(me) < m.width {
+		lines[0] = spread(left, m.theme.faint.Render(me)+" ", m.width)
+	}
 	if n := len(m.alarms); n > 0 {
 		text := "!! BREAK-GLASS: " + m.alarms[n-1]
 		if n > 1 {
@@ -272,7 +280,7 @@ func (m *model) emptyText() []string {
 	}
 	switch m.tab {
 	case requestsTab:
-		return m.centred("Nothing was asked for ahead of time.", "", "sluice request NAME -f script.sql --reason … asks for a script,", "--for 1h for a window of time.")
+		return m.centred("Nothing was asked for ahead of time.", "", "sluice request NAME -f script.sql --reason …", "asks for a script, --for 1h for a window of time.")
 	case sessionsTab:
 		return m.centred("Nobody is connected.", "", "Sessions that you may see appear here as soon as", "somebody opens one.")
 	case historyTab:
@@ -288,9 +296,24 @@ func (m *model) emptyText() []string {
 // centred puts a few words in the upper middle.
 func (m *model) centred(text ...string) []string {
 	lines := make([]string, max(0, (m.height-8)/4))
+	var folded []string
+	first := 0 // lines of the first text, which is the one that counts
 	for i, t := range text {
+		parts := []string{""}
+		if t != "" {
+			parts = nil
+			for _, p := range wrapCells(classifyAs(t, plain), max(10, m.width-4)) {
+				parts = append(parts, strings.TrimSpace(plainText(p)))
+			}
+		}
+		folded = append(folded, parts...)
+		if i == 0 {
+			first = len(folded)
+		}
+	}
+	for i, t := range folded {
 		pad := strings.Repeat(" ", max(0, (m.width-ansi.StringWidth(t))/2))
-		if i > 0 {
+		if i >= first {
 			t = m.theme.faint.Render(t)
 		}
 		lines = append(lines, pad+t)
@@ -309,7 +332,7 @@ func (m *model) helpText() []string {
 		{"v", "preview: try the write, undo it, show the rows"},
 		{"f", "the statement laid out, or as it was sent"},
 		{"h s p", "history of person, of shape of statement; rule"},
-		{"w K", "watch a session as it happens; end it"},
+		{"w R K", "watch a session live, replay it; end it"},
 		{"e", "take your own request back"},
 		{"/ r", "search; ask the record again"},
 		{"m", "mouse on or off; off lets you mark text"},
@@ -331,6 +354,9 @@ func (m *model) statusLine() string {
 	switch {
 	case m.mode == answering:
 		return m.questionLine()
+	case m.mode == jumping:
+		m.input.Width = max(10, m.width-12)
+		return " " + m.theme.label.Render("Go to ") + m.input.View()
 	case m.mode == searching && m.tab != historyTab:
 		m.input.Width = max(10, m.width-12)
 		return " " + m.theme.label.Render("Search ") + m.input.View()
@@ -393,10 +419,21 @@ func (m *model) keyHelps() []keyHelp {
 		return []keyHelp{{"enter", verb}, {"esc", "back"}, {"pgup pgdn", "scroll"}}
 	case m.mode == searching:
 		return []keyHelp{{"enter", "search"}, {"esc", "back"}}
+	case m.mode == jumping:
+		return []keyHelp{{"enter", "go there"}, {"esc", "back"}}
 	case m.mode == helping:
 		return []keyHelp{{"any key", "back"}}
+	case m.replay != nil:
+		return m.replayHelps()
 	case m.stream != nil:
 		return append([]keyHelp{{"esc", "back"}, {"↑↓", "scroll"}, {"G", "follow"}}, end...)
+	}
+	switch {
+	case len(m.list()) > 0 || m.lists[m.tab].filter != "":
+	case m.tab == historyTab:
+		return append([]keyHelp{{"/", "search"}, {"r", "again"}, {"tab", "next list"}}, end...)
+	case m.tab != policyTab:
+		return append([]keyHelp{{"tab", "next list"}}, end...)
 	}
 	switch m.tab {
 	case inboxTab:
@@ -404,9 +441,9 @@ func (m *model) keyHelps() []keyHelp {
 	case requestsTab:
 		return append([]keyHelp{{"a", "approve"}, {"d", "deny"}, {"e", "take back"}, {"↑↓", "choose"}, {"enter", "open"}, {"/", "search"}}, end...)
 	case sessionsTab:
-		return append([]keyHelp{{"w", "watch"}, {"K", "end it"}, {"h", "history"}, {"↑↓", "choose"}, {"enter", "open"}, {"/", "search"}}, end...)
+		return append([]keyHelp{{"w", "watch"}, {"K", "end it"}, {"h", "history"}, {"R", "replay"}, {"↑↓", "choose"}, {"enter", "open"}, {"/", "search"}}, end...)
 	case historyTab:
-		return append([]keyHelp{{"/", "search"}, {"↑↓", "choose"}, {"enter", "open"}, {"r", "again"}, {"p", "rule"}}, end...)
+		return append([]keyHelp{{"/", "search"}, {"↑↓", "choose"}, {"enter", "open"}, {"R", "replay"}, {"r", "again"}, {"p", "rule"}}, end...)
 	}
 	return append([]keyHelp{{"↑↓", "scroll"}, {"r", "again"}, {"tab", "next"}}, end...)
 }
