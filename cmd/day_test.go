@@ -310,6 +310,23 @@ func TestAWholeDayAtTheScreen(t *testing.T) {
 	d.presses("bob", "p")
 	d.sees("bob", "▌   - name: writes-need-a-second-person")
 
+	// And shown again as it happened: from there, to the answer, to the end.
+	d.presses("bob", "4", "R")
+	d.sees("bob", "paused 1x", "held by writes-need-a-second-person", "statement 2 of")
+	d.presses("bob", "Right", "Right", "Right", "Right")
+	d.sees("bob", "bob voted allow: happy birthday", "ok, 1 row in")
+	d.presses("bob", "+", "+", "Space")
+	d.sees("bob", "the end", "the session ended")
+	d.presses("bob", "Home")
+	d.sees("bob", "paused instant")
+	d.presses("bob", "Space")
+	d.sees("bob", "the end")
+	d.presses("bob", "t")
+	d.answers("bob", "-10h")
+	d.sees("bob", "paused instant", "connected")
+	d.presses("bob", "Escape")
+	d.sees("bob", "Search")
+
 	d.tmux("resize-window", "-t", "bob", "-x", "60", "-y", "24")
 	d.presses("bob", "?")
 	d.sees("bob", "approve, deny; a reason")

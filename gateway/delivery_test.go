@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/client"
 )
 
 // heldAtOnce is how many statements wait at once; docs/approvals.md has the figures of
@@ -107,6 +108,7 @@ func TestManyStatementsWaitAtOnce(t *testing.T) {
 			results <- err
 		}()
 	}
+	listed := lookAtLast(t, bob, seen[0], n)
 	for _, f := range seen {
 		inTime(t, n, "all wait, and were looked into", f.has(func(f *follower) bool {
 			for _, a := range f.asks {
@@ -163,8 +165,39 @@ func TestManyStatementsWaitAtOnce(t *testing.T) {
 	if once := count(t, tu.through, "select count(*) from counted where n = 1"); once != n || count(t, tu.through, "select max(n) from counted") != 1 {
 		t.Errorf("%d of %d ran once", once, n)
 	}
+	t.Logf("%s", listed)
 	t.Logf("%d at once: %d KiB for each; all looked into after %s; to appear %s; from the vote to the end of the statement %s", n, each>>10, all.Round(time.Millisecond), spread(appeared), spread(released))
 	inParallel(t, conns, func(ctx context.Context, _ int, conn *pgx.Conn) error { return conn.Close(ctx) })
+}
+
+// lookAtLast has an approver look at the newest of n asks while others wait to be looked
+// into, and says how long that took.
+func lookAtLast(t *testing.T, bob *client.Gateway, f *follower, n int) string {
+	t.Helper()
+	var last api.Ask
+	left := 0
+	inTime(t, n, "all are listed", f.has(func(f *follower) bool {
+		last, left = api.Ask{}, 0
+		for _, a := range f.asks {
+			if a.Evidence.Done {
+				continue
+			}
+			if left++; a.Created.After(last.Created) {
+				last = a
+			}
+		}
+		return len(f.asks) == n
+	}))
+	if last.ID == "" {
+		return "all were looked into before one could be looked at"
+	}
+	began := time.Now()
+	got, code := call[api.Ask](t, bob, "GET", strings.ReplaceAll(api.AskPath, "{id}", last.ID), nil)
+	took := time.Since(began)
+	if code != 0 || got.ID != last.ID || !got.Evidence.Done {
+		t.Errorf("a look at %s gives %+v, %d", last.ID, got.Evidence, code)
+	}
+	return fmt.Sprintf("the newest, looked at while %d were to be looked into, after %s", left, took.Round(100*time.Microsecond))
 }
 
 // What a statement that waits takes does not grow: not with how many wait, nor with how
