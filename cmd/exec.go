@@ -176,7 +176,7 @@ func (e *execution) notice(n *pgconn.Notice) {
 	} else {
 		e.print(n)
 	}
-	e.held(n.Code == "01000" && strings.HasPrefix(n.Message, "waiting for approval "))
+	e.held(n.Code == "01000" && strings.HasPrefix(strings.TrimPrefix(n.Message, "still "), "waiting for approval "))
 }
 
 func (e *execution) print(n *pgconn.Notice) {

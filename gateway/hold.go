@@ -117,24 +117,19 @@ func (s *session) asked(ctx context.Context, j *job, a approval.Ask) (*askNote, 
 
 // announce tells the client that it waits, now and every half minute.
 func (s *session) announce(wait context.Context, a approval.Ask) {
-	say := func(left time.Duration) {
-		err := s.client.Notice(postgres.Say{
-			Severity: "NOTICE", Code: "01000",
-			Message: fmt.Sprintf("waiting for approval %s by %s", a.ID, a.Quorum),
-			Detail:  fmt.Sprintf("rule %s: %s", a.Rule, a.Reason),
-			Hint:    s.whatNow(a, left),
-		})
-		if err != nil {
+	say := func(message, detail, hint string) {
+		if err := s.client.Notice(postgres.Say{Severity: "NOTICE", Code: "01000", Message: message, Detail: detail, Hint: hint}); err != nil {
 			s.g.cfg.Log.Debug("tell a client that it waits", "session", s.id, "error", err)
 		}
 	}
-	say(a.Deadline.Sub(a.Created))
+	waiting := fmt.Sprintf("waiting for approval %s by %s", a.ID, a.Quorum)
+	say(waiting, fmt.Sprintf("rule %s: %s", a.Rule, a.Reason), s.whatNow(a, a.Deadline.Sub(a.Created)))
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			say(a.Deadline.Sub(s.g.cfg.Now()))
+			say(fmt.Sprintf("still %s, %s left", waiting, a.Deadline.Sub(s.g.cfg.Now()).Round(time.Second)), "", "")
 		case <-wait.Done():
 			return
 		}

@@ -243,6 +243,9 @@ func (r *runner) notice(n *pgconn.PgError) {
 		r.st.held(&waiting{Approval: plain(m[1]), Needs: plain(m[2]), Rule: plain(strings.TrimPrefix(n.Detail, "rule "))})
 		return
 	}
+	if strings.HasPrefix(n.Message, "still waiting for approval ") {
+		return // it was said in full
+	}
 	r.st.held(nil)
 	if m := saysMasks.FindStringSubmatch(n.Message); m != nil {
 		if count, err := strconv.ParseInt(m[1], 10, 64); err == nil {
