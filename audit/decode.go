@@ -44,32 +44,44 @@ func decodeLine(line []byte) (Event, error) {
 	if len(line) > maxEventBytes {
 		return Event{}, fmt.Errorf("%w: %d bytes is longer than any event", errLine, len(line))
 	}
-	seq, err := lineSeq(line)
-	if err != nil {
-		return Event{}, err
-	}
-	if ev, ok := decodeOwn(string(line)); ok {
-		return ev, nil
-	}
 	var ev Event
-	if err := json.Unmarshal(line, &ev); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", errLine, err)
-	}
-	// JSON allows a key twice, the last one counting. Nothing honest writes that.
-	if ev.Seq != seq {
-		return Event{}, fmt.Errorf("%w: it gives two sequence numbers", errLine)
+	if err := decodeText(string(line), &ev); err != nil {
+		return Event{}, err
 	}
 	return ev, nil
 }
 
+// decodeText is decodeLine of a text, whose memory the event shares, into an event.
+func decodeText(line string, ev *Event) error {
+	if decodeOwn(line, ev) {
+		return nil
+	}
+	seq, err := lineSeq([]byte(line))
+	if err != nil {
+		return err
+	}
+	*ev = Event{}
+	if err := json.Unmarshal([]byte(line), ev); err != nil {
+		return fmt.Errorf("%w: %w", errLine, err)
+	}
+	// JSON allows a key twice, the last one counting. Nothing honest writes that.
+	if ev.Seq != seq {
+		return fmt.Errorf("%w: it gives two sequence numbers", errLine)
+	}
+	return nil
+}
+
 // decodeOwn reads a line as appendBody writes it: no space, each key at most once, in
-// the order of Event. ok is false for any other, which may be an event all the same. It
+// the order of Event. It gives false for any other, which may be an event all the same. It
 // is here because every question, and the index, reads all that was ever written; the
 // texts of the event share the memory of line.
-func decodeOwn(line string) (ev Event, ok bool) {
+func decodeOwn(line string, ev *Event) bool {
+	*ev = Event{}
 	r := ownReader{rest: line}
 	r.expect(`{"seq":`)
-	ev.Seq = uint64(r.number())
+	seq := r.number()
+	r.wrong = r.wrong || seq < 0
+	ev.Seq = uint64(seq)
 	r.expect(`,"id":`)
 	ev.ID = r.text()
 	r.expect(`,"time":`)
@@ -131,7 +143,7 @@ func decodeOwn(line string) (ev Event, ok bool) {
 	r.listOf("outputs", &ev.Outputs)
 	r.listOf("facts", &ev.Facts)
 	r.textOf("database", &ev.Database)
-	return ev, !r.wrong && r.rest == "}"
+	return !r.wrong && r.rest == "}"
 }
 
 // ownReader takes a line apart. After the first thing that is not as expected it is
@@ -185,30 +197,45 @@ func (r *ownReader) listOf(name string, to *[]string) {
 	}
 }
 
-// number takes digits, with a sign, that fit 63 bits.
+// number takes digits, with a sign, that fit 63 bits, in the one form that is written.
 func (r *ownReader) number() int64 {
-	end := 0
-	for end < len(r.rest) && (r.rest[end] >= '0' && r.rest[end] <= '9' || end == 0 && r.rest[0] == '-') {
+	digits, end := 0, 0
+	if strings.HasPrefix(r.rest, "-") {
+		digits, end = 1, 1
+	}
+	for end < len(r.rest) && r.rest[end] >= '0' && r.rest[end] <= '9' {
 		end++
 	}
 	n, err := strconv.ParseInt(r.rest[:end], 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != r.rest[:end] {
+	if err != nil || r.rest[digits] == '0' && end > 1 {
 		r.wrong = true
 	}
 	r.rest = r.rest[end:]
 	return n
 }
 
-// time takes a time in quotes, in the one form that is written.
+// time takes a time in quotes, in the one form that is written: `"2006-01-02T15:04:05.000000Z"`.
 func (r *ownReader) time() time.Time {
 	const n = len(timeFormat) + 2
 	if len(r.rest) < n {
 		r.wrong = true
 		return time.Time{}
 	}
-	t, err := time.Parse(`"`+timeFormat+`"`, r.rest[:n])
-	r.wrong = r.wrong || err != nil
+	s := r.rest[:n]
 	r.rest = r.rest[n:]
+	pair := func(i int) int {
+		tens, ones := s[i]-'0', s[i+1]-'0'
+		r.wrong = r.wrong || tens > 9 || ones > 9
+		return int(tens)*10 + int(ones)
+	}
+	for i, c := range []byte{0: '"', 5: '-', 8: '-', 11: 'T', 14: ':', 17: ':', 20: '.', 27: 'Z', 28: '"'} {
+		r.wrong = r.wrong || c != 0 && s[i] != c
+	}
+	month, day, hour, minute, second := pair(6), pair(9), pair(12), pair(15), pair(18)
+	micros := pair(21)*10_000 + pair(23)*100 + pair(25)
+	t := time.Date(pair(1)*100+pair(3), time.Month(month), day, hour, minute, second, micros*1000, time.UTC)
+	// Times that there are not become others.
+	r.wrong = r.wrong || month > 12 || month < 1 || t.Day() != day || hour > 23 || minute > 59 || second > 59
 	return t
 }
 
@@ -219,8 +246,15 @@ func (r *ownReader) text() string {
 		return ""
 	}
 	s := r.rest[1:]
-	end := strings.IndexAny(s, `"\`)
-	if end < 0 || !plain(s[:end]) {
+	end := 0
+	for end < len(s) && asItIs[s[end]] {
+		end++
+	}
+	if end < len(s) && s[end] == '"' {
+		r.rest = s[end+1:]
+		return s[:end]
+	}
+	if end = strings.IndexAny(s, `"\`); end < 0 || !plain(s[:end]) {
 		r.wrong = true
 		return ""
 	}
@@ -230,6 +264,14 @@ func (r *ownReader) text() string {
 	}
 	return r.escaped(s, end)
 }
+
+// asItIs are the bytes that stand in a line for themselves, and need no second look.
+var asItIs = func() (is [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
 
 // escaped is text whose first escape is at a place of s.
 func (r *ownReader) escaped(s string, at int) string {

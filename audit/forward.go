@@ -54,6 +54,7 @@ func forwardSegment(ctx context.Context, dir string, base uint64, from Place, gi
 		return from, fmt.Errorf("read the record: %s: %w", path, err)
 	}
 	r := newLineReader(file)
+	defer r.done()
 	start := from.Offset
 	for from.Seq < base+segmentEntries {
 		if from.Seq%checkEvery == 0 && ctx.Err() != nil {

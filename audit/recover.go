@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -371,9 +372,21 @@ type lineReader struct {
 	offset int64 // after the last line read
 }
 
-// newLineReader has room for the longest event and one byte to notice longer ones.
+// lineBuffers have room for the longest event and one byte to notice longer ones.
+var lineBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxEventBytes+2) }}
+
 func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, maxEventBytes+2)}
+	b := lineBuffers.Get().(*bufio.Reader)
+	b.Reset(r)
+	return &lineReader{r: b}
+}
+
+// done gives its buffer back: whoever opens files again and again calls it at the end, when
+// no line is used any more.
+func (l *lineReader) done() {
+	l.r.Reset(nil)
+	lineBuffers.Put(l.r)
+	l.r = nil
 }
 
 // next gives the next line without its line break, valid until the next call.
