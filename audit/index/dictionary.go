@@ -3,6 +3,7 @@ package index
 import (
 	"crypto/sha256"
 	"database/sql"
+	"hash/maphash"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,9 @@ import (
 // under way: after a rollback it must be forgotten.
 type dictionary struct {
 	names, sessions map[string]int64
-	actors, shapes  map[[16]byte]int64
+	actors, shapes  map[[2]uint64]int64 // by a hash that only this process knows
+	seeds           [2]maphash.Seed
+	lists           []byte // reused
 }
 
 // maxRemembered bounds each of its maps: whoever sends another statement each time does
@@ -22,7 +25,10 @@ type dictionary struct {
 const maxRemembered = 1 << 16
 
 func newDictionary() *dictionary {
-	return &dictionary{names: map[string]int64{}, sessions: map[string]int64{}, actors: map[[16]byte]int64{}, shapes: map[[16]byte]int64{}}
+	return &dictionary{
+		names: map[string]int64{}, sessions: map[string]int64{}, actors: map[[2]uint64]int64{}, shapes: map[[2]uint64]int64{},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+	}
 }
 
 func remember[K comparable](m map[K]int64, key K, id int64) int64 {
@@ -48,10 +54,9 @@ func (d *dictionary) text(tx *statements, table string, m map[string]int64, text
 	return remember(m, strings.Clone(text), id), nil
 }
 
-// keyOf hashes lists of texts, so that no two lists of lists have the same key.
-func keyOf(lists ...[]string) [16]byte {
-	var room [1024]byte
-	b := room[:0]
+// listed puts lists of texts in one, so that no two lists of lists give the same.
+func (d *dictionary) listed(lists ...[]string) []byte {
+	b := d.lists[:0]
 	for _, list := range lists {
 		for _, p := range list {
 			b = append(strconv.AppendInt(b, int64(len(p)), 10), ':')
@@ -59,18 +64,30 @@ func keyOf(lists ...[]string) [16]byte {
 		}
 		b = append(b, ';')
 	}
-	sum := sha256.Sum256(b)
-	return [16]byte(sum[:16])
+	d.lists = b
+	return b
+}
+
+// quick is the key of lists in memory: nobody outside can make two that have the same.
+func (d *dictionary) quick(lists []byte) [2]uint64 {
+	return [2]uint64{maphash.Bytes(d.seeds[0], lists), maphash.Bytes(d.seeds[1], lists)}
+}
+
+// keyOf is the key of lists in the file.
+func keyOf(lists []byte) []byte {
+	sum := sha256.Sum256(lists)
+	return sum[:16]
 }
 
 // actor gives the number of whoever an event is about, and through which connection.
 func (d *dictionary) actor(tx *statements, ev *audit.Event) (int64, error) {
-	key := keyOf([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose}, ev.Groups)
+	lists := d.listed([]string{ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose}, ev.Groups)
+	key := d.quick(lists)
 	if id, ok := d.actors[key]; ok {
 		return id, nil
 	}
 	id, fresh, err := tx.idOf("SELECT id FROM actor WHERE key=?", "INSERT INTO actor (key, who, subject, kind, owner, connection, role, application, purpose) VALUES (?,?,?,?,?,?,?,?,?)",
-		key[:], ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose)
+		keyOf(lists), ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Connection, ev.Role, ev.Client, ev.Purpose)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +113,8 @@ func (d *dictionary) shape(tx *statements, ev *audit.Event) (int64, error) {
 		text = bare(ev.SQL)
 		like = "text " + text
 	}
-	key := keyOf([]string{like, ev.Statement}, ev.Reads, ev.Writes, ev.Signs, ev.Personal)
+	lists := d.listed([]string{like, ev.Statement}, ev.Reads, ev.Writes, ev.Signs, ev.Personal)
+	key := d.quick(lists)
 	if id, ok := d.shapes[key]; ok {
 		return id, nil
 	}
@@ -104,7 +122,7 @@ func (d *dictionary) shape(tx *statements, ev *audit.Event) (int64, error) {
 		text = bare(ev.SQL)
 	}
 	id, fresh, err := tx.idOf("SELECT id FROM shape WHERE key=?", "INSERT INTO shape (key, fingerprint, statement, signs, text) VALUES (?,?,?,?,?)",
-		key[:], ev.Fingerprint, ev.Statement, strings.Join(ev.Signs, " "), text)
+		keyOf(lists), ev.Fingerprint, ev.Statement, strings.Join(ev.Signs, " "), text)
 	if err != nil {
 		return 0, err
 	}
@@ -153,6 +171,26 @@ func (s *statements) run(query string, args ...any) error {
 	}
 	_, err = st.Exec(args...)
 	return err
+}
+
+// manyRows is how many rows one statement inserts.
+const manyRows = 64
+
+// many inserts rows of so many columns each, which values has one after the other, by an
+// INSERT that lacks them.
+func (s *statements) many(insert string, columns int, values []any) error {
+	row := "(" + strings.Repeat("?,", columns-1) + "?)"
+	for len(values) > 0 {
+		n := min(manyRows, len(values)/columns)
+		if n < manyRows {
+			n = 1 // few forms of statement are prepared
+		}
+		if err := s.run(insert+strings.Repeat(row+",", n-1)+row, values[:n*columns]...); err != nil {
+			return err
+		}
+		values = values[n*columns:]
+	}
+	return nil
 }
 
 // idOf finds a row by its first argument, or makes it of all of them.

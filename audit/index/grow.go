@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,13 +24,14 @@ const (
 type batch struct {
 	*statements
 	dict   *dictionary
+	edge   *edge
+	from   uint64      // first entry
 	place  audit.Place // after the last entry
-	last   []byte      // entry taken in, and where it stands
+	last   string      // entry taken in, and where it stands
 	lastAt int64
-	fresh  []uint64 // of the events in rows, in order
-	rows   map[uint64]*[columns]int64
-	words  map[uint64]map[string]bool // of wordEntries entries
-	late   map[int64]bool             // full blocks with statements that ended now
+	places []any               // rows of the table
+	words  map[uint64]*wording // of wordEntries entries
+	late   map[int64]bool      // full blocks with statements that ended now
 	n      uint64
 	most   uint64 // for n
 }
@@ -56,7 +59,7 @@ func (x *Index) grow(ctx context.Context, limit uint64) (bool, error) {
 	for taken := uint64(0); ; {
 		n, err := x.step(ctx)
 		if err != nil {
-			x.dict = newDictionary() // it may know numbers that were rolled back
+			x.dict, x.edge = newDictionary(), nil // they may know what was rolled back
 			return false, err
 		}
 		taken += n
@@ -91,7 +94,7 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 	}
 	b := &batch{
 		statements: &statements{tx: tx, made: map[string]*sql.Stmt{}}, dict: x.dict, most: x.cfg.batch,
-		rows: map[uint64]*[columns]int64{}, words: map[uint64]map[string]bool{}, late: map[int64]bool{},
+		words: map[uint64]*wording{}, late: map[int64]bool{},
 	}
 	if b.place, err = placeOf(seq, offset); err != nil {
 		return 0, err
@@ -101,18 +104,23 @@ func (x *Index) step(ctx context.Context) (n uint64, err error) {
 	} else if b.place.Seq < first { // what was removed before it was taken in
 		b.place = audit.Place{Seq: first}
 	}
-	from := b.place.Seq
-	if b.place, err = audit.Forward(ctx, x.cfg.Record, b.place, b.take); err != nil && !errors.Is(err, errEnough) {
+	b.from = b.place.Seq
+	if x.edge == nil || x.edge.next() != b.from {
+		x.edge = &edge{from: b.from}
+	}
+	b.edge = x.edge
+	if b.place, err = x.follow.Forward(ctx, b.place, b.take); err != nil && !errors.Is(err, errEnough) {
 		return 0, err
 	}
 	if b.n > 0 {
-		if err := b.flush(from); err != nil {
+		if err := b.flush(); err != nil {
 			return 0, err
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		return 0, err
 	}
+	x.edge.trim()
 	x.place = b.place
 	x.taken.Store(b.place.Seq)
 	return b.n, nil
@@ -126,7 +134,7 @@ func (x *Index) more(ctx context.Context) (bool, error) {
 	} else if from.Seq < first {
 		from = audit.Place{Seq: first}
 	}
-	_, err := audit.Forward(ctx, x.cfg.Record, from, func(audit.Place, []byte) error { return errEnough })
+	_, err := x.follow.Forward(ctx, from, func(*audit.Entry) error { return errEnough })
 	if errors.Is(err, errEnough) {
 		return true, nil
 	}
@@ -134,33 +142,29 @@ func (x *Index) more(ctx context.Context) (bool, error) {
 }
 
 // take takes in one entry.
-func (b *batch) take(at audit.Place, line []byte) error {
+func (b *batch) take(e *audit.Entry) error {
 	if b.n == b.most {
 		return errEnough
 	}
-	ev, err := audit.Decode(line)
-	if err != nil {
-		return fmt.Errorf("entry %d: %w", at.Seq, err)
-	}
+	at, ev := e.Place, &e.Event
 	b.n++
-	b.last, b.lastAt = append(b.last[:0], line...), at.Offset
+	b.last, b.lastAt = e.Line, at.Offset
 	if at.Seq%placeEntries == 0 {
-		if err := b.run("INSERT OR REPLACE INTO place VALUES (?,?)", int64(at.Seq/placeEntries), at.Offset); err != nil {
-			return err
-		}
+		b.places = append(b.places, int64(at.Seq/placeEntries), at.Offset)
 	}
 	of, linked := seqOf(ev.Of)
 	about := at.Seq
 	if ev.Kind == audit.Finished && linked {
 		about = of
 	}
-	b.note(about, &ev)
+	b.note(about, ev)
 	switch {
 	case ev.Kind == audit.Finished:
+		b.edge.skip()
 		if !linked {
 			return nil
 		}
-		return b.end(of, at.Seq, &ev)
+		return b.end(of, at.Seq, ev)
 	case ev.Kind == audit.Answered && linked:
 		for _, who := range ev.Approvers {
 			if err := b.run("INSERT OR IGNORE INTO approval VALUES (?,?,?)", int64(of), int64(at.Seq), who); err != nil {
@@ -168,7 +172,7 @@ func (b *batch) take(at audit.Place, line []byte) error {
 			}
 		}
 	}
-	return b.add(at.Seq, &ev)
+	return b.add(at.Seq, ev)
 }
 
 // seqOf is the place in the record that an ID names.
@@ -179,16 +183,6 @@ func seqOf(id string) (uint64, bool) {
 	}
 	seq, err := strconv.ParseUint(id[i+1:], 10, 63)
 	return seq, err == nil
-}
-
-// note takes the words of an event for those who search.
-func (b *batch) note(about uint64, ev *audit.Event) {
-	set := b.words[about/wordEntries]
-	if set == nil {
-		set = map[string]bool{}
-		b.words[about/wordEntries] = set
-	}
-	eachText(ev, func(text string) { eachWord(text, func(w string) { set[w] = true }) })
 }
 
 // add makes a row of an event that is not an ending.
@@ -212,8 +206,7 @@ func (b *batch) add(seq uint64, ev *audit.Event) error {
 	if row[colShape], err = b.dict.shape(b.statements, ev); err != nil {
 		return err
 	}
-	b.rows[seq] = &row
-	b.fresh = append(b.fresh, seq)
+	b.edge.add(&row)
 	return nil
 }
 
@@ -223,40 +216,44 @@ func (b *batch) end(of, seq uint64, ev *audit.Event) error {
 	if err != nil {
 		return err
 	}
-	if row := b.rows[of]; row != nil {
+	row := b.edge.row(of)
+	if row != nil {
 		row[colOutcome], row[colRows], row[colBytes], row[colMasked], row[colEnding] = outcome, ev.Rows, ev.Bytes, ev.Masked, int64(seq)
+	}
+	if row != nil && of >= b.from {
 		return nil
 	}
 	b.late[int64(of/blockEntries)] = true
 	return b.run("UPDATE event SET outcome=?, rows=?, bytes=?, masked=?, ending=? WHERE seq=?", outcome, ev.Rows, ev.Bytes, ev.Masked, int64(seq), int64(of))
 }
 
-// flush writes what was taken in since entry from.
-func (b *batch) flush(from uint64) error {
-	for _, seq := range b.fresh {
-		r := b.rows[seq]
-		if err := b.run("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12]); err != nil {
-			return err
+// flush writes what was taken in.
+func (b *batch) flush() error {
+	rows := b.edge.since(b.from)
+	values := make([]any, 0, len(rows)*columns)
+	for i := range rows {
+		for _, v := range rows[i] {
+			values = append(values, v)
 		}
 	}
-	for block, set := range b.words {
-		if len(set) == 0 {
+	if err := errors.Join(b.many("INSERT INTO event VALUES ", columns, values), b.many("INSERT OR REPLACE INTO place VALUES ", 2, b.places)); err != nil {
+		return err
+	}
+	// In order: what comes out of it has SQLite write out what it has gathered.
+	for _, block := range slices.Sorted(maps.Keys(b.words)) {
+		w := b.words[block]
+		if len(w.words) == 0 {
 			continue
-		}
-		var text strings.Builder
-		for w := range set {
-			text.WriteString(w)
-			text.WriteByte(' ')
 		}
 		// The same block may have words of several transactions; the last entry taken
 		// in tells them apart.
 		rest := min(b.place.Seq-block*wordEntries, 1<<wordShift-1)
-		if err := b.run("INSERT INTO word (rowid, words) VALUES (?,?)", int64(block<<wordShift|rest), text.String()); err != nil {
+		if err := b.run("INSERT INTO word (rowid, words) VALUES (?,?)", int64(block<<wordShift|rest), w.text.String()); err != nil {
 			return err
 		}
 	}
 	full := int64(b.place.Seq / blockEntries)
-	for id := int64(from / blockEntries); id < full; id++ {
+	for id := int64(b.from / blockEntries); id < full; id++ {
 		b.late[id] = true
 	}
 	for id := range b.late {
@@ -267,7 +264,7 @@ func (b *batch) flush(from uint64) error {
 		}
 	}
 	return b.run("UPDATE about SET value = CASE key WHEN 'seq' THEN ? WHEN 'offset' THEN ? ELSE ? END WHERE key IN ('seq','offset','last')",
-		strconv.FormatUint(b.place.Seq, 10), strconv.FormatInt(b.place.Offset, 10), strconv.FormatInt(b.lastAt, 10)+" "+lineHash(b.last))
+		strconv.FormatUint(b.place.Seq, 10), strconv.FormatInt(b.place.Offset, 10), strconv.FormatInt(b.lastAt, 10)+" "+lineHash([]byte(b.last)))
 }
 
 // wordShift is how many bits of a row's number in word tell apart those of one block.
@@ -275,17 +272,11 @@ const wordShift = 36
 
 // block packs the events of a full block.
 func (b *batch) block(id int64) error {
-	st, err := b.prepared("SELECT * FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq")
-	if err != nil {
-		return err
-	}
-	rows, err := st.Query(id*blockEntries, (id+1)*blockEntries-1)
-	if err != nil {
-		return err
-	}
 	p := &page{}
-	if err := readPage(rows, p); err != nil {
-		return err
+	if !b.edge.page(id, p) {
+		if err := b.readBlock(id, p); err != nil {
+			return err
+		}
 	}
 	var first, last int64
 	for i, at := range p.col(colTime) {
@@ -295,6 +286,19 @@ func (b *batch) block(id int64) error {
 		first, last = min(first, at), max(last, at)
 	}
 	return b.run("INSERT OR REPLACE INTO block VALUES (?,?,?,?)", id, first, last, p.pack())
+}
+
+// readBlock reads the events of a block.
+func (b *batch) readBlock(id int64, p *page) error {
+	st, err := b.prepared("SELECT * FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq")
+	if err != nil {
+		return err
+	}
+	rows, err := st.Query(id*blockEntries, (id+1)*blockEntries-1)
+	if err != nil {
+		return err
+	}
+	return readPage(rows, p)
 }
 
 // readPage appends rows of the table event to p, and closes them.

@@ -43,6 +43,7 @@ type Config struct {
 	Record string       // directory of the record
 	Path   string       // of the index file; default Record with ".index" added, so beside the record and not in it
 	Flush  func() error // has what the log still gathers be written; nil if the record is not open here
+	Tail   *audit.Tail  // of the record, for whoever else follows it in this process; may be nil
 	Log    *slog.Logger // default: nothing is logged
 
 	maxPages int    // in tests, a disk that is full
@@ -51,10 +52,12 @@ type Config struct {
 
 // Index is an open index, safe for concurrent use.
 type Index struct {
-	cfg Config
+	cfg    Config
+	follow *audit.Follower
 
 	mu    sync.Mutex // held while the index grows or is made anew
 	dict  *dictionary
+	edge  *edge   // nil if nothing is known of it
 	db    *sql.DB // one connection, which writes
 	reads *sql.DB // read-only
 	place audit.Place
@@ -91,7 +94,10 @@ func New(cfg Config) *Index {
 	if cfg.batch == 0 {
 		cfg.batch = batchEntries
 	}
-	return &Index{cfg: cfg}
+	if cfg.Tail == nil {
+		cfg.Tail = audit.NewTail(cfg.Record)
+	}
+	return &Index{cfg: cfg, follow: cfg.Tail.Follow()}
 }
 
 // open opens the file, or makes it anew when it is no index of this record. It needs mu.
@@ -159,7 +165,7 @@ func (x *Index) attach() (why string, err error) {
 		}
 		x.cfg.Log.Info("an index of the record is made", "file", x.cfg.Path)
 	}
-	x.dict, x.known = newDictionary(), &lookups{}
+	x.dict, x.edge, x.known = newDictionary(), nil, &lookups{}
 	if err := x.db.QueryRow("SELECT 1 FROM block LIMIT 1").Scan(new(int)); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", err
 	}

@@ -35,7 +35,7 @@ func (x *Index) shed() error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("take removed entries out of the index: %w", err)
 	}
-	x.first = first
+	x.first, x.edge = first, nil // rows of removed entries may be in it
 	x.cfg.Log.Info("what was removed from the record is out of its index", "before", first)
 	return nil
 }

@@ -42,6 +42,35 @@ func eachWord(text string, give func(string)) {
 	}
 }
 
+// wording is the words of some entries, each once.
+type wording struct {
+	texts map[string]bool // that were looked at: most come again and again
+	words map[string]bool
+	text  strings.Builder // of words
+}
+
+// note takes the words of an event for those who search.
+func (b *batch) note(about uint64, ev *audit.Event) {
+	w := b.words[about/wordEntries]
+	if w == nil {
+		w = &wording{texts: map[string]bool{}, words: map[string]bool{}}
+		b.words[about/wordEntries] = w
+	}
+	eachText(ev, func(text string) {
+		if w.texts[text] {
+			return
+		}
+		w.texts[text] = true
+		eachWord(text, func(word string) {
+			if !w.words[word] {
+				w.words[word] = true
+				w.text.WriteString(word)
+				w.text.WriteByte(' ')
+			}
+		})
+	})
+}
+
 // eachText gives the texts of an event in which people search.
 func eachText(ev *audit.Event, give func(string)) {
 	for _, s := range [...]string{ev.SQL, ev.Error, ev.Reason, ev.Detail, ev.Runbook, ev.RunbookRun} {
