@@ -134,8 +134,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if err := h.witnesses.check(); err != nil {
 		return nil, errors.Join(err, h.record.Close())
 	}
-	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log})
-	sc := store.Config{Record: gc.RecordDir, Flush: h.record.Flush, Log: h.log}
+	tail := audit.NewTail(gc.RecordDir) // read and decoded once for both
+	h.index = index.New(index.Config{Record: gc.RecordDir, Flush: h.record.Flush, Tail: tail, Log: h.log})
+	sc := store.Config{Record: gc.RecordDir, Flush: h.record.Flush, Tail: tail, Log: h.log}
 	if err := h.deliver(cfg.openLineage); err != nil {
 		return nil, errors.Join(err, h.record.Close())
 	}

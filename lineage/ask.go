@@ -471,7 +471,7 @@ func (g *Graph) find(target, who string) ([]int32, error) {
 	}
 	if len(found) == 0 && strings.HasPrefix(target, "model:") && !strings.Contains(target, "@") {
 		for key, n := range g.keys { // a question that is rarely asked
-			if strings.HasPrefix(key, string(rune('A'+Model))) && strings.HasPrefix(g.Nodes[n].Name, target+"@") {
+			if key.kind == Model && strings.HasPrefix(g.Nodes[n].Name, target+"@") {
 				found[n] = true
 			}
 		}

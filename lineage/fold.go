@@ -114,7 +114,7 @@ func (g *Graph) decided(ev *audit.Event) {
 		NoWhere: slices.Contains(ev.Signs, "no_where"), ServerFile: slices.Contains(ev.Signs, "server_file") || slices.Contains(ev.Signs, "program"),
 		Act: Act{Who: ev.Who, Subject: ev.Subject, CallerKind: ev.CallerKind, Owner: ev.Owner, Verb: verb(ev), Rule: ev.Rule},
 	}
-	if ev.Effect == "allow" && ahead.MatchString(ev.Reason) {
+	if ev.Effect == "allow" && ev.Reason != "" && ahead.MatchString(ev.Reason) {
 		p.Act.Reason = ev.Reason
 	}
 	for _, name := range []string{"flows", "reads", "writes"} {
@@ -122,8 +122,8 @@ func (g *Graph) decided(ev *audit.Event) {
 	}
 	n := 0
 	for _, text := range ev.Flows {
-		f, err := audit.ParseFlow(text)
-		if n += len(f.From); err != nil || n > maxFlowRefs {
+		f, ok := g.flow(text)
+		if n += len(f.From); !ok || n > maxFlowRefs {
 			p.Traced = false
 			break
 		}
@@ -142,6 +142,26 @@ func (g *Graph) decided(ev *audit.Event) {
 			}
 		}
 	}
+}
+
+// maxFlows bounds how many texts of flows are remembered; then it begins anew.
+const maxFlows = 1 << 12
+
+// flow reads a text of a flow.
+func (g *Graph) flow(text string) (audit.Flow, bool) {
+	if f, ok := g.flows[text]; ok {
+		return f, true
+	}
+	text = strings.Clone(text)
+	f, err := audit.ParseFlow(text)
+	if err != nil {
+		return f, false
+	}
+	if len(g.flows) >= maxFlows {
+		clear(g.flows)
+	}
+	g.flows[text] = f
+	return f, true
 }
 
 func verb(ev *audit.Event) string {
@@ -358,7 +378,8 @@ func (g *Graph) reads(p *statement, at int64) {
 		sink = g.node(File, p.Connection, fileName(p.SQL), "")
 	}
 	by, ev := g.act(p.Act), p.evidence(run, -1)
-	listed, vague := map[string]bool{}, !p.Traced
+	vague := !p.Traced
+	listed := make(map[string]bool, len(p.Flows))
 	for _, f := range p.Flows {
 		for _, from := range f.From {
 			listed[from] = true

@@ -19,6 +19,8 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+
+	"github.com/sluicehq/sluice/audit"
 )
 
 // Kind is what a node stands for. The zero value is none.
@@ -147,6 +149,16 @@ func (a *Act) key() string {
 	return strings.Join([]string{a.Who, a.Subject, a.CallerKind, a.Owner, a.Verb, a.Job, a.Rule, a.Reason, strings.Join(a.Approvers, "\x01"), strconv.FormatBool(a.Claimed)}, "\x00")
 }
 
+// actName is what there is one act of.
+type actName struct {
+	who, subject, callerKind, owner, verb, job, rule, reason, approvers string
+	claimed                                                             bool
+}
+
+func (a *Act) name() actName {
+	return actName{a.Who, a.Subject, a.CallerKind, a.Owner, a.Verb, a.Job, a.Rule, a.Reason, strings.Join(a.Approvers, "\x01"), a.Claimed}
+}
+
 // Evidence are the entries of the record that show that something moved; -1 for none.
 type Evidence struct {
 	Decided, Answered, Finished, Commit int64
@@ -187,13 +199,15 @@ const (
 type Graph struct {
 	state
 
-	keys map[string]int32
-	acts map[string]int32
+	keys map[nodeName]int32
+	acts map[actName]int32
 	open map[edgeKey]int32
 	out  [][]int32          // edges by From
 	in   [][]int32          // edges by Into
 	kids map[int32][]int32  // columns of a relation
 	last map[string][]int32 // relations and columns by the last part of their name
+
+	flows map[string]audit.Flow // as read from their texts, which come again and again
 
 	// Done is told of each run that ended and each statement outside of runs that moved
 	// data between tables. It must not keep its argument.
@@ -238,22 +252,29 @@ func New() *Graph {
 
 // reindex makes everything that follows from the state.
 func (g *Graph) reindex() {
-	g.keys, g.acts, g.open = map[string]int32{}, map[string]int32{}, map[edgeKey]int32{}
+	g.keys, g.acts, g.open = map[nodeName]int32{}, map[actName]int32{}, map[edgeKey]int32{}
+	g.flows = map[string]audit.Flow{}
 	g.kids, g.last = map[int32][]int32{}, map[string][]int32{}
 	g.out, g.in = make([][]int32, len(g.Nodes)), make([][]int32, len(g.Nodes))
 	for i := range g.Nodes {
 		g.indexNode(int32(i))
 	}
 	for i := range g.Acts {
-		g.acts[g.Acts[i].key()] = int32(i)
+		g.acts[g.Acts[i].name()] = int32(i)
 	}
 	for i := range g.Edges {
 		g.indexEdge(int32(i))
 	}
 }
 
-func nodeKey(k Kind, connection, name, column string) string {
-	return string(rune('A'+k)) + connection + "\x00" + name + "\x00" + column
+// nodeName is what there is one node of.
+type nodeName struct {
+	kind                     Kind
+	connection, name, column string
+}
+
+func nodeKey(k Kind, connection, name, column string) nodeName {
+	return nodeName{k, connection, name, column}
 }
 
 func (g *Graph) indexNode(i int32) {
@@ -306,8 +327,7 @@ func (g *Graph) node(k Kind, connection, name, column string) int32 {
 }
 
 func (g *Graph) act(a Act) int32 {
-	key := a.key()
-	if i, ok := g.acts[key]; ok {
+	if i, ok := g.acts[a.name()]; ok {
 		return i
 	}
 	i := int32(len(g.Acts))
@@ -316,7 +336,7 @@ func (g *Graph) act(a Act) int32 {
 	}
 	a.Approvers = cloned(a.Approvers)
 	g.Acts = append(g.Acts, a)
-	g.acts[key] = i
+	g.acts[a.name()] = i
 	return i
 }
 

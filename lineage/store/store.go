@@ -38,6 +38,7 @@ type Config struct {
 	Record string                  // directory of the record
 	Path   string                  // of the file; default Record with ".lineage" added
 	Flush  func() error            // has what the log still gathers be written; nil if the record is not open here
+	Tail   *audit.Tail             // of the record, for whoever else follows it in this process; may be nil
 	Done   func(lineage.Happening) // told of what has ended, as lineage.Graph.Done; may be nil
 	Sync   func() error            // has what Done was told be on disk, before the graph is; may be nil
 	Log    *slog.Logger            // default: nothing is logged
@@ -45,7 +46,8 @@ type Config struct {
 
 // Store is the lineage of one record, safe for concurrent use.
 type Store struct {
-	cfg Config
+	cfg    Config
+	follow *audit.Follower
 
 	mu     sync.Mutex
 	graph  *lineage.Graph // nil until it is needed
@@ -56,8 +58,9 @@ type Store struct {
 }
 
 const (
-	// followEvery is how often Run looks for new entries.
-	followEvery = 500 * time.Millisecond
+	// followEvery is how often Run looks for new entries: as often as the index, so that
+	// both take what one of them has read.
+	followEvery = 250 * time.Millisecond
 	// retryEvery is how often Run tries again after an error.
 	retryEvery = 5 * time.Second
 	// saveEvery and saveEntries are how much is folded again at most after a crash.
@@ -79,7 +82,10 @@ func New(cfg Config) *Store {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{cfg: cfg}
+	if cfg.Tail == nil {
+		cfg.Tail = audit.NewTail(cfg.Record)
+	}
+	return &Store{cfg: cfg, follow: cfg.Tail.Follow()}
 }
 
 // open reads the file, or begins anew. It needs mu.
@@ -203,23 +209,18 @@ func (s *Store) grow(ctx context.Context, limit int) (bool, error) {
 		}
 	}
 	n := 0
-	var last []byte
-	var begin int64
-	next, err := audit.Forward(ctx, s.cfg.Record, s.mark.Place, func(at audit.Place, line []byte) error {
+	last, begin := "", int64(0)
+	next, err := s.follow.Forward(ctx, s.mark.Place, func(e *audit.Entry) error {
 		if n == limit {
 			return errEnough
 		}
-		ev, err := audit.Decode(line)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", at.Seq, err)
-		}
-		s.graph.Take(&ev)
-		last, begin = append(last[:0], line...), at.Offset
+		s.graph.Take(&e.Event)
+		last, begin = e.Line, e.Place.Offset
 		n++
 		return nil
 	})
 	if n > 0 {
-		s.mark.Last = strconv.FormatInt(begin, 10) + " " + lineHash(last)
+		s.mark.Last = strconv.FormatInt(begin, 10) + " " + lineHash([]byte(last))
 	}
 	s.taken.Store(next.Seq)
 	s.mark.Place = next // also after an error: what was given is folded
