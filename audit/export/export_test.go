@@ -236,6 +236,16 @@ type receiver struct {
 	mu    sync.Mutex
 	lines []string
 	hangs int
+	conns []net.Conn
+}
+
+// hangUp ends its connections.
+func (r *receiver) hangUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		_ = c.Close() // it may be closed
+	}
 }
 
 func (r *receiver) serve() {
@@ -245,6 +255,7 @@ func (r *receiver) serve() {
 			return
 		}
 		r.mu.Lock()
+		r.conns = append(r.conns, conn)
 		left := 1 << 30
 		if r.hangs > 0 {
 			r.hangs--

@@ -27,6 +27,7 @@ type syslog struct {
 	form          form
 	host          string
 	conn          net.Conn
+	closed        time.Duration // how long a look for the other side's end of a connection takes; longer in tests
 }
 
 const (
@@ -35,12 +36,12 @@ const (
 	// maxDatagram is what common receivers take; RFC 5426 asks for 2,048 bytes only. What
 	// is longer is sent without its long texts.
 	maxDatagram = 8 << 10
-	// closedTime is how long a look for the other side's end of a connection takes.
+	// closedTime is long enough for the end of a connection to arrive from next door.
 	closedTime = 20 * time.Millisecond
 )
 
 func newSyslog(u *url.URL, f form, roots *x509.CertPool) *syslog {
-	s := &syslog{form: f, host: "-"}
+	s := &syslog{form: f, host: "-", closed: closedTime}
 	if name, err := os.Hostname(); err == nil && name != "" {
 		s.host = printable(name, 255)
 	}
@@ -137,7 +138,7 @@ func (s *syslog) write(ctx context.Context, list []message) error {
 
 // open says whether the other side has closed the connection.
 func (s *syslog) open() error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(closedTime)); err != nil {
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.closed)); err != nil {
 		return err
 	}
 	var late net.Error
