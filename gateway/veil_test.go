@@ -91,8 +91,15 @@ func TestValuesOfPeopleAreNotInTheRecord(t *testing.T) {
 			if err != nil || len(about.Events) < len(lookups)-5 { // those that no program reads, or a value that is written in another way
 				t.Errorf("%d of %d statements about the person are found: %v", len(about.Events), len(lookups), err)
 			}
-			asked, err := th.AuditQuery(t.Context(), aud, api.AuditQuery{Kind: audit.Questioned, Limit: 2})
-			if err != nil || strings.Contains(strings.ToLower(asked.Events[1].Detail), "zoe77") || !strings.Contains(asked.Events[1].Detail, audit.PseudonymMark) {
+			// A pseudonym of a result is a value like any other: who used it is found, not whose it is.
+			const shown = "u-0123456789ab@masked.invalid"
+			_, _ = run(conn, "select id from people where email = '"+shown+"'")
+			used, err := th.AuditQuery(t.Context(), aud, api.AuditQuery{About: shown, Kind: audit.Decided})
+			if err != nil || len(used.Events) != 1 || strings.Contains(used.Events[0].SQL, shown) {
+				t.Errorf("a pseudonym that was shown and used: %+v, %v", used.Events, err)
+			}
+			asked, err := th.AuditQuery(t.Context(), aud, api.AuditQuery{Kind: audit.Questioned, Limit: 3})
+			if err != nil || strings.Contains(strings.ToLower(asked.Events[2].Detail), "zoe77") || !strings.Contains(asked.Events[2].Detail, audit.PseudonymMark) {
 				t.Errorf("of the question the record has %+v, %v", asked.Events, err)
 			}
 		})
