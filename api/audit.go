@@ -102,6 +102,14 @@ type AuditReport struct {
 	Quick bool      `json:"quick,omitempty"`
 }
 
+// KeyReplaced is what became of the key that signs the record.
+type KeyReplaced struct {
+	Old   string `json:"old"` // public keys in the note format
+	New   string `json:"new"`
+	Entry uint64 `json:"entry"` // that says so
+	Size  uint64 `json:"size"`  // entries under the last checkpoint of the old key
+}
+
 // VerifyResult is what a check of the whole record found.
 type VerifyResult struct {
 	OK          bool            `json:"ok"`
@@ -111,7 +119,9 @@ type VerifyResult struct {
 	Sealed      uint64          `json:"sealed"`              // of them under a signed checkpoint
 	Checkpoints int             `json:"checkpoints"`         // signed states checked
 	Root        string          `json:"root,omitempty"`      // hash of the tree, base64
-	Signer      string          `json:"signer"`              // name and hash of the key
+	Signer      string          `json:"signer"`              // name and hash of the key that signs now
+	Keys        []string        `json:"keys,omitempty"`      // all that have signed, one after the other, if there are several
+	Replaced    bool            `json:"replaced,omitempty"`  // the key that was given is not the newest
 	Witnessed   uint64          `json:"witnessed,omitempty"` // entries under the newest checkpoint of a witness
 	SelfSigned  bool            `json:"self_signed"`         // the key came from the record's own directory
 	Problems    []VerifyProblem `json:"problems"`
@@ -130,6 +140,9 @@ func Verified(r audit.Report) VerifyResult {
 	out := VerifyResult{
 		OK: r.OK(), Origin: r.Origin, Entries: r.Entries, Removed: r.Removed, Sealed: r.Sealed, Checkpoints: r.Checkpoints,
 		Root: r.Root, Signer: r.Signer, Witnessed: r.Witnessed, SelfSigned: r.SelfSigned, Problems: []VerifyProblem{},
+	}
+	if len(r.Keys) > 1 {
+		out.Keys, out.Replaced = r.Keys, r.Replaced
 	}
 	for _, p := range r.Problems {
 		out.Problems = append(out.Problems, VerifyProblem{Entry: p.Seq, File: p.File, Offset: p.Offset, What: p.What})

@@ -94,7 +94,7 @@ func (l limits) apply(ev *Event) {
 		{"error_code", &ev.ErrorCode, l.name}, {"credential", &ev.Credential, l.name}, {"purpose", &ev.Purpose, l.name},
 		{"runbook", &ev.Runbook, l.name}, {"runbook_hash", &ev.RunbookHash, l.name}, {"runbook_run", &ev.RunbookRun, l.name}, {"runbook_step", &ev.RunbookStep, l.name},
 		{"command", &ev.Command, l.name}, {"run", &ev.Run, l.name}, {"job", &ev.Job, l.name},
-		{"parent", &ev.Parent, l.name}, {"database", &ev.Database, l.name},
+		{"parent", &ev.Parent, l.name}, {"database", &ev.Database, l.name}, {"key", &ev.Key, l.name},
 	} {
 		if len(*f.s) > f.limit {
 			*f.s = cutText(*f.s, f.limit)

@@ -143,6 +143,7 @@ func decodeOwn(line string, ev *Event) bool {
 	r.listOf("outputs", &ev.Outputs)
 	r.listOf("facts", &ev.Facts)
 	r.textOf("database", &ev.Database)
+	r.textOf("key", &ev.Key)
 	return !r.wrong && r.rest == "}"
 }
 

@@ -85,6 +85,7 @@ func appendBody(b []byte, ev *Event) []byte {
 	b = appendList(b, "outputs", ev.Outputs)
 	b = appendList(b, "facts", ev.Facts)
 	b = appendText(b, "database", ev.Database)
+	b = appendText(b, "key", ev.Key)
 	return append(b, '}')
 }
 

@@ -21,6 +21,7 @@ const (
 	Started    Kind = "started"    // the gateway began to serve, with which policy
 	Stopped    Kind = "stopped"    // the gateway ended in order
 	Removed    Kind = "removed"    // old entries are removed from the record; their hashes stay
+	Rotated    Kind = "rotated"    // another key signs the record from now on
 	Rights     Kind = "rights"     // at each start, which groups may open a connection, read the whole record, or see and end sessions
 	RunBegan   Kind = "run_began"  // a caller says that a run of a job begins
 	RunEnded   Kind = "run_ended"  // and that it ended, with what it made
@@ -92,4 +93,5 @@ type Event struct {
 	Outputs  []string `json:"outputs,omitempty"`  // RunEnded, Claimed: what was made, as Inputs
 	Facts    []string `json:"facts,omitempty"`    // RunBegan, RunEnded, Claimed: "name=value", as the caller says
 	Database string   `json:"database,omitempty"` // Connected: the database behind the connection, host:port/name
+	Key      string   `json:"key,omitempty"`      // Rotated: the public key that signs the record from now on, in the note format
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -31,7 +32,7 @@ func TestVectorsOfTheFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line := append(appendHead(nil, n, k.idPrefix()), body...)
+		line := append(appendHead(nil, n, idPrefix(k.known)), body...)
 		tr.push(tlog.RecordHash(line), nil)
 		want.Write(append(line, '\n'))
 	}
@@ -41,6 +42,12 @@ func TestVectorsOfTheFormat(t *testing.T) {
 	want.WriteString(k.public + "\n")
 	msg, err := checkpoint{Origin: "sluice/example", Size: tr.size, Root: tr.root()}.sign(k.signer)
 	if err != nil {
+		t.Fatal(err)
+	}
+	want.Write(msg)
+	next := keyOfSeed(t, "sluice/example", append([]byte{1}, bytes.Repeat([]byte{8}, 32)...))
+	turn := replacement{Origin: "sluice/example", Entry: 2, Size: 3, Root: tr.root(), Old: k.public, New: next.public}
+	if msg, err = note.Sign(&note.Note{Text: turn.text()}, k.signer, next.signer); err != nil {
 		t.Fatal(err)
 	}
 	want.Write(msg)

@@ -73,7 +73,6 @@ var (
 // held.
 type Log struct {
 	cfg      Config
-	key      key
 	idPrefix string
 	lock     *os.File
 
@@ -81,6 +80,7 @@ type Log struct {
 	urgent chan struct{}   // size 1: somebody waits for an fsync
 	dirty  chan struct{}   // size 1: there is something to fsync
 	asked  chan chan error // Seal to sealLoop: make a checkpoint now
+	turns  chan turn       // Rotate to sealLoop: another key signs
 	stop   chan struct{}   // closed by Close
 	loops  sync.WaitGroup
 
@@ -89,7 +89,11 @@ type Log struct {
 
 	smu sync.Mutex // held while fsyncing or changing the segment
 
+	turning sync.Mutex // held while a key is replaced, before any other
+
 	mu      sync.Mutex    // guards what follows
+	key     key           // that signs; written by sealLoop only, which reads it without mu
+	keys    keyring       // all that ever did; as key
 	file    appendFile    // the current segment
 	next    uint64        // Seq of the next event
 	gather  *batch        // events accepted, not yet taken by a writer
@@ -129,6 +133,7 @@ func Open(cfg Config) (*Log, error) {
 		dirty:  make(chan struct{}, 1),
 		stop:   make(chan struct{}),
 		asked:  make(chan chan error),
+		turns:  make(chan turn),
 		gather: &batch{},
 		round:  make(chan struct{}),
 	}
@@ -194,9 +199,12 @@ func (l *Log) start() error {
 // Strict reports whether whoever acts on an event waits until it is on disk.
 func (l *Log) Strict() bool { return l.cfg.Durability == Strict }
 
-// VerifierKey is the public key of the log in the note format, to be given to
+// VerifierKey is the public key that signs the log now, in the note format, to be given to
 // whoever shall verify it. Verify it by another way than by the log's own files.
-func (l *Log) VerifierKey() string { return l.key.public }
+func (l *Log) VerifierKey() string {
+	k, _ := l.signing()
+	return k.public
+}
 
 // Failed is closed after a write or fsync error. From then on Append fails:
 // after a failed fsync the operating system may have dropped the bytes and

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -30,6 +29,7 @@ type Proof struct {
 	Inclusion  []tlog.Hash `json:"inclusion"` // RFC 6962, section 2.1.1
 	Checkpoint string      `json:"checkpoint"`
 	Since      *ProofSince `json:"since,omitempty"`
+	Keys       []string    `json:"keys,omitempty"` // signed notes of the keys that were replaced, the oldest first
 }
 
 // ProofSince is an older checkpoint, and the proof that the log has only grown since.
@@ -44,7 +44,7 @@ var ErrNotSealed = errors.New("no checkpoint covers the entry yet")
 // Prove makes the proof of the entry with an ID, from the files of the log in dir, and
 // if since is a checkpoint, that the log has only grown since then.
 func Prove(ctx context.Context, dir, id string, since []byte) (*Proof, error) {
-	known, err := storedKey(dir)
+	keys, err := storedKeys(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -55,31 +55,19 @@ func Prove(ctx context.Context, dir, id string, since []byte) (*Proof, error) {
 	const tries = 20 // each lost one means that a second has passed for the writer
 	for range tries {
 		var p *Proof
-		if p, err = prove(ctx, dir, known, id, seq, since); !errors.Is(err, fs.ErrNotExist) || p != nil {
+		if p, err = prove(ctx, dir, keys, id, seq, since); !errors.Is(err, fs.ErrNotExist) || p != nil {
 			return p, err
 		}
 	}
 	return nil, err
 }
 
-func storedKey(dir string) (note.Verifier, error) {
-	stored, err := os.ReadFile(filepath.Join(dir, vkeyName))
-	if err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
-	}
-	known, err := note.NewVerifier(strings.TrimSuffix(string(stored), "\n"))
-	if err != nil {
-		return nil, fmt.Errorf("read the record: its public key: %w", err)
-	}
-	return known, nil
-}
-
-func prove(ctx context.Context, dir string, known note.Verifier, id string, seq uint64, since []byte) (*Proof, error) {
+func prove(ctx context.Context, dir string, keys keyring, id string, seq uint64, since []byte) (*Proof, error) {
 	msg, err := os.ReadFile(filepath.Join(dir, checkpointName))
 	if err != nil {
 		return nil, fmt.Errorf("prove entry %s: %w", id, err)
 	}
-	c, err := openCheckpoint(msg, known)
+	c, err := keys.open(msg)
 	if err != nil {
 		return nil, fmt.Errorf("prove entry %s: %w", id, err)
 	}
@@ -95,12 +83,12 @@ func prove(ctx context.Context, dir string, known note.Verifier, id string, seq 
 	}
 	// The reader checks every tile that it gives against the root.
 	hashes := tlog.TileHashReader(tlog.Tree{N: c.Size, Hash: c.Root}, tileFiles(dir))
-	p := &Proof{Format: ProofFormat, Entry: string(line), Index: seq, Checkpoint: string(msg)}
+	p := &Proof{Format: ProofFormat, Entry: string(line), Index: seq, Checkpoint: string(msg), Keys: keys.texts()}
 	if p.Inclusion, err = tlog.ProveRecord(c.Size, int64(seq), hashes); err != nil {
 		return nil, fmt.Errorf("prove entry %s: %w", id, err)
 	}
 	if since != nil {
-		old, err := openCheckpoint(since, known)
+		old, err := keys.open(since)
 		if err != nil {
 			return nil, fmt.Errorf("prove that the record has only grown: the older one: %w", err)
 		}
@@ -114,7 +102,7 @@ func prove(ctx context.Context, dir string, known note.Verifier, id string, seq 
 			}
 		}
 	}
-	_, err = p.check(known)
+	_, err = p.check(keys)
 	return p, err
 }
 
@@ -184,10 +172,6 @@ type Proven struct {
 // VerifyProof checks a proof, as Prove made it, with the public key alone. A nil error
 // means that the entry was in the log that the key signs.
 func VerifyProof(data []byte, key string) (Proven, error) {
-	known, err := note.NewVerifier(strings.TrimSpace(key))
-	if err != nil {
-		return Proven{}, fmt.Errorf("public key %q: %w", key, err)
-	}
 	if len(data) > maxProofBytes {
 		return Proven{}, fmt.Errorf("a proof of %d bytes: longer than any", len(data))
 	}
@@ -195,19 +179,23 @@ func VerifyProof(data []byte, key string) (Proven, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return Proven{}, fmt.Errorf("not a proof: %w", err)
 	}
-	return p.check(known)
-}
-
-func (p *Proof) check(known note.Verifier) (Proven, error) {
-	if p.Format != ProofFormat {
-		return Proven{}, fmt.Errorf("not a proof: its format is %q, not %q", p.Format, ProofFormat)
-	}
-	c, err := openCheckpoint([]byte(p.Checkpoint), known)
+	keys, err := ringOf(strings.TrimSpace(key), p.Keys)
 	if err != nil {
 		return Proven{}, err
 	}
-	if c.Origin != known.Name() {
-		return Proven{}, fmt.Errorf("the checkpoint is of the log %q, not of %q", c.Origin, known.Name())
+	return p.check(keys)
+}
+
+func (p *Proof) check(keys keyring) (Proven, error) {
+	if p.Format != ProofFormat {
+		return Proven{}, fmt.Errorf("not a proof: its format is %q, not %q", p.Format, ProofFormat)
+	}
+	c, err := keys.open([]byte(p.Checkpoint))
+	if err != nil {
+		return Proven{}, err
+	}
+	if c.Origin != keys.name() {
+		return Proven{}, fmt.Errorf("the checkpoint is of the log %q, not of %q", c.Origin, keys.name())
 	}
 	if p.Index >= uint64(c.Size) {
 		return Proven{}, fmt.Errorf("entry %d is not among the %d of the checkpoint", p.Index, c.Size)
@@ -225,7 +213,7 @@ func (p *Proof) check(known note.Verifier) (Proven, error) {
 	if p.Since == nil {
 		return out, nil
 	}
-	old, err := openCheckpoint([]byte(p.Since.Checkpoint), known)
+	old, err := keys.open([]byte(p.Since.Checkpoint))
 	if err != nil {
 		return Proven{}, fmt.Errorf("the older one: %w", err)
 	}

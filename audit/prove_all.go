@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
 // ProveAll makes the proofs of entries by their numbers, in order, each once, all under one
 // checkpoint.
 func ProveAll(ctx context.Context, dir string, seqs []uint64) (proofs []*Proof, err error) {
-	known, err := storedKey(dir)
+	keys, err := storedKeys(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +28,7 @@ func ProveAll(ctx context.Context, dir string, seqs []uint64) (proofs []*Proof, 
 	}
 	const tries = 20 // as Prove
 	for range tries {
-		proofs, err = proveLines(dir, known, seqs, lines)
+		proofs, err = proveLines(dir, keys, seqs, lines)
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -63,12 +62,12 @@ func entryLines(ctx context.Context, dir string, seqs []uint64) (lines [][]byte,
 
 var errStop = errors.New("enough")
 
-func proveLines(dir string, known note.Verifier, seqs []uint64, lines [][]byte) ([]*Proof, error) {
+func proveLines(dir string, keys keyring, seqs []uint64, lines [][]byte) ([]*Proof, error) {
 	msg, err := os.ReadFile(filepath.Join(dir, checkpointName))
 	if err != nil {
 		return nil, fmt.Errorf("prove %d entries: %w", len(seqs), err)
 	}
-	c, err := openCheckpoint(msg, known)
+	c, err := keys.open(msg)
 	if err != nil {
 		return nil, fmt.Errorf("prove %d entries: %w", len(seqs), err)
 	}
@@ -78,11 +77,11 @@ func proveLines(dir string, known note.Verifier, seqs []uint64, lines [][]byte) 
 		if int64(seq) >= c.Size {
 			return nil, fmt.Errorf("prove entry %d: %w", seq, ErrNotSealed)
 		}
-		p := &Proof{Format: ProofFormat, Entry: string(lines[i]), Index: seq, Checkpoint: string(msg)}
+		p := &Proof{Format: ProofFormat, Entry: string(lines[i]), Index: seq, Checkpoint: string(msg), Keys: keys.texts()}
 		if p.Inclusion, err = tlog.ProveRecord(c.Size, int64(seq), hashes); err != nil {
 			return nil, fmt.Errorf("prove entry %d: %w", seq, err)
 		}
-		if _, err = p.check(known); err != nil {
+		if _, err = p.check(keys); err != nil {
 			return nil, err
 		}
 		out = append(out, p)

@@ -46,17 +46,22 @@ func (l *Log) identify() error {
 	if l.key, err = parseKey(strings.TrimSpace(string(secret))); err != nil {
 		return fmt.Errorf("read the record's signing key %s: %w", cfg.KeyFile, err)
 	}
-	l.idPrefix = l.key.idPrefix()
 	if l.key.signer.Name() != cfg.Origin {
 		return fmt.Errorf("open the record: the signing key in %s is of %q, not of %q", cfg.KeyFile, l.key.signer.Name(), cfg.Origin)
 	}
-	public, err := os.ReadFile(filepath.Join(cfg.Dir, vkeyName))
-	if err != nil {
+	if _, err := PublicKey(cfg.Dir); err != nil {
 		return fmt.Errorf("open the record: its signing key is there but the record is not whole: %w\nhint: restore %s; to begin a new record, move %s away first", err, cfg.Dir, cfg.KeyFile)
 	}
-	if strings.TrimSpace(string(public)) != l.key.public {
-		return fmt.Errorf("open the record: %s is not the public half of %s", filepath.Join(cfg.Dir, vkeyName), cfg.KeyFile)
+	if l.keys, err = storedKeys(cfg.Dir); err != nil {
+		return fmt.Errorf("open the record: %w", err)
 	}
+	if err := l.settleTurn(); err != nil {
+		return err
+	}
+	if l.keys.public[l.keys.newest()] != l.key.public {
+		return fmt.Errorf("open the record: the newest public key in %s is not the public half of %s", cfg.Dir, cfg.KeyFile)
+	}
+	l.idPrefix = idPrefix(l.keys.keys[0])
 	return nil
 }
 
@@ -73,7 +78,10 @@ func (l *Log) found() error {
 	if l.key, err = newKey(cfg.Origin); err != nil {
 		return err
 	}
-	l.idPrefix = l.key.idPrefix()
+	if l.keys, err = onlyKey(l.key.public); err != nil {
+		return err
+	}
+	l.idPrefix = idPrefix(l.key.known)
 	if err := cfg.disk.writeFile(filepath.Join(cfg.Dir, vkeyName), []byte(l.key.public+"\n")); err != nil {
 		return err
 	}
@@ -113,7 +121,7 @@ func (l *Log) recover() error {
 	if len(strays) > 0 {
 		return fmt.Errorf("open the record: %s is not a segment", filepath.Join(dir, strays[0]))
 	}
-	removed, err := removedBefore(dir, l.key.known)
+	removed, err := removedBefore(dir, l.keys)
 	if err != nil {
 		return fmt.Errorf("open the record: %w", err)
 	}
@@ -188,7 +196,7 @@ func (l *Log) recoverCheckpoints() (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("open the record: its last checkpoint is missing: %w\nhint: run sluice audit verify", err)
 	}
-	last, err := openCheckpoint(msg, l.key.known)
+	last, err := l.keys.open(msg)
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("open the record: %s: %w", checkpointName, err)
 	}
@@ -203,7 +211,7 @@ func (l *Log) recoverCheckpoints() (checkpoint, error) {
 	notes, _, torn := splitHistory(data)
 	s.kept = -1
 	if len(notes) > 0 {
-		kept, err := openCheckpoint(notes[len(notes)-1], l.key.known)
+		kept, err := l.keys.open(notes[len(notes)-1])
 		if err != nil {
 			return checkpoint{}, fmt.Errorf("open the record: %s: the last one: %w", historyName, err)
 		}

@@ -37,6 +37,13 @@ func (l *Log) sealLoop() {
 				l.fail(err)
 				return
 			}
+		case t := <-l.turns:
+			err := l.turn(t)
+			t.done <- err
+			if err != nil {
+				l.fail(err)
+				return
+			}
 		case now := <-tick.C:
 			keep := now.Sub(l.seal.when) >= historyEvery
 			if err := l.sealNow(keep); err != nil {

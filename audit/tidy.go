@@ -63,7 +63,8 @@ func (l *Log) Tidy(ctx context.Context, t Tidying) (done Tidied, err error) {
 		}
 		kept = kept[1:]
 	}
-	known, err := removedBefore(l.cfg.Dir, l.key.known)
+	_, keys := l.signing()
+	known, err := removedBefore(l.cfg.Dir, keys)
 	if err != nil {
 		return done, err
 	}
@@ -178,7 +179,8 @@ func (l *Log) noteRemoved(ctx context.Context, from, first uint64, age time.Dura
 	if err != nil {
 		return err
 	}
-	c, err := openCheckpoint(msg, l.key.known)
+	_, keys := l.signing()
+	c, err := keys.open(msg)
 	if err != nil {
 		return err
 	}
@@ -199,7 +201,8 @@ func (l *Log) noteRemoved(ctx context.Context, from, first uint64, age time.Dura
 	if err := l.Seal(ctx); err != nil {
 		return err
 	}
-	signed, err := note.Sign(&note.Note{Text: removal{l.cfg.Origin, first, root}.text()}, l.key.signer)
+	now, _ := l.signing()
+	signed, err := note.Sign(&note.Note{Text: removal{l.cfg.Origin, first, root}.text()}, now.signer)
 	if err != nil {
 		return fmt.Errorf("remove old entries: %w", err)
 	}
@@ -229,7 +232,8 @@ func (r removal) text() string {
 }
 
 // removedBefore reads which entries of the log in dir were removed; none without a note.
-func removedBefore(dir string, known note.Verifier) (removal, error) {
+// Any key that ever signed the log may have signed it: an entry has to say so as well.
+func removedBefore(dir string, keys keyring) (removal, error) {
 	msg, err := os.ReadFile(filepath.Join(dir, removedName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return removal{}, nil
@@ -237,11 +241,11 @@ func removedBefore(dir string, known note.Verifier) (removal, error) {
 	if err != nil {
 		return removal{}, fmt.Errorf("read the record: %w", err)
 	}
-	n, err := note.Open(msg, note.VerifierList(known))
+	text, err := keys.signedByAny(msg)
 	if err != nil {
 		return removal{}, fmt.Errorf("read the record: the note of what was removed: %w", err)
 	}
-	return parseRemoval(n.Text)
+	return parseRemoval(text)
 }
 
 func parseRemoval(text string) (removal, error) {
@@ -270,10 +274,10 @@ func RemovedBefore(dir string) (uint64, error) {
 	if _, err := os.Stat(filepath.Join(dir, removedName)); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	known, err := storedKey(dir)
+	keys, err := storedKeys(dir)
 	if err != nil {
 		return 0, err
 	}
-	r, err := removedBefore(dir, known)
+	r, err := removedBefore(dir, keys)
 	return r.size, err
 }

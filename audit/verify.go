@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -22,7 +21,9 @@ type Report struct {
 	Sealed      uint64    // entries under the last checkpoint; those after it are only checked for form
 	Checkpoints int       // signed checkpoints that were checked
 	Root        string    // of the last checkpoint, in base64
-	Signer      string    // name and hash of the key that signed, "sluice/gw1+3f9a2c1b"
+	Signer      string    // name and hash of the key that signs now, "sluice/gw1+3f9a2c1b"
+	Keys        []string  // all that signed, one after the other, the last one Signer
+	Replaced    bool      // the key given is not the newest: whoever stole it could have signed another that takes over
 	SelfSigned  bool      // the key came from the log's own directory, so whoever replaced all of it goes unseen
 	TornBytes   int64     // an entry that is being written right now, or was when the process died
 	Problems    []Problem // empty if all is well
@@ -86,7 +87,7 @@ func Verify(ctx context.Context, dir, key string, witnesses ...Witness) (Report,
 // verify.go (what was signed), verify_entries.go and verify_tiles.go.
 type verifier struct {
 	dir    string
-	known  note.Verifier
+	keys   keyring
 	report Report
 
 	last    checkpoint            // the newest good one
@@ -95,6 +96,8 @@ type verifier struct {
 	partial map[string][]byte     // partial tiles of last
 	listed  map[string]bool       // tiles that exist and were not yet looked at
 	extra   map[[2]int64][]string // partial tiles that exist, by level and number
+
+	spoken []bool // of each note of a key that was replaced: its entry says so too
 
 	removed int64 // entries that the note says were removed
 	gone    int64 // entries at the beginning that are not there
@@ -131,16 +134,15 @@ func (v *verifier) chooseKey(key string) error {
 	}
 	own, whole := strings.CutSuffix(string(stored), "\n")
 	v.report.SelfSigned = key == ""
-	if key == "" {
-		key = own
-	} else if own != key || !whole {
-		v.problem(0, vkeyName, 0, "the public key stored with the record is not the one given")
+	if err := v.readKeys(own, key, whole); err != nil {
+		return fmt.Errorf("verify the record: %w", err)
 	}
-	if v.known, err = note.NewVerifier(key); err != nil {
-		return fmt.Errorf("verify the record: public key %q: %w", key, err)
+	for i := range v.keys.keys {
+		v.report.Keys = append(v.report.Keys, v.keys.title(i))
 	}
-	v.report.Signer = fmt.Sprintf("%s+%08x", v.known.Name(), v.known.KeyHash())
-	v.report.Origin = v.known.Name()
+	v.report.Signer = v.report.Keys[v.keys.newest()]
+	v.report.Replaced = key != "" && key != v.keys.public[v.keys.newest()]
+	v.report.Origin = v.keys.name()
 	return nil
 }
 
@@ -196,14 +198,14 @@ func (v *verifier) newest() checkpoint {
 func (v *verifier) addMark(msg []byte, file string, offset int64) {
 	v.report.Checkpoints++
 	before := v.newest()
-	c, err := openCheckpoint(msg, v.known)
+	c, err := v.keys.open(msg)
 	if err != nil {
 		v.problem(before.Size, file, offset, "a checkpoint after %d entries: %v", before.Size, err)
 		return
 	}
 	switch {
-	case c.Origin != v.known.Name():
-		v.problem(c.Size, file, offset, "the checkpoint over %d entries is of the log %q, not of %q", c.Size, c.Origin, v.known.Name())
+	case c.Origin != v.keys.name():
+		v.problem(c.Size, file, offset, "the checkpoint over %d entries is of the log %q, not of %q", c.Size, c.Origin, v.keys.name())
 	case c.Size < before.Size:
 		v.problem(c.Size, file, offset, "the checkpoint covers %d entries, but an earlier one already covered %d: an old state was put back", c.Size, before.Size)
 	case len(v.marks) > 0 && c.Size == before.Size && c.Root != before.Root:
@@ -227,7 +229,7 @@ func (v *verifier) snapshot() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("verify the record: %w", err)
 		}
-		c, err := openCheckpoint(msg, v.known)
+		c, err := v.keys.open(msg)
 		if err != nil {
 			return msg, nil // addMark says what is wrong
 		}
@@ -289,6 +291,7 @@ func (v *verifier) readEntries(ctx context.Context) error {
 	for _, path := range strays {
 		v.problem(v.last.Size, path, 0, "not a file of the record")
 	}
+	v.addReplaced()
 	v.meet() // what was signed of the empty log
 	if err := v.readRemoved(bases); err != nil {
 		return err
@@ -306,6 +309,7 @@ func (v *verifier) readEntries(ctx context.Context) error {
 	}
 	v.closeTile()
 	v.settleRemoved()
+	v.settleReplaced()
 	v.tree.partial(func(t tlog.Tile, hashes []tlog.Hash) { v.looseTiles(t.L, t.N, hashes) })
 	for _, m := range v.marks {
 		v.problem(v.tree.size, m.file, m.offset, "the checkpoint covers %d entries, but only %d are there", m.Size, v.tree.size)

@@ -122,6 +122,7 @@ func (s *segmentScan) line(line []byte, at int64, readable bool) {
 	s.damaged = false
 	v.found++
 	v.saidRemoved(got, line)
+	v.saidReplaced(got, line)
 	v.settle(leaf, true, at, s.file)
 	s.next = got + 1
 }

@@ -5,13 +5,13 @@ import "bytes"
 // readRemoved looks at what was removed: which segments are missing at the beginning, and
 // what a signed note says of it.
 func (v *verifier) readRemoved(bases []uint64) error {
-	r, err := removedBefore(v.dir, v.known)
+	r, err := removedBefore(v.dir, v.keys)
 	if err != nil {
 		v.problem(0, removedName, 0, "%v", err)
 		return nil
 	}
-	if r.size > 0 && r.origin != v.known.Name() {
-		v.problem(0, removedName, 0, "the note of what was removed is of the log %q, not of %q", r.origin, v.known.Name())
+	if r.size > 0 && r.origin != v.keys.name() {
+		v.problem(0, removedName, 0, "the note of what was removed is of the log %q, not of %q", r.origin, v.keys.name())
 		return nil
 	}
 	v.removed = int64(r.size)
@@ -32,8 +32,8 @@ func (v *verifier) goneMeanwhile(base, limit int64) bool {
 	if base > v.gone {
 		return false // it leaves a gap
 	}
-	r, err := removedBefore(v.dir, v.known)
-	if err != nil || int64(r.size) < limit || int64(r.size) <= v.removed || r.origin != v.known.Name() {
+	r, err := removedBefore(v.dir, v.keys)
+	if err != nil || int64(r.size) < limit || int64(r.size) <= v.removed || r.origin != v.keys.name() {
 		return false
 	}
 	v.moving, v.gone, v.report.Removed = true, limit, uint64(limit)

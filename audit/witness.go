@@ -39,8 +39,8 @@ func (v *verifier) addWitnesses(witnesses []Witness) {
 		}
 		for i, msg := range notes {
 			v.report.Checkpoints++
-			c, err := openCheckpoint(msg, v.known)
-			if err == nil && c.Origin != v.known.Name() {
+			c, err := v.keys.open(msg)
+			if err == nil && c.Origin != v.keys.name() {
 				err = fmt.Errorf("checkpoint is of the log %q", c.Origin)
 			}
 			if err != nil {
@@ -108,25 +108,25 @@ func (w WitnessFile) Keep(dir string) error {
 // Newest gives the newest checkpoint of the log in dir, signed, and how many entries it
 // covers.
 func Newest(dir string) (msg []byte, size int64, err error) {
-	known, err := storedKey(dir)
+	keys, err := storedKeys(dir)
 	if err != nil {
 		return nil, 0, err
 	}
 	if msg, err = os.ReadFile(filepath.Join(dir, checkpointName)); err != nil {
 		return nil, 0, fmt.Errorf("read the record: %w", err)
 	}
-	c, err := openCheckpoint(msg, known)
+	c, err := keys.open(msg)
 	return msg, c.Size, err
 }
 
 // continues says whether the log in dir still has what an older checkpoint covers, and
 // whether it is the newest.
 func continues(dir string, old []byte, size int64) (same bool, err error) {
-	known, err := storedKey(dir)
+	keys, err := storedKeys(dir)
 	if err != nil {
 		return false, err
 	}
-	before, err := openCheckpoint(old, known)
+	before, err := keys.open(old)
 	if err != nil {
 		return false, fmt.Errorf("what the witness keeps: %w", err)
 	}
@@ -137,7 +137,7 @@ func continues(dir string, old []byte, size int64) (same bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read the record: %w", err)
 	}
-	now, err := openCheckpoint(msg, known)
+	now, err := keys.open(msg)
 	if err != nil || before.Size == 0 {
 		return false, err
 	}

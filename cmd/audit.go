@@ -17,7 +17,7 @@ func (a *app) auditCommand() *cobra.Command {
 	a.addGateway(c, &addr)
 	c.PersistentFlags().StringVar(&dir, "record", "", "read the record in this directory instead of asking a gateway")
 	c.PersistentFlags().StringVar(&dir, "dir", "", "the same as --record")
-	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditReplayCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir), a.auditProveCommand(&addr, &dir), a.auditReportCommand(&addr, &dir), a.auditExportCommand(&dir))
+	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditReplayCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir), a.auditProveCommand(&addr, &dir), a.auditReportCommand(&addr, &dir), a.auditRotateCommand(&addr, &dir), a.auditExportCommand(&dir))
 	return c
 }
 
@@ -84,6 +84,12 @@ func (a *app) printVerified(f format, v api.VerifyResult) error {
 		}
 		if v.Witnessed > 0 {
 			fmt.Fprintf(a.out, "the witness saw %d of them, and they are the same\n", v.Witnessed)
+		}
+		if len(v.Keys) > 1 {
+			fmt.Fprintf(a.out, "%d keys have signed, one after the other: %s\n", len(v.Keys), strings.Join(v.Keys, ", "))
+		}
+		if v.Replaced {
+			fmt.Fprintln(a.err, "The key that was given has been replaced since. If it was stolen, whoever has it could have begun a record of their own: give the newest one, which came to you by another way.")
 		}
 		if v.SelfSigned {
 			fmt.Fprintln(a.err, "The key came from the record's own directory: whoever replaced all of it goes unseen. Give --key to be sure.")

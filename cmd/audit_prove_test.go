@@ -150,3 +150,75 @@ func TestProveByAGateway(t *testing.T) {
 		t.Errorf("somebody who is no auditor: %d %s", code, errs)
 	}
 }
+
+// An administrator has another key sign, while sessions go on; what was proven before is
+// still proven, and whoever has either key can check it all.
+func TestRotateKeyByAGateway(t *testing.T) {
+	w := newTown(t)
+	goesOn := w.beside()
+	old := w.house.record.VerifierKey()
+	var events []audit.Event
+	_, out, errs := w.run(w.boss, "", "audit", "query", "--kind", "started", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &events); err != nil || len(events) != 1 {
+		t.Fatal(err, out, errs)
+	}
+	before := filepath.Join(t.TempDir(), "before.json")
+	if code, out, errs := w.run(w.boss, "", "audit", "prove", events[0].ID, "--file", before); code != exitOK {
+		t.Fatal(code, out, errs)
+	}
+	if code, _, errs := w.run(w.home, "", "audit", "rotate-key"); code != exitRefused || !strings.Contains(errs, "only administrators") || !strings.Contains(errs, "hint:") {
+		t.Errorf("somebody who is no administrator: %d %s", code, errs)
+	}
+	if w.house.record.VerifierKey() != old {
+		t.Fatal("the key was replaced all the same")
+	}
+	code, out, errs := w.run(w.boss, "", "audit", "rotate-key")
+	now := w.house.record.VerifierKey()
+	if code != exitOK || strings.TrimSpace(out) != now || now == old {
+		t.Fatalf("%d: %s%s", code, out, errs)
+	}
+	goesOn("an administrator who replaced the key")
+	after := filepath.Join(t.TempDir(), "after.json")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"prove", events[0].ID, "--file", after}, exitOK, ""},
+		{[]string{"verify", after, "--key", old}, exitOK, "ok: entry"},
+		{[]string{"verify", after, "--key", now}, exitOK, "ok: entry"},
+		{[]string{"verify", before, "--key", old}, exitOK, "ok: entry"},
+		{[]string{"verify", before, "--key", now}, exitError, "proves nothing"},
+		{[]string{"verify"}, exitOK, "2 keys have signed"},
+		{[]string{"verify", "--record", filepath.Join(w.house.dir, "record"), "--key", old}, exitOK, "has been replaced since"},
+		{[]string{"query", "--kind", "rotated", "-o", "jsonl"}, exitOK, `"key":"` + now + `"`},
+		{[]string{"rotate-key", "--record", filepath.Join(w.house.dir, "record")}, exitError, "a gateway uses the record"},
+		{[]string{"rotate-key", "--record", t.TempDir()}, exitError, "there is no record"},
+	} {
+		code, out, errs := w.run(w.boss, "", append([]string{"audit"}, c.args...)...)
+		if code != c.code || !strings.Contains(out+errs, c.says) || code != exitOK && !strings.Contains(errs, "hint:") {
+			t.Errorf("%s: %d\n%s%s", c.args, code, out, errs)
+		}
+	}
+}
+
+// Without a gateway it is done by hand, and the gateway then goes on with the new key.
+func TestRotateKeyByHand(t *testing.T) {
+	dir := t.TempDir()
+	oldRecord(t, dir, houseConfig{})
+	record := filepath.Join(dir, "record")
+	old, err := audit.PublicKey(record)
+	must(t, err)
+	w := &town{t: t}
+	code, out, errs := w.run(t.TempDir(), "", "audit", "rotate-key", "--record", record, "-o", "json")
+	var r struct{ Old, New string }
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || r.Old != old {
+		t.Fatalf("%d: %v\n%s%s", code, err, out, errs)
+	}
+	oldRecord(t, dir, houseConfig{})
+	for _, key := range []string{r.Old, r.New} {
+		if rep, err := audit.Verify(t.Context(), record, key); err != nil || !rep.OK() || len(rep.Keys) != 2 || rep.Entries < 9 {
+			t.Errorf("%+v, %v", rep, err)
+		}
+	}
+}

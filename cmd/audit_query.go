@@ -22,7 +22,7 @@ import (
 // eventKinds are the kinds of event that --kind tells from kinds of statement.
 var eventKinds = []audit.Kind{
 	audit.Decided, audit.Finished, audit.Connected, audit.Closed, audit.LoggedIn, audit.Asked, audit.Voted, audit.Answered,
-	audit.Questioned, audit.Admin, audit.Ran, audit.Started, audit.Stopped, audit.Rights, audit.Removed,
+	audit.Questioned, audit.Admin, audit.Ran, audit.Started, audit.Stopped, audit.Rights, audit.Removed, audit.Rotated,
 	audit.RunBegan, audit.RunEnded, audit.Claimed,
 }
 

@@ -86,6 +86,7 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 	g.closed(mux, who, "POST "+api.AuditReportPath, with(func(r *http.Request, in api.AuditReport) (any, error) {
 		return g.AuditReport(r.Context(), who, in)
 	}))
+	g.closed(mux, who, "POST "+api.AuditRotatePath, func(r *http.Request) (any, error) { return g.AuditRotateKey(r.Context(), who) })
 	g.closed(mux, who, "POST "+api.ExplainPath, with(func(r *http.Request, in api.ExplainRequest) (any, error) {
 		return g.Explain(r.Context(), who, in.Connection, in.SQL)
 	}))

@@ -151,3 +151,13 @@ func (g *Gateway) AuditVerify(ctx context.Context, who identity.Identity) (api.V
 	}
 	return api.Verified(report), nil
 }
+
+// AuditRotateKey has a new key sign the record, for administrators. The record says who
+// wanted it.
+func (g *Gateway) AuditRotateKey(ctx context.Context, who identity.Identity) (api.KeyReplaced, error) {
+	if !g.admin(who) {
+		return api.KeyReplaced{}, &api.Error{Sentence: "only administrators replace the key that signs the record", Hint: "ask a member of " + orNobody(g.cfg.Admins), Code: api.CodeRefused}
+	}
+	r, err := g.cfg.Record.Rotate(ctx, g.adminEvent(who))
+	return api.KeyReplaced(r), err
+}

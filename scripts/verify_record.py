@@ -3,7 +3,7 @@
 
     verify_record.py KEY DIRECTORY | PROOF
 
-KEY is the public key, as in log.vkey, or a file with it. It needs nothing but
+KEY is a public key that has signed the record, as in log.vkey, or a file with it. It needs nothing but
 Python 3.8, shares no code with Sluice, and is there to show that strangers can
 check. Packed segments need Python 3.14 or the program zstd. It prints what it found and ends with 0 if all is well, else with 1.
 """
@@ -193,18 +193,60 @@ def signed_text(note, key):
     return text
 
 
-def checkpoint(note, key):
-    origin, size, root = signed_text(note, key).splitlines()
-    if origin != key[0] or str(int(size)) != size or int(size) < 0 or len(strict(root)) != 32:
-        raise Wrong("a checkpoint is not one of this log")
-    return int(size), strict(root)
+def replaced_by(note, keys):
+    """Adds to keys the key that a note says took over: (entry, size, root, key)."""
+    old, public = keys[-1][0], keys[-1][3]
+    head = note.partition("\n\n")[0].split("\n")
+    if len(head) != 5 or not head[1].startswith("key "):
+        raise Wrong("a note of a key that was replaced is not one")
+    new = verifier(head[4])
+    for key in (old, new):
+        signed_text(note, key)
+    entry, size = head[1][4:].split(" ")
+    if head[1] != "key %d %d" % (int(entry), int(size)) or not 0 <= int(entry) < int(size):
+        raise Wrong("a note of a key that was replaced is not one")
+    if head[0] != old[0] or new[0] != old[0] or head[3] != public or int(size) < keys[-1][1]:
+        raise Wrong("a key took over from another than the one before")
+    if len(strict(head[2])) != 32 or any(new == k[0] for k in keys):
+        raise Wrong("a note of a key that was replaced is not one")
+    keys.append((new, int(size), int(entry), head[4], strict(head[2])))
+
+
+def all_keys(first, notes, given):
+    """The keys of a log, one after the other: (key, first size, entry that says so, text, root)."""
+    keys = [(verifier(first), 0, None, first, None)]
+    for note in notes:
+        replaced_by(note, keys)
+    if all(k[3] != given for k in keys):
+        raise Wrong("the key given is none of those that signed")
+    return keys
+
+
+def checkpoint(note, keys):
+    """Only the key that signs over so many entries counts."""
+    why = Wrong("a note is not signed by the key")
+    for i, k in enumerate(keys):
+        try:
+            origin, size, root = signed_text(note, k[0]).splitlines()
+        except Wrong as e:
+            why = e
+            continue
+        if origin != k[0][0] or str(int(size)) != size or int(size) < 0 or len(strict(root)) != 32:
+            raise Wrong("a checkpoint is not one of this log")
+        if int(size) < k[1] or i + 1 < len(keys) and int(size) > keys[i + 1][1]:
+            why = Wrong("the checkpoint over %s entries is signed by a key that does not sign there" % size)
+            continue
+        return int(size), strict(root)
+    raise why
 
 
 def proof(data, key):
     p = json.loads(data)
     if p["format"] != "sluice-proof/1":
         raise Wrong("not a proof of a format that is known here")
-    size, root = checkpoint(p["checkpoint"], key)
+    notes = p.get("keys") or []
+    keys = all_keys(notes[0].split("\n")[3] if notes else key, notes, key)
+    size, root = checkpoint(p["checkpoint"], keys)
     entry, index = p["entry"].encode(), p["index"]
     if included(index, size, leaf(entry), [strict(h) for h in p["inclusion"] or []]) != root:
         raise Wrong("entry %d is not the one that was signed" % index)
@@ -212,7 +254,7 @@ def proof(data, key):
         raise Wrong("the entry says that it is another")
     since = p.get("since")
     if since:
-        old, old_root = checkpoint(since["checkpoint"], key)
+        old, old_root = checkpoint(since["checkpoint"], keys)
         if not grown(old, old_root, size, root, [strict(h) for h in since["consistency"] or []]):
             raise Wrong("the first %d entries are not those of the older checkpoint" % old)
     return "ok: entry %d is among the %d under the checkpoint" % (index, size)
@@ -234,13 +276,21 @@ def unpacked(path):
         return io.BytesIO(done.stdout)
 
 
-def removal(directory, key):
+def removal(directory, keys):
     """How many entries a signed note says were removed, and the root over them."""
     path = os.path.join(directory, "removed")
     if not os.path.exists(path):
         return 0, None
-    origin, size, root = signed_text(open(path, encoding="utf-8").read(), key).splitlines()
-    if origin != key[0] or not size.startswith("removed ") or int(size[8:]) % SEGMENT:
+    note, text = open(path, encoding="utf-8").read(), None
+    for k in keys:  # an entry has to say so as well
+        try:
+            text = signed_text(note, k[0])
+        except Wrong as e:
+            why = e
+    if text is None:
+        raise why
+    origin, size, root = text.splitlines()
+    if origin != keys[0][0][0] or not size.startswith("removed ") or int(size[8:]) % SEGMENT:
         raise Wrong("the note of what was removed is not one of this log")
     return int(size[8:]), strict(root)
 
@@ -254,14 +304,25 @@ def tile(n):
     return os.path.join("tile", "0", *parts)
 
 
+def notes_of(path):
+    """The signed notes of a file, each of which an empty line follows."""
+    parts = open(path, encoding="utf-8").read().split("\n\n")
+    return [parts[i] + "\n\n" + parts[i + 1] + "\n" for i in range(0, len(parts) - 1, 2)]
+
+
 def record(directory, key):
-    history = open(os.path.join(directory, "checkpoints"), encoding="utf-8").read()
-    parts = history.split("\n\n")
-    notes = [parts[i] + "\n\n" + parts[i + 1] + "\n" for i in range(0, len(parts) - 1, 2)]
+    path = os.path.join(directory, "keys")
+    first = open(os.path.join(directory, "log.vkey"), encoding="utf-8").read().strip()
+    keys = all_keys(first, notes_of(path) if os.path.exists(path) else [], key)
+    notes = notes_of(os.path.join(directory, "checkpoints"))
     notes.append(open(os.path.join(directory, "checkpoint"), encoding="utf-8").read())
-    marks = [checkpoint(n, key) for n in notes]
+    marks = [checkpoint(n, keys) for n in notes]
+    if any(a[0] > b[0] for a, b in zip(marks, marks[1:])):
+        raise Wrong("a checkpoint covers less than one before it: an old state was put back")
+    turns = {k[2]: k for k in keys[1:]}  # by the entry that must say so
+    marks = sorted(marks + [(k[1], k[4]) for k in keys[1:]], key=lambda m: m[0]) if turns else marks
     tree, met, said = Tree(), 0, 0
-    gone, gone_root = removal(directory, key)
+    gone, gone_root = removal(directory, keys)
     names = {os.path.basename(p)[:20]: p for p in sorted(glob.glob(os.path.join(directory, "entries", "*.jsonl*")), reverse=True)}
 
     def meet(met):
@@ -293,6 +354,11 @@ def record(directory, key):
                 said = max(said, json.loads(line)["kept_from"])
             if not line.endswith(b"\n"):
                 break  # it was being written
+            if tree.size in turns:
+                ev = json.loads(line)
+                if ev["kind"] != "rotated" or ev.get("key") != turns[tree.size][3]:
+                    raise Wrong("entry %d does not say that another key takes over" % tree.size)
+                del turns[tree.size]
             if not line.startswith(b'{"seq":%d,"id":"' % tree.size):
                 raise Wrong("entry %d is not where it belongs" % tree.size)
             tree.push(leaf(line[:-1]))
@@ -300,6 +366,8 @@ def record(directory, key):
         met += 1
     if said < first:
         raise Wrong("entries before %d are missing, and no entry says that they were removed" % first)
+    if any(entry >= first for entry in turns):
+        raise Wrong("a key took over, and the entry that says so is not there")
     if met < len(marks):
         raise Wrong("the checkpoint over %d entries does not fit: there are %d" % (marks[met][0], tree.size))
     what = "%d entries" % tree.size if not first else "%d entries, of which the first %d were removed" % (tree.size, first)
@@ -314,7 +382,7 @@ def main():
     try:
         if os.path.exists(key):
             key = open(key, encoding="utf-8").read()
-        key = verifier(key)
+        key = key.strip()
         if os.path.isdir(what):
             print(record(what, key))
         else:
