@@ -31,6 +31,7 @@ const (
 	AuditProvePath  = "/v1/audit/prove"        // POST AuditProve: audit.Proof
 	AuditVerifyPath = "/v1/audit/verify"       // POST, no body: VerifyResult
 	AuditReportPath = "/v1/audit/report"       // POST AuditReport: report.Report
+	AuditExportPath = "/v1/audit/export"       // POST export.Request: lines, entries as they stand and marks (export.Mark)
 	AuditRotatePath = "/v1/audit/rotate-key"   // POST, no body: KeyReplaced
 	ExplainPath     = "/v1/explain"            // POST ExplainRequest: ExplainResult
 	ScanPath        = "/v1/scan"               // POST ScanRequest: object of columns

@@ -272,6 +272,17 @@ func (g *Gateway) Watch(ctx context.Context, path string, line func([]byte) erro
 	return nil
 }
 
+// Read sends in as Call does, and gives the answer to be read as it comes. Whoever gets it
+// closes it.
+func (g *Gateway) Read(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	g.leaveOld()
+	resp, err := send(ctx, g.http, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 // streamClient speaks HTTP over streams that open gives.
 func streamClient(open func(context.Context) (net.Conn, error)) *http.Client {
 	return &http.Client{

@@ -17,7 +17,7 @@ func (a *app) auditCommand() *cobra.Command {
 	a.addGateway(c, &addr)
 	c.PersistentFlags().StringVar(&dir, "record", "", "read the record in this directory instead of asking a gateway")
 	c.PersistentFlags().StringVar(&dir, "dir", "", "the same as --record")
-	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditReplayCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir), a.auditProveCommand(&addr, &dir), a.auditReportCommand(&addr, &dir), a.auditRotateCommand(&addr, &dir), a.auditExportCommand(&dir))
+	c.AddCommand(a.auditQueryCommand(&addr, &dir), a.auditSQLCommand(&addr, &dir), a.auditShowCommand(&addr, &dir), a.auditReplayCommand(&addr, &dir), a.auditVerifyCommand(&addr, &dir), a.auditProveCommand(&addr, &dir), a.auditReportCommand(&addr, &dir), a.auditRotateCommand(&addr, &dir), a.auditExportCommand(&addr, &dir))
 	return c
 }
 

@@ -32,7 +32,6 @@ func TestExportOfACopy(t *testing.T) {
 		{[]string{"--record", record, "--format", "otlp"}, exitUsage, "", "goes to an https address"},
 		{[]string{"--record", record, "--to", "ftp://x"}, exitUsage, "", "neither stdout"},
 		{[]string{"--record", t.TempDir()}, exitError, "", "there is no record"},
-		{nil, exitUsage, "", "--record is missing"},
 	} {
 		code, out, errs := w.run(t.TempDir(), "", append([]string{"audit", "export"}, c.args...)...)
 		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) || c.out == "" && out != "" || code != exitOK && !strings.Contains(errs, "hint:") {
@@ -103,5 +102,54 @@ func TestGatewayHandsTheRecordOn(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "exports", "siem.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// An auditor has the record of a gateway in every form, goes on where they left off, also
+// with a copy of the directory, and the record says that they asked. Nobody else gets it.
+func TestExportThroughAGateway(t *testing.T) {
+	w := newTown(t)
+	goesOn := w.beside()
+	for _, who := range []string{w.home} {
+		if code, out, errs := w.run(who, "", "audit", "export"); code != exitRefused || out != "" || !strings.Contains(errs, "only auditors") || !strings.Contains(errs, "hint:") {
+			t.Fatalf("somebody who is no auditor: %d\n%s%s", code, out, errs)
+		}
+	}
+	at := filepath.Join(t.TempDir(), "cursor.json")
+	code, first, errs := w.run(w.boss, "", "audit", "export", "--cursor", at)
+	if code != exitOK || strings.Count(first, "\n") < 5 || !strings.HasPrefix(first, `{"seq":0,`) || !strings.Contains(first, `"detail":"export {`) {
+		t.Fatalf("%d\n%s%s", code, first, errs)
+	}
+	goesOn("an export")
+	_, more, _ := w.run(w.boss, "", "audit", "export", "--cursor", at)
+	record := filepath.Join(w.house.dir, "record")
+	must(t, w.house.record.Seal(t.Context()))
+	_, rest, errs := w.run(w.boss, "", "audit", "export", "--record", record, "--cursor", at)
+	all, err := os.ReadFile(filepath.Join(record, "entries", "00000000000000000000.jsonl"))
+	must(t, err)
+	if got := first + more + rest; !strings.HasPrefix(string(all), got) || more == "" {
+		t.Errorf("by three parts it is not the record:\n%s\n---\n%s%s", got, all, errs)
+	}
+	for form, has := range map[string]string{"ocsf": `"class_uid":6005`, "cef": "CEF:0|", "json": `"seq":`} {
+		code, out, errs := w.run(w.boss, "", "audit", "export", "--format", form, "--since", "1h")
+		if code != exitOK || !strings.Contains(out, has) {
+			t.Errorf("%s: %d\n%s%s", form, code, short(out, 500), errs)
+		}
+		if _, none, _ := w.run(w.boss, "", "audit", "export", "--format", form, "--until", "1h"); none != "" {
+			t.Errorf("%s: what is older than an hour: %s", form, none)
+		}
+	}
+	var took []byte
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b := new(bytes.Buffer)
+		_, _ = b.ReadFrom(r.Body)
+		took = append(took, b.Bytes()...)
+	}))
+	defer server.Close()
+	if code, _, errs := w.run(w.boss, "", "audit", "export", "--format", "otlp", "--to", server.URL); code != exitOK || !bytes.Contains(took, []byte("resourceLogs")) || !bytes.Contains(took, []byte("sluice/gw-")) {
+		t.Errorf("otlp: %d %s\n%s", code, errs, took)
+	}
+	if code, out, _ := w.run(w.boss, "", "audit", "query", "--kind", "questioned", "--text", "export", "-o", "csv"); code != exitOK || strings.Count(out, "export {") < 8 {
+		t.Errorf("the questions are not in the record: %d\n%s", code, out)
 	}
 }

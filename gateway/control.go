@@ -104,6 +104,7 @@ func (g *Gateway) handler(who identity.Identity, state tls.ConnectionState) http
 	}))
 	latest := func() identity.Identity { return g.leases.latest(identity.Fingerprint(state.PeerCertificates[0]), who) }
 	g.liveRoutes(mux, who, latest)
+	g.exportRoute(mux, who, latest)
 	mux.HandleFunc("GET "+api.AsksWatchPath, func(w http.ResponseWriter, r *http.Request) {
 		if err := g.known(who); err != nil {
 			fail(w, err)

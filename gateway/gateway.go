@@ -109,6 +109,7 @@ type Gateway struct {
 	jobRuns  jobRuns
 
 	replaying sync.Mutex    // one at a time: it takes a processor for a while
+	exporting chan struct{} // holds a token for each who takes the record; made by New
 	reading   chan struct{} // holds a token for each ask whose history is read; made by New
 }
 
@@ -152,7 +153,7 @@ func New(cfg Config) (*Gateway, error) {
 
 		memory:  postgres.NewMemory(cfg.Memory),
 		rulings: said,
-		reading: make(chan struct{}, historyAtOnce),
+		reading: make(chan struct{}, historyAtOnce), exporting: make(chan struct{}, exportsAtOnce),
 	}
 	voting := approval.Config{Now: cfg.Now, Barred: g.against, Tell: len(cfg.Hooks) > 0}
 	g.desk = approval.NewDesk(voting)

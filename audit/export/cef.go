@@ -8,7 +8,7 @@ import (
 )
 
 // cef writes entries in ArcSight's Common Event Format, version 0, one line each.
-type cef struct{ source }
+type cef struct{ *source }
 
 func (f cef) join(list []message) ([]byte, string) { return lines(list), "text/plain; charset=utf-8" }
 

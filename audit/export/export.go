@@ -8,8 +8,9 @@
 //     their ID, so that one that came twice is seen.
 //   - In order, and only entries under a signed checkpoint: what was handed on can be
 //     proven later.
-//   - Nothing waits for it: an Exporter reads the files of the record, as everybody can. If
-//     nobody takes its messages it falls behind, and says so.
+//   - Nothing waits for it: an Exporter reads the files of the record, as everybody can, or
+//     has a gateway give it to them (Give), in bounded memory on both sides. If nobody takes
+//     its messages it falls behind, and says so.
 //
 // Run is the one goroutine of an Exporter, owned by its caller.
 package export
@@ -25,6 +26,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,19 +36,20 @@ import (
 
 // Config of an Exporter.
 type Config struct {
-	Name          string                 // for the log, and of the cursor
-	To            string                 // where to; see Check
-	Format        string                 // one of Formats; json if empty
-	Record        string                 // directory of the record
-	Cursor        string                 // file; nothing is kept if empty
-	FromNow       bool                   // without a cursor, begin with what comes from now on instead of with the first entry
-	Chosen        func(audit.Event) bool // what is handed on; all if nil
-	Secret        []byte                 // of the signature of what is posted; none if empty
-	Authorization string                 // header of what is posted
-	Roots         *x509.CertPool         // who vouches for the other side; those of the machine if nil
-	Version       string                 // of sluice, for the messages
-	Out           io.Writer              // standard output
-	Log           *slog.Logger           // default: nothing is logged
+	Name          string                                                // for the log, and of the cursor
+	To            string                                                // where to; see Check
+	Format        string                                                // one of Formats; json if empty
+	Record        string                                                // directory of the record
+	Open          func(context.Context, Request) (io.ReadCloser, error) // instead of Record: has a gateway give it
+	Ask           Request                                               // of Open, but for where to begin
+	Cursor        string                                                // file; nothing is kept if empty
+	FromNow       bool                                                  // without a cursor, begin with what comes from now on instead of with the first entry
+	Secret        []byte                                                // of the signature of what is posted; none if empty
+	Authorization string                                                // header of what is posted
+	Roots         *x509.CertPool                                        // who vouches for the other side; those of the machine if nil
+	Version       string                                                // of sluice, for the messages
+	Out           io.Writer                                             // standard output
+	Log           *slog.Logger                                          // default: nothing is logged
 
 	every, wait time.Duration // in tests, short
 }
@@ -72,12 +75,15 @@ type Stats struct {
 
 // Exporter hands on the entries of one record to one place.
 type Exporter struct {
-	cfg  Config
-	form form
-	sink sink
+	cfg   Config
+	form  form
+	about *source // of form; the record's name is known once something was read
+	sink  sink
+	src   reader
 
 	place audit.Place // of the next entry
-	ready bool        // place is known
+	ready bool        // place is that of an entry
+	was   string      // public key of the record that the cursor is of, until it was compared
 	limit int         // entries of a batch
 
 	mu    sync.Mutex
@@ -108,9 +114,12 @@ func New(cfg Config) (*Exporter, error) {
 	if cfg.wait == 0 {
 		cfg.wait = firstWait
 	}
-	x := &Exporter{cfg: cfg, limit: batchEntries, stats: Stats{Name: cfg.Name}}
+	x := &Exporter{cfg: cfg, limit: batchEntries, stats: Stats{Name: cfg.Name}, src: files(cfg.Record)}
+	if cfg.Open != nil {
+		x.src = &stream{open: cfg.Open, ask: cfg.Ask}
+	}
 	var err error
-	if x.form, err = newForm(cfg); err != nil {
+	if x.form, x.about, err = newForm(cfg); err != nil {
 		return nil, err
 	}
 	x.sink, err = newSink(cfg, x.form)
@@ -134,7 +143,7 @@ func (x *Exporter) Place() uint64 {
 // Run hands on what the record gets until ctx is done. What goes wrong is logged, and
 // tried again.
 func (x *Exporter) Run(ctx context.Context) {
-	defer x.sink.close()
+	defer x.Close()
 	wait := x.cfg.wait
 	for {
 		next := x.cfg.every
@@ -180,32 +189,67 @@ func (x *Exporter) well() {
 	}
 }
 
-// CatchUp hands on all that a checkpoint covers by now.
+// CatchUp hands on all that a checkpoint covers by now. Of a stream that goes on it waits
+// for the next entries, if there are none.
 func (x *Exporter) CatchUp(ctx context.Context) error {
-	_, size, err := audit.Newest(x.cfg.Record)
+	if !x.ready {
+		if err := x.begin(); err != nil {
+			return err
+		}
+	}
+	size, err := x.resume(ctx)
 	if err != nil {
 		return err
 	}
-	if !x.ready {
-		if err := x.begin(ctx, uint64(size)); err != nil {
-			return err
-		}
-	}
-	x.behind(uint64(size))
-	if x.place.Seq > uint64(size) {
+	x.behind(size)
+	if x.place.Seq > size {
 		return fmt.Errorf("%d entries were handed on, but the record has only %d: an older state was put back; remove %s to begin again", x.place.Seq, size, x.cfg.Cursor)
 	}
-	for x.place.Seq < uint64(size) {
-		n, err := x.batch(ctx, uint64(size))
+	for x.place.Seq < size {
+		before := x.place
+		n, err := x.batch(ctx, size)
 		if err != nil {
 			return err
 		}
-		x.behind(uint64(size))
-		if n == 0 {
+		x.behind(size)
+		if n == 0 && x.place == before {
 			return nil
 		}
 	}
 	return nil
+}
+
+// resume goes to where it left off, and gives how many entries the newest checkpoint covers.
+func (x *Exporter) resume(ctx context.Context) (uint64, error) {
+	place, size, err := x.src.at(ctx, x.place)
+	if err != nil {
+		return 0, err
+	}
+	if x.was != "" {
+		key, err := x.src.key()
+		if err != nil {
+			return 0, err
+		}
+		if key != x.was {
+			x.src.close()
+			return 0, fmt.Errorf("the cursor %s is of another record; remove it to begin again", x.cfg.Cursor)
+		}
+		x.was = ""
+	}
+	if !x.ready {
+		key, err := x.src.key()
+		if err != nil {
+			return 0, err
+		}
+		x.about.origin, _, _ = strings.Cut(key, "+")
+	}
+	if from := x.place.Seq; from < place.Seq && from != fromNow && x.cfg.Ask.Since.IsZero() {
+		x.cfg.Log.Warn("entries were removed before they were handed on", "export", x.cfg.Name, "from", from, "to", place.Seq-1)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.place, x.ready = place, true
+	return size, nil
 }
 
 func (x *Exporter) behind(size uint64) {
@@ -214,14 +258,14 @@ func (x *Exporter) behind(size uint64) {
 	x.stats.Behind = size - min(size, x.place.Seq)
 }
 
-// begin finds where it left off.
-func (x *Exporter) begin(ctx context.Context, size uint64) error {
+// fromNow is a place behind all there is.
+const fromNow = 1<<64 - 1
+
+// begin reads where it left off.
+func (x *Exporter) begin() error {
 	place := audit.Place{}
 	if x.cfg.FromNow {
-		var err error
-		if place, err = audit.PlaceOf(ctx, x.cfg.Record, size); err != nil {
-			return err
-		}
+		place.Seq = fromNow
 	}
 	if x.cfg.Cursor != "" {
 		data, err := os.ReadFile(x.cfg.Cursor)
@@ -234,25 +278,10 @@ func (x *Exporter) begin(ctx context.Context, size uint64) error {
 			if err := json.Unmarshal(data, &c); err != nil {
 				return fmt.Errorf("read the cursor %s: %w", x.cfg.Cursor, err)
 			}
-			key, err := audit.PublicKey(x.cfg.Record)
-			if err != nil {
-				return err
-			}
-			if c.Record != key {
-				return fmt.Errorf("the cursor %s is of another record; remove it to begin again", x.cfg.Cursor)
-			}
-			place = audit.Place{Seq: c.Seq, Offset: c.Offset}
+			place, x.was = audit.Place{Seq: c.Seq, Offset: c.Offset}, c.Record
 		}
 	}
-	if first, err := audit.First(x.cfg.Record); err != nil {
-		return err
-	} else if place.Seq < first {
-		x.cfg.Log.Warn("entries were removed before they were handed on", "export", x.cfg.Name, "from", place.Seq, "to", first-1)
-		place = audit.Place{Seq: first}
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.place, x.ready = place, true
+	x.place = place
 	return nil
 }
 
@@ -263,8 +292,9 @@ func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
 	var list []message
 	bytes := 0
 	place := x.place
-	next, err := audit.Forward(ctx, x.cfg.Record, place, func(at audit.Place, line []byte) error {
-		if at.Seq >= size || n >= x.limit || bytes >= batchBytes {
+	chosen := audit.Filter{Since: x.cfg.Ask.Since, Until: x.cfg.Ask.Until}
+	next, err := x.src.next(ctx, place, size, func(line []byte) error {
+		if n >= x.limit || bytes >= batchBytes {
 			return errFull
 		}
 		n++
@@ -272,7 +302,7 @@ func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		if x.cfg.Chosen != nil && !x.cfg.Chosen(ev) {
+		if !chosen.Matches(&ev) {
 			return nil
 		}
 		body, err := x.form.message(&ev, line)
@@ -290,9 +320,13 @@ func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
 		send, cancel := context.WithTimeout(ctx, sendTime)
 		err := x.sink.send(send, list)
 		cancel()
+		if err != nil {
+			x.src.close() // a stream begins again where it stood
+		}
 		if errors.Is(err, errTooLarge) && x.limit > 1 {
 			x.limit = max(1, min(x.limit, len(list))/2)
-			return 1, nil // with fewer, at once
+			_, err = x.resume(ctx)
+			return 1, err // with fewer, at once
 		}
 		if err != nil {
 			return 0, err
@@ -310,7 +344,7 @@ func (x *Exporter) keep() error {
 	if x.cfg.Cursor == "" {
 		return nil
 	}
-	key, err := audit.PublicKey(x.cfg.Record)
+	key, err := x.src.key()
 	if err != nil {
 		return err
 	}
@@ -325,10 +359,57 @@ func (x *Exporter) keep() error {
 }
 
 // Close gives back what is open, of an Exporter that does not Run.
-func (x *Exporter) Close() { x.sink.close() }
+func (x *Exporter) Close() {
+	x.sink.close()
+	x.src.close()
+}
 
 // message is one entry in the form in which it is handed on.
 type message struct {
 	ev   audit.Event
 	body []byte // without a line break
+}
+
+// reader is where the entries come from.
+type reader interface {
+	// at goes to a place, or to the first entry after it that is there, and says how many
+	// entries are under the newest checkpoint.
+	at(context.Context, audit.Place) (audit.Place, uint64, error)
+	// next gives entries below size from where it stands, and the place after the last that
+	// was taken. One for which give returns an error is given again.
+	next(ctx context.Context, from audit.Place, size uint64, give func([]byte) error) (audit.Place, error)
+	// key is the first public key of the record, known after at.
+	key() (string, error)
+	close()
+}
+
+// files is the directory of a record.
+type files string
+
+func (d files) key() (string, error) { return audit.PublicKey(string(d)) }
+
+func (files) close() {}
+
+func (d files) at(ctx context.Context, from audit.Place) (audit.Place, uint64, error) {
+	size, err := newest(string(d))
+	if err != nil {
+		return from, 0, err
+	}
+	if from.Seq == fromNow {
+		from = audit.Place{Seq: size}
+	}
+	if from.Seq > size {
+		return from, size, nil // an older state was put back
+	}
+	from, err = placeOf(ctx, string(d), from)
+	return from, size, err
+}
+
+func (d files) next(ctx context.Context, from audit.Place, size uint64, give func([]byte) error) (audit.Place, error) {
+	return audit.Forward(ctx, string(d), from, func(at audit.Place, line []byte) error {
+		if at.Seq >= size {
+			return errFull
+		}
+		return give(line)
+	})
 }

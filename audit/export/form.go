@@ -21,25 +21,21 @@ type form interface {
 	join(list []message) (body []byte, contentType string)
 }
 
-func newForm(cfg Config) (form, error) {
-	about := source{version: cfg.Version}
-	key, err := audit.PublicKey(cfg.Record)
-	if err != nil {
-		return nil, err
-	}
-	about.origin, _, _ = strings.Cut(key, "+")
+func newForm(cfg Config) (form, *source, error) {
+	about := &source{version: cfg.Version}
+	var err error
 	if about.host, err = os.Hostname(); err != nil {
 		about.host = "-"
 	}
 	switch cfg.Format {
 	case "ocsf":
-		return ocsf{about}, nil
+		return ocsf{about}, about, nil
 	case "cef":
-		return cef{about}, nil
+		return cef{about}, about, nil
 	case "otlp":
-		return otlp{about}, nil
+		return otlp{about}, about, nil
 	}
-	return plain{}, nil
+	return plain{}, about, nil
 }
 
 // source is where entries come from.

@@ -21,7 +21,7 @@ const (
 // sessions as Datastore Activity, logins as Authentication, starts and ends of the gateway
 // as Application Lifecycle, and all else as API Activity. What the schema has no place for
 // stands under "unmapped" by its name in the record.
-type ocsf struct{ source }
+type ocsf struct{ *source }
 
 type object map[string]any
 

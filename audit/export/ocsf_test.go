@@ -208,7 +208,7 @@ func variety() (out []audit.Event) {
 
 func TestOCSFKeepsToItsSchema(t *testing.T) {
 	s := loadSchema(t)
-	f := ocsf{source{origin: "sluice/test", host: "h", version: "1"}}
+	f := ocsf{&source{origin: "sluice/test", host: "h", version: "1"}}
 	classes := map[float64]bool{}
 	for _, ev := range variety() {
 		text, err := f.message(&ev, nil)
@@ -233,7 +233,7 @@ func TestOCSFKeepsToItsSchema(t *testing.T) {
 // The check finds what is wrong, or it would show nothing.
 func TestTheCheckOfOCSFFinds(t *testing.T) {
 	s := loadSchema(t)
-	f := ocsf{source{origin: "sluice/test"}}
+	f := ocsf{&source{origin: "sluice/test"}}
 	ev := full()
 	ev.Kind = audit.Decided
 	text, err := f.message(&ev, nil)
@@ -270,7 +270,7 @@ func TestTheCheckOfOCSFFinds(t *testing.T) {
 
 // A line of CEF can be read back, whatever callers wrote.
 func TestCEFCannotBeForged(t *testing.T) {
-	f := cef{source{origin: "sluice/test", host: "h", version: "1"}}
+	f := cef{&source{origin: "sluice/test", host: "h", version: "1"}}
 	ev := full()
 	evil := "x|0|Sluice act=allow\nCEF:0|forged\\ suser=root"
 	ev.Kind, ev.SQL, ev.Who, ev.Statement, ev.Effect, ev.Connection, ev.Client = audit.Decided, evil, evil, evil, "deny", evil, evil
@@ -303,7 +303,7 @@ func TestCEFCannotBeForged(t *testing.T) {
 
 // A batch is one request of OTLP: numbers of 64 bits are texts in its JSON.
 func TestOTLPIsOneRequest(t *testing.T) {
-	f := otlp{source{origin: "sluice/test", host: "h", version: "1"}}
+	f := otlp{&source{origin: "sluice/test", host: "h", version: "1"}}
 	var list []message
 	for _, ev := range variety()[:50] {
 		body, err := f.message(&ev, nil)

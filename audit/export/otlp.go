@@ -11,7 +11,7 @@ import (
 // otlp writes entries as log records of OpenTelemetry, in the JSON form of OTLP 1. Names
 // of attributes are those of its semantic conventions where these have one, and begin
 // with "sluice." where not.
-type otlp struct{ source }
+type otlp struct{ *source }
 
 type attribute struct {
 	Key   string `json:"key"`
