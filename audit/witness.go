@@ -105,6 +105,20 @@ func (w WitnessFile) Keep(dir string) error {
 	return nil
 }
 
+// Continues says why the log in dir does not continue what a witness keeps; nil if it does.
+func Continues(dir string, w Witness) error {
+	notes, _, _ := splitHistory(w.Kept)
+	if len(notes) == 0 {
+		return nil
+	}
+	_, now, err := Newest(dir)
+	if err != nil {
+		return err
+	}
+	_, err = continues(dir, notes[len(notes)-1], now)
+	return err
+}
+
 // Newest gives the newest checkpoint of the log in dir, signed, and how many entries it
 // covers.
 func Newest(dir string) (msg []byte, size int64, err error) {

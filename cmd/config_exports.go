@@ -61,21 +61,30 @@ func (e exportConfig) exporter(ctx context.Context, dir string, env func(string)
 		Name: e.Name, To: e.To, Format: e.Format, Record: filepath.Join(dir, "record"), Cursor: filepath.Join(dir, "exports", e.Name+".json"), FromNow: e.From == "now",
 		Secret: []byte(key), Authorization: auth, Version: buildVersion(), Out: out, Log: log,
 	}
-	if e.CA != "" {
-		text, err := readFile(e.CA, maxConfig)
-		if err != nil {
-			return nil, tell(exitUsage, "check the path, and that the user of the gateway may read it", "the ca of the export %s cannot be read: %s", e.Name, reason(err))
-		}
-		cfg.Roots = x509.NewCertPool()
-		if !cfg.Roots.AppendCertsFromPEM([]byte(text)) {
-			return nil, tell(exitUsage, "it is a PEM file with the certificate of the authority", "there is no certificate in the ca of the export %s", e.Name)
-		}
+	if cfg.Roots, err = e.roots(); err != nil {
+		return nil, err
 	}
 	x, err := export.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", e.Name, err)
 	}
 	return x, nil
+}
+
+// roots are who vouches for the other side; nil for those of the machine.
+func (e exportConfig) roots() (*x509.CertPool, error) {
+	if e.CA == "" {
+		return nil, nil
+	}
+	text, err := readFile(e.CA, maxConfig)
+	if err != nil {
+		return nil, tell(exitUsage, "check the path, and that the user of the gateway may read it", "the ca of the export %s cannot be read: %s", e.Name, reason(err))
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(text)) {
+		return nil, tell(exitUsage, "it is a PEM file with the certificate of the authority", "there is no certificate in the ca of the export %s", e.Name)
+	}
+	return pool, nil
 }
 
 // checkRecord finds what is wrong with all that is about the record.

@@ -89,9 +89,10 @@ func (a *app) doctorCommand() *cobra.Command {
 words what is wrong and what to do. Without --config it looks from the side of a
 person: address, port, certificate, clocks, version, identity provider, login. With
 --config, on the gateway's machine, it looks at that: the file, the policy, the data
-directory, the record, the provider, and every database as the gateway's own user.
+directory, the record, the provider, every database as the gateway's own user, and all
+else that the file names: exports, witnesses, webhooks, issuers of jobs, metrics, keys.
 
-Nothing is changed. The exit code is 1 if something is wrong; a warning is not.`,
+Nothing is changed, and nothing is sent to any of them. The exit code is 1 if something is wrong; a warning is not.`,
 		Example: "  sluice doctor\n  sluice doctor gateway.example.com -o json\n  sluice doctor --config gateway.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			d := &diagnosis{}

@@ -35,11 +35,13 @@ func (a *app) examineGateway(ctx context.Context, d *diagnosis, path string) {
 		return
 	}
 	d.ok("config", "%s is read", path)
-	if rules, source, _, err := readPolicy(cfg.Policy); err != nil {
+	rules, source, _, err := readPolicy(cfg.Policy)
+	if err != nil {
 		d.failed("policy", err, "")
 	} else {
 		d.ok("policy", "the policy is %s, with %d rules", source, len(rules.List))
 	}
+	a.examineSettings(ctx, d, cfg, rules)
 	a.examineData(d, cfg)
 	pin := a.examineOwnCertificate(d, cfg)
 	a.examineListener(ctx, d, cfg, pin)
@@ -51,6 +53,7 @@ func (a *app) examineGateway(ctx context.Context, d *diagnosis, path string) {
 	for _, c := range cfg.Connections {
 		a.examineDatabase(ctx, d, c)
 	}
+	a.examineOutside(ctx, d, cfg)
 }
 
 // examineData looks at the directory with the keys.

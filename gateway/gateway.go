@@ -39,6 +39,7 @@ import (
 const (
 	DefaultHold            = 15 * time.Minute
 	DefaultHoldTransaction = time.Minute
+	DefaultCertificateTTL  = 8 * time.Hour
 )
 
 // Connection is a database that callers may be given.
@@ -128,7 +129,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.HoldTransaction = DefaultHoldTransaction
 	}
 	if cfg.CertificateTTL == 0 {
-		cfg.CertificateTTL = 8 * time.Hour
+		cfg.CertificateTTL = DefaultCertificateTTL
 	}
 	if cfg.Sessions == 0 {
 		cfg.Sessions = DefaultSessions
