@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -383,4 +384,39 @@ func TestRotationUnderLoad(t *testing.T) {
 	if err != nil || !r.OK() || r.Entries != 3005 || len(r.Keys) != 6 {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// The entry of a rotation may be removed with others; the notes then stand for it, and what
+// was removed under one key is still removed under the next.
+func TestRotationsOutliveTheirEntries(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Now = func() time.Time { return longAgo.AddDate(1, 0, 0) }
+	l := openLog(t, cfg)
+	older(t, l, 0, 100)
+	one := rotate(t, l)
+	older(t, l, 102, segmentEntries+200)
+	for round := range 2 {
+		done, err := l.Tidy(t.Context(), Tidying{Keep: time.Hour, Needed: 1 << 40})
+		if err != nil || round == 0 && done.Removed != 1 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		sealAll(t, l)
+		for _, key := range []string{one.Old, one.New, l.VerifierKey()} {
+			if r := verified(t, cfg, key); !r.OK() || r.Removed != segmentEntries || len(r.Keys) != 2+round {
+				t.Errorf("round %d: %+v", round, r)
+			}
+		}
+		if out, ok := stranger(t, l.VerifierKey(), cfg.Dir); !ok {
+			t.Errorf("round %d: %s", round, out)
+		}
+		if before, err := RemovedBefore(cfg.Dir); err != nil || before != segmentEntries {
+			t.Errorf("round %d: %d, %v", round, before, err)
+		}
+		if round == 0 {
+			rotate(t, l)
+		}
+	}
+	closeLog(t, l)
+	l = openLog(t, cfg)
+	closeLog(t, l)
 }

@@ -214,7 +214,7 @@ type stream struct {
 	size   uint64
 	line   []byte // an entry that was read and not taken, and its number
 	seq    uint64
-	over   bool   // the end was read
+	over   bool // the end was read
 }
 
 func (s *stream) key() (string, error) { return s.record, nil }
