@@ -33,7 +33,7 @@ type turn struct {
 }
 
 // Rotate has a new key sign from now on. That is recorded as ev, of which Kind and Key are
-// set, and put under a last checkpoint of the old key; then both keys sign a note of it,
+// set and Detail is added to, and put under a last checkpoint of the old key; then both keys sign a note of it,
 // and the old one is removed from its file. Checkpoints and proofs from before stay good.
 //
 // The order is what makes every point of a crash recoverable: the new key is on disk before
@@ -51,6 +51,7 @@ func (l *Log) Rotate(ctx context.Context, ev Event) (Rotation, error) {
 		return Rotation{}, fmt.Errorf("replace the record's signing key: %w", err)
 	}
 	ev.Kind, ev.Key = Rotated, next.public
+	ev.Detail = strings.TrimSuffix("another key signs the record: "+short(next.public)+"; "+ev.Detail, "; ")
 	ticket, err := l.Append(ev)
 	if err != nil {
 		return Rotation{}, err

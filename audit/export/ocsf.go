@@ -115,7 +115,7 @@ func ocsfClass(ev *audit.Event) (class, activity int, name string) {
 		return classAPI, 1, "Create"
 	case audit.Questioned, audit.Rights:
 		return classAPI, 2, "Read"
-	case audit.Voted, audit.Answered, audit.Admin:
+	case audit.Voted, audit.Answered, audit.Admin, audit.Rotated:
 		return classAPI, 3, "Update"
 	}
 	return classAPI, 99, string(ev.Kind)

@@ -184,8 +184,19 @@ func (a *asker) changes() (err error) {
 	if a.r.Held, err = a.list(audit.Filter{Effect: "hold", Kind: audit.Decided}, "--effect hold"); err != nil {
 		return err
 	}
-	a.r.Acts, err = a.list(audit.Filter{Kind: audit.Admin}, "--kind admin")
-	return err
+	if a.r.Acts, err = a.list(audit.Filter{Kind: audit.Admin}, "--kind admin"); err != nil {
+		return err
+	}
+	keys, err := a.list(audit.Filter{Kind: audit.Rotated}, "")
+	if len(keys.Events) == 0 || err != nil {
+		return err
+	}
+	acts := &a.r.Acts
+	acts.Ask += "   (and --kind rotated)"
+	acts.Events, acts.More = append(acts.Events, keys.Events...), acts.More || keys.More
+	slices.SortFunc(acts.Events, func(x, y audit.Event) int { return cmp.Compare(y.Seq, x.Seq) })
+	acts.Events, acts.More = acts.Events[:min(len(acts.Events), maxListed)], acts.More || len(acts.Events) > maxListed
+	return nil
 }
 
 // personal finds who touched personal data, and what for.

@@ -105,6 +105,9 @@ func TestAReportSaysWhatHappened(t *testing.T) {
 	b.ran(ada(audit.Event{SQL: "alter table orders add x int", Statement: "ddl", Effect: "hold", Rule: "ddl", Approvers: []string{"grace@shop.example"}}), "ok", 0, 0)
 	b.add(audit.Event{Kind: audit.Admin, Who: "root@shop.example", Outcome: "ok", Detail: "locked mallory"})
 	b.add(audit.Event{Kind: audit.LoggedIn, Outcome: "refused", Error: "too old"})
+	if _, err := b.log.Rotate(t.Context(), audit.Event{Time: b.at, Who: "root@shop.example", Outcome: "ok"}); err != nil {
+		t.Fatal(err)
+	}
 	r := b.make("gdpr")
 	// What comes after the checkpoint is not in it.
 	b.ran(ada(audit.Event{SQL: "select 1", Statement: "select", Effect: "allow"}), "ok", 1, 0)
@@ -128,7 +131,7 @@ func TestAReportSaysWhatHappened(t *testing.T) {
 	if len(r.Purposes) != 1 || r.Purposes[0].Purpose != "ticket 7" || r.Purposes[0].Count != 3 {
 		t.Errorf("purposes: %+v", r.Purposes)
 	}
-	if len(r.Rules) != 1 || r.Rules[0].Rule != "no-emails" || len(r.Refused.Events) != 1 || len(r.Logins.Events) != 1 || len(r.Acts.Events) != 1 {
+	if len(r.Rules) != 1 || r.Rules[0].Rule != "no-emails" || len(r.Refused.Events) != 1 || len(r.Logins.Events) != 1 || len(r.Acts.Events) != 2 || r.Acts.Events[0].Kind != audit.Rotated {
 		t.Errorf("refused: %+v, %+v, %+v", r.Rules, r.Refused.Events, r.Logins.Events)
 	}
 	if !r.Verified.OK() || r.Verified.Witnessed != r.Entries {
