@@ -36,20 +36,20 @@ import (
 
 // Config of an Exporter.
 type Config struct {
-	Name          string                                                // for the log, and of the cursor
-	To            string                                                // where to; see Check
-	Format        string                                                // one of Formats; json if empty
-	Record        string                                                // directory of the record
-	Open          func(context.Context, Request) (io.ReadCloser, error) // instead of Record: has a gateway give it
-	Ask           Request                                               // of Open, but for where to begin
-	Cursor        string                                                // file; nothing is kept if empty
-	FromNow       bool                                                  // without a cursor, begin with what comes from now on instead of with the first entry
-	Secret        []byte                                                // of the signature of what is posted; none if empty
-	Authorization string                                                // header of what is posted
-	Roots         *x509.CertPool                                        // who vouches for the other side; those of the machine if nil
-	Version       string                                                // of sluice, for the messages
-	Out           io.Writer                                             // standard output
-	Log           *slog.Logger                                          // default: nothing is logged
+	Name          string         // for the log, and of the cursor
+	To            string         // where to; see Check
+	Format        string         // one of Formats; json if empty
+	Record        string         // directory of the record
+	Open          Opener         // instead of Record: has a gateway give it
+	Ask           Request        // which entries; where to begin is for the cursor to say
+	Cursor        string         // file; nothing is kept if empty
+	FromNow       bool           // without a cursor, begin with what comes from now on instead of with the first entry
+	Secret        []byte         // of the signature of what is posted; none if empty
+	Authorization string         // header of what is posted
+	Roots         *x509.CertPool // who vouches for the other side; those of the machine if nil
+	Version       string         // of sluice, for the messages
+	Out           io.Writer      // standard output
+	Log           *slog.Logger   // default: nothing is logged
 
 	every, wait time.Duration // in tests, short
 }
@@ -134,9 +134,13 @@ func (x *Exporter) Stats() Stats {
 }
 
 // Place is the next entry that is to be delivered: those before are no longer needed here.
+// Until it is known all are.
 func (x *Exporter) Place() uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if !x.ready {
+		return 0
+	}
 	return x.place.Seq
 }
 
@@ -281,6 +285,8 @@ func (x *Exporter) begin() error {
 			place, x.was = audit.Place{Seq: c.Seq, Offset: c.Offset}, c.Record
 		}
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.place = place
 	return nil
 }

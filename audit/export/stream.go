@@ -36,6 +36,9 @@ type Mark struct {
 	Error  string `json:"error,omitempty"`  // what went wrong, in an end
 }
 
+// Opener has a gateway give what is asked for, to be read as it comes.
+type Opener func(context.Context, Request) (io.ReadCloser, error)
+
 const (
 	// markEntries is how many entries that were not asked for are passed over without a
 	// mark, so that whoever waits for others knows how far it is.
@@ -206,7 +209,7 @@ func placeOf(ctx context.Context, dir string, at audit.Place) (audit.Place, erro
 
 // stream is a record as a gateway gives it.
 type stream struct {
-	open   func(context.Context, Request) (io.ReadCloser, error)
+	open   Opener
 	ask    Request
 	body   io.ReadCloser // nil if nothing is open
 	in     *bufio.Reader
