@@ -178,10 +178,14 @@ func (v view) escapes(st *query.Statement) string {
 		if v.known.Snapshot == nil && !p.From.Known {
 			return fmt.Sprintf("the catalogue cannot be read now, so nothing tells whether %s is on another server, where no mask is; try again when it can", p.Into)
 		}
-		if rel.Kind != query.ForeignTable {
+		nowhere := v.nowhere(p.Into)
+		if rel.Kind != query.ForeignTable && !nowhere {
 			continue
 		}
 		if _, ok := v.carried(p.From, query.Ref{}, ""); ok || !p.From.Known && reads != (query.Ref{}) {
+			if nowhere {
+				return fmt.Sprintf("it writes personal data to %s, and what is written there cannot be followed before the change that makes it is committed; commit first, then run it", p.Into.Table)
+			}
 			return fmt.Sprintf("%s is on another server, where no mask is, and this writes personal data to it", p.Into)
 		}
 	}

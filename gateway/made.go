@@ -142,8 +142,11 @@ func (b *newborn) take(ref query.Ref) catalog.Label {
 // another than its text says.
 func (v view) makes(st *query.Statement, by string) *made {
 	m := st.Made
-	if m == nil || v.known.Snapshot == nil || m.Relation.Schema == "" || m.Maybe && !temporary(m.Relation.Schema) {
+	if m == nil || v.known.Snapshot == nil || m.Relation.Schema == "" {
 		return nil
+	}
+	if _, there := v.known.Relation(m.Relation.Schema, m.Relation.Name); m.Maybe && there && !temporary(m.Relation.Schema) {
+		return nil // IF NOT EXISTS, and it does
 	}
 	out := &made{rel: &m.Relation, labels: map[string]catalog.Label{}, open: true, gone: m.Fleeting}
 	for i, name := range m.Relation.Columns {

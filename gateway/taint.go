@@ -142,17 +142,39 @@ func (v view) nothing(ref query.Ref) bool {
 	return v.schema == nil || v.known.Snapshot == nil || len(v.schema.Lookup(ref.Schema, ref.Table)) == 0 && len(v.known.paths[1].Lookup(ref.Schema, ref.Table)) == 0
 }
 
-// columns are those that a written column may be: all of the relation if it is a star.
+// columns are those that a written column may be: all of the relation if it is a star, and
+// of each relation that a name may mean which is in doubt. None if nothing tells.
 func (v view) columns(ref query.Ref) (out []query.Ref) {
-	if ref.Column != query.Star || v.schema == nil {
+	if ref.Column != query.Star && ref.Schema != "" || v.schema == nil {
 		return []query.Ref{ref}
 	}
-	for _, rel := range v.schema.Lookup(ref.Schema, ref.Table) {
-		for _, name := range rel.Columns {
+	found := v.schema.Lookup(ref.Schema, ref.Table)
+	if len(found) == 0 {
+		found = v.known.paths[1].Lookup(ref.Schema, ref.Table)
+	}
+	for _, rel := range found {
+		names := rel.Columns
+		if ref.Column != query.Star {
+			names = []string{ref.Column}
+		}
+		if rel.Kind == query.View {
+			continue // what is under it cannot be told
+		}
+		for _, name := range names {
 			out = append(out, query.Ref{Schema: rel.Schema, Table: rel.Name, Column: name})
 		}
 	}
 	return out
+}
+
+// nowhere reports whether nothing tells which column is written: its relation is not in
+// the catalogue, or may not be the one that is. A temporary table, which nobody else
+// reads, stays unknown to the session that made it.
+func (v view) nowhere(ref query.Ref) bool {
+	if o, ok := v.schema.(own); ok && ref.Schema == "" && o.hidden[ref.Table] {
+		return false
+	}
+	return v.schema != nil && len(v.columns(ref)) == 0
 }
 
 // spread gives the columns that a request is about to write the labels of what it

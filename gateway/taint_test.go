@@ -114,6 +114,10 @@ var laundries = map[string][]string{
 	"temporary, then permanent":  {"create temp table tmp as select id, salary as n from staff; insert into plain (id, n) select id, n from tmp", "select n from plain where id < 3"},
 	"temporary in two messages":  {"create temp table tmp (id int, n int)", "insert into tmp select id, salary from staff", "select n from tmp", "insert into plain (id, n) select id, n from tmp", "select n from plain where id < 3"},
 	"column added":               {"alter table plain add column extra int", "update plain set extra = s.salary from staff s where s.id = plain.id", "select extra from plain where id < 3"},
+	"made if it is not there":    {"create table if not exists z (id int, n int); insert into z select id, salary from staff", "select n from z", "select n + 0 from z"},
+	"the same in messages":       {"begin", "create table if not exists z (id int, n int)", "create index on z (id)", "insert into z select id, salary from staff", "commit", "select n from z", "select n from z"},
+	"as if it were not there":    {"create table if not exists plain (id int, n int); insert into plain (id, n) select id + 100, salary from staff", "select n from plain where id > 100", "select n + 0 from plain where id > 100"},
+	"a column if not there":      {"alter table plain add column if not exists n int; update plain set n = s.salary from staff s where s.id = plain.id", "select n from plain where id < 3", "select n + 0 from plain where id < 3"},
 	"copied from a cursor table": {"explain analyze insert into plain (id, n) select id, salary from staff", "select n from plain where id < 3"},
 }
 
