@@ -45,6 +45,7 @@ const (
 	UserLockPath    = "/v1/users/lock"         // POST UserLock: Revoked
 	UserUnlockPath  = "/v1/users/unlock"       // POST UserLock: User
 	RunbookPath     = "/v1/runbook"            // POST NewRun: Run
+	PeerPath        = "/v1/peer"               // between gateways that share labels, who know each other by a key
 	RunbookEndPath  = "/v1/runbook/{id}/end"   // POST RunEnd: Run
 )
 

@@ -42,6 +42,7 @@ func (c Column) Generated() bool { return len(c.from) > 0 }
 // once published; a refresh makes a new one.
 type Snapshot struct {
 	Database   string
+	Identity   string // what tells the database from all others: its cluster, and its number there; "" if the role may not ask
 	Version    uint64 // grows with every refresh or labelling that found a difference
 	relations  map[string][]*entry
 	harmless   map[string]bool

@@ -35,6 +35,9 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 	if err := tx.QueryRow(ctx, "select pg_catalog.current_database()").Scan(&s.Database); err != nil {
 		return nil, fmt.Errorf("ask for the database's name: %w", err)
 	}
+	if s.Identity, err = identify(ctx, tx); err != nil {
+		return nil, err
+	}
 	types, err := loadTypes(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,22 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 	s.keepLabels(previous)
 	s.shareLabels()
 	return s, nil
+}
+
+// identify says which database it is, whatever name and address it was reached by. A
+// copy of the files of a cluster is taken for the cluster.
+func identify(ctx context.Context, tx pgx.Tx) (identity string, err error) {
+	const may = `select pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')`
+	const which = `select s.system_identifier::text || '/' || d.oid::text
+		from pg_catalog.pg_control_system() s, pg_catalog.pg_database d where d.datname = pg_catalog.current_database()`
+	var ok bool
+	if err = tx.QueryRow(ctx, may).Scan(&ok); err == nil && ok {
+		err = tx.QueryRow(ctx, which).Scan(&identity)
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask which database it is: %w", err)
+	}
+	return identity, nil
 }
 
 type pgType struct {

@@ -39,6 +39,7 @@ type gatewayConfig struct {
 	Limits      limitsConfig       `yaml:"limits"`      //
 	Pseudonyms  pseudonymsConfig   `yaml:"pseudonyms"`  // for rules that show some
 	Lineage     lineageConfig      `yaml:"lineage"`     // who is told of it
+	Peers       peersConfig        `yaml:"peers"`       // other gateways in front of the same databases
 }
 
 type tlsConfig struct {

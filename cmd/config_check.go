@@ -62,6 +62,7 @@ func (c *gatewayConfig) check(s *sheet) {
 	c.OIDC.check(s)
 	c.checkWorkloads(s)
 	c.Lineage.OpenLineage.check(s)
+	c.Peers.check(s)
 	for i, w := range c.Approvals.Webhooks {
 		w.check(s, fmt.Sprintf("approvals.webhooks[%d]", i))
 	}

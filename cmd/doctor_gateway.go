@@ -50,6 +50,7 @@ func (a *app) examineGateway(ctx context.Context, d *diagnosis, path string) {
 	if found, ok := a.examineProvider(ctx, d, p); ok {
 		examineGroupsClaim(d, cfg.OIDC, found)
 	}
+	a.examinePeers(ctx, d, cfg)
 	for _, c := range cfg.Connections {
 		a.examineDatabase(ctx, d, c)
 	}

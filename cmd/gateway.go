@@ -88,6 +88,10 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		return hc, err
 	}
 	hc.base.Pseudonyms = []byte(key)
+	if hc.peerKey, err = cfg.Peers.read(c.Context(), a.env); err != nil {
+		return hc, err
+	}
+	hc.peers = cfg.Peers.Gateways
 	for _, w := range cfg.Workloads {
 		hc.workloads = append(hc.workloads, w.workload())
 	}

@@ -113,6 +113,9 @@ and renames. sluice mask scan shows it.`,
 				return err
 			}
 			_, err = fmt.Fprintf(a.err, "%s is %s from now on: %s.\n", clean(in.Column), clean(stateOf(s)), clean(s.Evidence))
+			if s.Note != "" {
+				a.notice(clean(s.Note), "see: sluice doctor --config FILE, at the gateway")
+			}
 			return err
 		},
 	}

@@ -36,6 +36,7 @@ import (
 //	server/     signs the gateway's own certificate
 //	record/     the record; its signing key, its index and its lineage beside it
 //	labels.json what people said that columns hold
+//	peers.json  what other gateways have been told, and have vouched for
 //	standing.json  who is locked, what is revoked, hashes of tokens
 //	asks/       what waits for people
 //	exports/    how far the record was handed on, for each place
@@ -76,6 +77,8 @@ type houseConfig struct {
 	tidying     audit.Tidying
 	exports     []exportConfig
 	metrics     string                // address
+	peerKey     []byte                // shared with other gateways; nil if there are none
+	peers       []string              // their addresses
 	openLineage *store.DeliveryConfig // nil if nobody is told
 	base        gateway.Config        // durations, groups
 	log         io.Writer
@@ -126,6 +129,9 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	}
 	if gc.Labels == "" {
 		gc.Labels = filepath.Join(cfg.dir, "labels.json")
+	}
+	if gc.Peers, err = h.peersOf(cfg.peerKey, cfg.peers, a.now); err != nil {
+		return nil, errors.Join(err, h.record.Close())
 	}
 	h.witnesses = &witnesses{record: gc.RecordDir, urls: cfg.witness.URLs, log: h.log, every: witnessEvery, told: map[string]int64{}}
 	for _, path := range cfg.witness.Files {

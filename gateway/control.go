@@ -27,16 +27,21 @@ const headerTime = 10 * time.Second
 // certificate of the tunnel names, for every request on it.
 func (g *Gateway) serveAPI(ctx context.Context, st *tunnel.Stream) {
 	who, _, err := g.caller(st.TLS)
-	if err != nil && !errors.Is(err, identity.ErrNoCertificate) {
+	peer, isPeer := g.isPeer(st.TLS)
+	if err != nil && !isPeer && !errors.Is(err, identity.ErrNoCertificate) {
 		g.reject(st, "your certificate is not accepted", "run: sluice login")
 		return
 	}
 	if err := st.Accept(); err != nil {
 		return
 	}
+	handler := g.peerHandler(peer)
+	if !isPeer {
+		handler = g.handler(who, st.TLS)
+	}
 	ln := newOnce(st)
 	server := &http.Server{
-		Handler: g.handler(who, st.TLS), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10,
+		Handler: handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    nil,
 	}

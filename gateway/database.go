@@ -44,6 +44,9 @@ type database struct {
 
 	looked time.Time // guarded by mu: when it was last found to be up to date
 
+	peers *peers        // nil if there are none
+	heard chan struct{} // one that was silent is heard
+
 	labeller // see label.go
 	newborn  // see made.go
 
@@ -53,6 +56,8 @@ type database struct {
 // known is a catalogue that is in use.
 type known struct {
 	*catalog.Snapshot
+	certain     *catalog.Snapshot  // without what is only doubted because another gateway is silent
+	told        map[query.Ref]bool // columns of which the labels kept say that they are personal
 	path        []string           // search_path of a fresh session, resolved
 	fingerprint string             // of the structure it was read from
 	seen        uint64             // changes when it was read
@@ -69,6 +74,7 @@ func (d *database) ready(ctx context.Context) error {
 	if d.current.Load() != nil {
 		return nil
 	}
+	d.peers.begun(ctx)
 	return d.refresh(ctx)
 }
 
@@ -87,7 +93,11 @@ func (d *database) stale() { d.changes.Add(1) }
 // it asks for depends on nothing in it. Nobody waits for a refresh that he does not
 // need: not BEGIN, not COMMIT, and not what drivers send to see whether we are there.
 func (d *database) forText(ctx context.Context, sql string) *known {
-	if k := d.current.Load(); k != nil && k.seen != d.changes.Load() && needsNone(sql) {
+	k := d.current.Load()
+	if k != nil && d.peers.uneasy(k.Identity) {
+		d.stale()
+	}
+	if k != nil && k.seen != d.changes.Load() && needsNone(sql) {
 		return k
 	}
 	return d.fresh(ctx)
@@ -200,7 +210,7 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 	k := &known{seen: changes, number: 1, abouts: &abouts{}}
 	var previous *catalog.Snapshot
 	if old != nil {
-		previous, k.number = old.Snapshot, old.number+1
+		previous, k.number = old.certain, old.number+1
 	}
 	var err error
 	if k.fingerprint, err = catalog.Changed(ctx, d.conn); err == nil {
@@ -211,6 +221,9 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 	if err != nil {
 		d.drop(ctx)
 		return fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
+	}
+	if d.peers != nil && k.Identity == "" {
+		return fmt.Errorf("read the catalogue of %s: the gateway's role may not call pg_control_system(), so that peers cannot know which database it is", d.Name)
 	}
 	var budget catalog.Budget
 	if old != nil { // what is new is looked at; the rest was, and is again now and then
@@ -236,6 +249,8 @@ func (k *known) without() map[query.Ref]bool {
 
 // publish puts a catalogue with its labels to use; d.mu is held.
 func (d *database) publish(k *known) {
+	k.certain = k.Snapshot
+	k.Snapshot = d.veil(k.certain)
 	k.settle()
 	d.current.Store(k)
 }
@@ -297,6 +312,8 @@ func (d *database) watch(ctx context.Context) {
 			d.poll(ctx)
 		case <-again.C:
 			d.relabel(ctx, nil)
+		case <-d.heard:
+			d.unveil()
 		case table := <-d.loaded:
 			d.relabel(ctx, map[query.Ref]bool{table: true})
 		case p := <-d.passed:

@@ -85,6 +85,7 @@ type Config struct {
 	HoldTransaction time.Duration // default DefaultHoldTransaction
 	Relabel         time.Duration // how often all columns are judged again, default DefaultRelabel
 	Pseudonyms      []byte        // key of the pseudonyms that rules show, at least mask.MinPseudonymKey bytes; nil if none do
+	Peers           *PeersConfig  // other gateways in front of the same databases; nil if there are none
 	Labels          string        // file of the labels that people gave; "" keeps them in memory
 	Now             func() time.Time
 	Log             *slog.Logger
@@ -99,6 +100,7 @@ type Gateway struct {
 	bases    map[string]*database
 	memory   *postgres.Memory
 	rulings  *rulings
+	peers    *peers // nil if there are none
 	sessions registry
 	tunnels  tunnels
 	meter    meter
@@ -156,6 +158,9 @@ func New(cfg Config) (*Gateway, error) {
 		rulings: said,
 		reading: make(chan struct{}, historyAtOnce), exporting: make(chan struct{}, exportsAtOnce),
 	}
+	if g.peers, err = newPeers(g, cfg.Peers); err != nil {
+		return nil, err
+	}
 	voting := approval.Config{Now: cfg.Now, Barred: g.against, Tell: len(cfg.Hooks) > 0}
 	g.desk = approval.NewDesk(voting)
 	g.hooks = newHooks(g, cfg.Hooks)
@@ -174,7 +179,7 @@ func New(cfg Config) (*Gateway, error) {
 		if g.bases[c.Name] != nil {
 			return nil, fmt.Errorf("connection %q is configured twice", c.Name)
 		}
-		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g), aside: aside{turn: make(chan struct{}, 1)}}
+		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g), peers: g.peers, heard: make(chan struct{}, 1), aside: aside{turn: make(chan struct{}, 1)}}
 	}
 	return g, nil
 }
@@ -183,6 +188,9 @@ func New(cfg Config) (*Gateway, error) {
 // and every goroutine it started has ended.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener, cfg tunnel.Config) error {
 	cfg.Admit = g.admit
+	if g.peers != nil && cfg.TLS != nil {
+		cfg.TLS = g.peers.cfg.Identity.Serve(cfg.TLS)
+	}
 	return g.Watch(ctx, func(ctx context.Context) error {
 		return tunnel.Serve(ctx, ln, cfg, g.stream)
 	})
@@ -204,6 +212,7 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 		group.Go(func() { g.cfg.Lineage.Run(ctx) })
 	}
 	group.Go(func() { g.watchWindows(ctx) })
+	group.Go(func() { g.hearAll(ctx) })
 	for _, h := range g.hooks {
 		group.Go(func() { h.deliver(ctx) })
 	}

@@ -121,6 +121,7 @@ const (
 	ruleMoved     = "meaning-has-not-moved"
 	ruleEncoding  = "text-is-utf8"
 	ruleCancelled = "cancelled"
+	ruleUntold    = "labels-are-everywhere"
 	ruleOurs      = "settings-of-sluice"
 )
 

@@ -75,8 +75,17 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 		k.Snapshot = k.WithLabels(labels)
 		k.Snapshot = k.WithLabels(referring(k.Snapshot, labels, named))
 	}
-	k.Snapshot = overrule(k.Snapshot, said)
+	k.overrule(said)
 	return err
+}
+
+// overrule puts what was said over what was found.
+func (k *known) overrule(said map[query.Ref]ruling) {
+	k.Snapshot = overrule(k.Snapshot, said)
+	k.told = map[query.Ref]bool{}
+	for ref, x := range said {
+		k.told[ref] = x.As != asNone && x.As != asDoubt
+	}
 }
 
 func classify(s *catalog.Snapshot, ref query.Ref, c catalog.Column, samples, columns []string) mask.Finding {
@@ -170,7 +179,7 @@ func (d *database) relabel(ctx context.Context, only map[query.Ref]bool) {
 		d.log.Warn("judge columns again", "connection", d.Name, "error", err)
 		return
 	}
-	next := *old
+	next := old.sure()
 	which := func(ref query.Ref, _ catalog.Column) bool {
 		if only != nil {
 			return only[query.Ref{Schema: ref.Schema, Table: ref.Table}]
@@ -190,14 +199,17 @@ func (d *database) relabel(ctx context.Context, only map[query.Ref]bool) {
 // replace puts a catalogue to use that differs from old in labels only, and records
 // which columns turned out not to be clean; d.mu is held.
 func (d *database) replace(old, next *known) {
-	if next.Version == old.Version {
+	if next.Version == old.certain.Version {
+		kept := *old
+		kept.told = next.told // of columns that were known to be personal anyhow
+		d.current.Store(&kept)
 		return
 	}
 	next.number, next.abouts = old.number+1, &abouts{}
 	d.publish(next)
 	var lines []string
-	for ref, c := range next.Columns() {
-		if was, ok := old.Label(ref); ok && was.Clean && !c.Label.Clean {
+	for ref, c := range next.certain.Columns() {
+		if was, ok := old.certain.Label(ref); ok && was.Clean && !c.Label.Clean {
 			lines = append(lines, fmt.Sprintf("%s: %s", ref, c.Label.Evidence))
 		}
 	}

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -47,7 +49,7 @@ func incomingOf(x *run, v view) incoming {
 // load looks at a message that needs no decision. COPY data that holds a mask makes the
 // COPY fail where it ends: the beginning is with the database already. Before its end is
 // sent the columns it goes to have the labels that it asks for.
-func (s *session) load(req *wire.Request) error {
+func (s *session) load(ctx context.Context, req *wire.Request) error {
 	c := &s.incoming
 	data, ends := postgres.CopyData(req)
 	if data != nil && !c.masked {
@@ -63,20 +65,30 @@ func (s *session) load(req *wire.Request) error {
 		return nil
 	}
 	if c.masked {
-		why := "the data holds masks and not the values that they hide: writing them to " + c.into + " would destroy these; leave the columns out"
-		s.mu.Lock()
-		s.failing = why
-		s.mu.Unlock()
-		postgres.FailCopy(req, why)
-		*c = incoming{}
+		s.failCopy(req, "the data holds masks and not the values that they hide: writing them to "+c.into+" would destroy these; leave the columns out")
 		return nil
 	}
 	found := c.found(s.Who.Name())
-	*c = incoming{}
-	if err := s.labelled(found); err != nil {
+	err := s.labelled(ctx, found)
+	var no *untold
+	switch {
+	case errors.As(err, &no):
+		s.failCopy(req, untoldReason(no, c.into))
+		return nil
+	case err != nil:
 		return s.unlabelled(err)
 	}
+	*c = incoming{}
 	return nil
+}
+
+// failCopy makes the COPY under way fail where it would end.
+func (s *session) failCopy(req *wire.Request, why string) {
+	s.mu.Lock()
+	s.failing = why
+	s.mu.Unlock()
+	postgres.FailCopy(req, why)
+	s.incoming = incoming{}
 }
 
 // found are the labels that the data brings to columns which were not personal. One value

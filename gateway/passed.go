@@ -131,11 +131,11 @@ func (d *database) doubt(ctx context.Context, ref query.Ref, form mask.Type, hit
 		return
 	}
 	evidence := fmt.Sprintf("%d of %d values that passed were of the form of %s", hits, seen, form)
-	next := *old
-	next.Snapshot = old.WithLabels(map[query.Ref]catalog.Label{ref: {Evidence: evidence}})
+	next := old.sure()
+	next.Snapshot = old.certain.WithLabels(map[query.Ref]catalog.Label{ref: {Evidence: evidence}})
 	d.replace(old, &next) // first what protects, then what lasts
-	err = d.rulings.put(ruling{
-		Connection: d.Name, Database: old.Database, Relation: at.Relation, Number: at.Number,
+	_, err = d.rulings.put(ruling{
+		Connection: d.Name, Database: old.Database, Server: old.Identity, Relation: at.Relation, Number: at.Number,
 		Schema: ref.Schema, Table: ref.Table, Column: ref.Column, As: asDoubt, Reason: evidence, At: d.now(),
 	})
 	if err != nil {

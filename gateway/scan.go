@@ -26,6 +26,7 @@ type Scanned struct {
 	Overruled  bool    `json:"overruled,omitempty"` // a person said so
 	DataType   string  `json:"data_type,omitempty"` // of the column, as format_type prints it
 	Comment    string  `json:"comment,omitempty"`   // that the database has of it
+	Note       string  `json:"note,omitempty"`      // what else there is to know of it
 }
 
 func shown(l catalog.Label, said ruling) Scanned {
@@ -68,7 +69,8 @@ func (g *Gateway) Scan(ctx context.Context, who identity.Identity, connection st
 }
 
 // Label keeps what an administrator says that a column holds. It is recorded, on disk
-// and in force when Label returns, and stays through restarts and renames.
+// and in force when Label returns, at every other gateway that answers too, and stays
+// through restarts and renames.
 func (g *Gateway) Label(ctx context.Context, who identity.Identity, in api.LabelRequest) (Scanned, error) {
 	base := g.open(who, in.Connection)
 	if base == nil {
@@ -88,7 +90,20 @@ func (g *Gateway) Label(ctx context.Context, who identity.Identity, in api.Label
 	if err := g.note(ev); err != nil {
 		return Scanned{}, err
 	}
-	return base.say(ctx, who.Name(), in)
+	s, kept, err := base.say(ctx, who.Name(), in)
+	if err != nil {
+		return s, err
+	}
+	if err := g.adopt(ctx, kept, base); err != nil {
+		return s, err
+	}
+	var no *untold
+	if err := g.peers.await(ctx, kept[0].Seq, 0, false); errors.As(err, &no) {
+		s.Note = no.Error() + ", and is told when it does"
+	} else if err != nil {
+		return s, err
+	}
+	return s, nil
 }
 
 func (g *Gateway) mayLabel(who identity.Identity, in api.LabelRequest) error {
@@ -120,7 +135,7 @@ func typeNames() string {
 }
 
 // say puts a ruling on disk and then in force.
-func (d *database) say(ctx context.Context, by string, in api.LabelRequest) (Scanned, error) {
+func (d *database) say(ctx context.Context, by string, in api.LabelRequest) (is Scanned, kept []ruling, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.current.Load()
@@ -132,28 +147,32 @@ func (d *database) say(ctx context.Context, by string, in api.LabelRequest) (Sca
 	}
 	at, ok := old.Attribute(ref)
 	if !ok {
-		return Scanned{}, &api.Error{Sentence: fmt.Sprintf("there is no column %q", in.Column), Hint: "write it as schema.table.column; run: sluice mask scan " + d.Name, Code: api.CodeError}
+		return Scanned{}, nil, &api.Error{Sentence: fmt.Sprintf("there is no column %q", in.Column), Hint: "write it as schema.table.column; run: sluice mask scan " + d.Name, Code: api.CodeError}
 	}
-	err := d.rulings.put(ruling{
-		Connection: d.Name, Database: old.Database, Relation: at.Relation, Number: at.Number,
+	sure, _ := old.certain.Label(ref)
+	if now, _ := old.Label(ref); in.As == asNone && now != sure {
+		return Scanned{}, nil, &api.Error{Sentence: "that cannot be said yet: the column is " + now.Evidence, Hint: "start that gateway, or take it out of peers: here, and say it again", Code: api.CodeRefused}
+	}
+	said := ruling{
+		Connection: d.Name, Database: old.Database, Server: old.Identity, Relation: at.Relation, Number: at.Number,
 		Schema: ref.Schema, Table: ref.Table, Column: ref.Column, As: in.As, Reason: in.Reason, By: by, At: d.now(),
-	})
-	if err != nil {
-		return Scanned{}, err
+	}
+	if said.Seq, err = d.rulings.put(said); err != nil {
+		return Scanned{}, nil, err
 	}
 	if err := d.connect(ctx); err != nil {
-		return Scanned{}, err
+		return Scanned{}, nil, err
 	}
-	next := *old
+	next := old.sure()
 	// What was found is forgotten, so that it is judged as if for the first time where
 	// nothing was said.
-	next.Snapshot = old.WithLabels(map[query.Ref]catalog.Label{ref: {}})
+	next.Snapshot = next.WithLabels(map[query.Ref]catalog.Label{ref: {}})
 	table := map[query.Ref]bool{{Schema: ref.Schema, Table: ref.Table}: true}
 	if err := d.label(ctx, &next, unlabelled, catalog.Budget{Only: table}); err != nil {
 		d.log.Warn("judge a column again", "connection", d.Name, "error", err)
 	}
 	d.replace(old, &next)
 	label, _ := d.snapshot().Label(ref)
-	said, err := d.rulings.in(d.Name, d.snapshot())
-	return shown(label, said[ref]), err
+	all, err := d.rulings.in(d.Name, d.snapshot())
+	return shown(label, all[ref]), []ruling{said}, err
 }

@@ -320,6 +320,7 @@ func (s *session) run(ctx context.Context) {
 	s.cut(errLeft)
 	down := <-ended
 	s.finishOpen()
+	s.unsure()
 	s.closed(ctx, why(context.Cause(ctx), up, down))
 }
 

@@ -24,6 +24,7 @@ type shadow struct {
 	code    bool        // and functions
 	grown   bool        // no more than new relations, whose names are in names or made
 	loaded  []query.Ref // tables into which COPY has put rows that nobody else may see yet
+	altered func()      // tells other gateways that the change is over; nil if they were not told of any
 	sending bool        // the request that changes them is being sent, so its answer cannot be judged
 }
 
@@ -122,6 +123,13 @@ func (s *session) caughtUp() {
 		n.over(true)
 		n.catalogued(s.base)
 		s.base.stale()
+		if known := s.base.snapshot(); known != nil && known.Identity != "" {
+			s.g.staleAll(known.Identity)
+		}
+		if n.altered != nil {
+			n.altered()
+			n.altered = nil
+		}
 	}
 }
 

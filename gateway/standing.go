@@ -54,7 +54,8 @@ func (t *tunnels) all() []opened {
 func (g *Gateway) admit(state tls.ConnectionState, end func()) (leave func(), known bool) {
 	who, err := g.cfg.Authority.Identify(state)
 	if err != nil {
-		return func() {}, false
+		_, peer := g.isPeer(state)
+		return func() {}, peer
 	}
 	// Noted before it is looked at, so that a lock that comes between finds it.
 	leave = g.tunnels.enter(opened{who, end})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,8 +88,9 @@ func (v view) swayed(c query.Column, into query.Ref, by string) (out carried, ok
 }
 
 // flows adds the labels that a statement brings to the columns it writes. What could
-// not be traced counts as personal if the statement reads anything that is.
-func (v view) flows(st *query.Statement, by string, found map[query.Ref]carried) {
+// not be traced counts as personal if the statement reads anything that is. insist says of
+// which columns others must be told although they are known to be personal here.
+func (v view) flows(st *query.Statement, by string, insist func(query.Ref) bool, found map[query.Ref]carried) {
 	from := query.Ref{}
 	for _, ref := range st.Reads {
 		if ref.Column != "" && v.label(ref).PII {
@@ -116,7 +118,7 @@ func (v view) flows(st *query.Statement, by string, found map[query.Ref]carried)
 			continue
 		}
 		for _, ref := range v.columns(p.Into) {
-			if now := v.kept(ref); now.PII && (now.Where == whole || now.Where == "" || l.Where != whole) {
+			if now := v.kept(ref); now.PII && (now.Where == whole || now.Where == "" || l.Where != whole) && !insist(ref) {
 				continue // it is hidden already
 			}
 			if old, twice := found[ref]; twice {
@@ -180,18 +182,32 @@ func (v view) nowhere(ref query.Ref) bool {
 // spread gives the columns that a request is about to write the labels of what it
 // writes there: on disk and in force before it runs, so that no statement that comes
 // after reads them as clean. They stay if it fails.
-func (s *session) spread(j *job) error {
+func (s *session) spread(ctx context.Context, j *job) error {
 	found := map[query.Ref]carried{}
+	insist := s.insist(j.view)
 	for _, x := range j.runs {
 		for st := x.means; st != nil; st = st.Inner {
-			j.view.flows(st, s.Who.Name(), found)
+			j.view.flows(st, s.Who.Name(), insist, found)
 		}
 	}
-	return s.labelled(found)
+	return s.labelled(ctx, found)
 }
 
-// labelled gives columns labels, on disk and in force when it returns.
-func (s *session) labelled(found map[query.Ref]carried) error {
+// insist says of which columns that are known to be personal other gateways must be told:
+// each has its own eyes, and what one saw another may not have.
+func (s *session) insist(v view) func(query.Ref) bool {
+	if s.g.peers == nil || v.known == nil {
+		return func(query.Ref) bool { return false }
+	}
+	last, _ := s.g.rulings.last()
+	all := !s.g.peers.settled(last)
+	return func(ref query.Ref) bool { return !temporary(ref.Schema) && (all || !v.known.told[ref]) }
+}
+
+// labelled gives columns labels, on disk and in force when it returns, here and at every
+// other gateway that may take them for clean. The error is an *untold if one cannot be
+// told.
+func (s *session) labelled(ctx context.Context, found map[query.Ref]carried) error {
 	if len(found) == 0 {
 		return nil
 	}
@@ -204,7 +220,29 @@ func (s *session) labelled(found map[query.Ref]carried) error {
 		}
 	}
 	s.mu.Unlock()
-	return s.base.taint(s.Who.Name(), found)
+	if len(found) == 0 {
+		return nil
+	}
+	at, news, err := s.base.taint(s.Who.Name(), found)
+	if err != nil {
+		return err
+	}
+	if len(news) > 0 {
+		if err := s.g.adopt(ctx, news, s.base); err != nil {
+			return err
+		}
+	}
+	if s.g.peers.settled(at) {
+		return nil
+	}
+	s.base.stale() // another gateway may know of a column that somebody made past this one
+	known := s.base.fresh(ctx)
+	made := known.Snapshot != nil // by this statement: what is new is doubted where nothing was heard of it
+	for ref := range found {
+		_, there := known.Attribute(ref)
+		made = made && !there
+	}
+	return s.g.peers.await(ctx, at, 0, made)
 }
 
 // taint gives a column of a table that the session made a label; false if it made none.
@@ -223,16 +261,17 @@ func (n *shadow) taint(ref query.Ref, l catalog.Label) bool {
 // taint keeps labels that flowed into columns and puts them to use. What a person said
 // of a column stands against what is computed from personal data: hashes and counts are
 // what people say such things of. It does not stand against the data itself.
-func (d *database) taint(by string, found map[query.Ref]carried) error {
+// at is their place in the order, news are those that are new.
+func (d *database) taint(by string, found map[query.Ref]carried) (at int64, news []ruling, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.current.Load()
 	if old == nil || old.Snapshot == nil || len(found) == 0 {
-		return nil
+		return 0, nil, nil
 	}
-	said, err := d.rulings.in(d.Name, old.Snapshot)
+	said, err := d.rulings.in(d.Name, old.certain)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	var list []ruling
 	var lines []string
@@ -242,24 +281,24 @@ func (d *database) taint(by string, found map[query.Ref]carried) error {
 		}
 		at, _ := old.Attribute(ref)
 		list = append(list, ruling{
-			Connection: d.Name, Database: old.Database, Relation: at.Relation, Number: at.Number,
+			Connection: d.Name, Database: old.Database, Server: old.Identity, Relation: at.Relation, Number: at.Number,
 			Schema: ref.Schema, Table: ref.Table, Column: ref.Column, As: l.Type, Where: l.Where, Copied: true, Reason: l.Evidence, By: by, At: d.now(),
 		})
 		lines = append(lines, fmt.Sprintf("%s is %s: %s", ref, l.Type, l.Evidence))
 	}
-	fresh, err := d.rulings.putAll(list)
+	at, fresh, err := d.rulings.putAll(list)
 	if err != nil || !fresh {
-		return err
+		return at, nil, err
 	}
-	if said, err = d.rulings.in(d.Name, old.Snapshot); err != nil {
-		return err
+	if said, err = d.rulings.in(d.Name, old.certain); err != nil {
+		return at, nil, err
 	}
-	next := *old
-	next.Snapshot = overrule(old.Snapshot, said)
+	next := old.sure()
+	next.overrule(said)
 	d.replace(old, &next)
 	slices.Sort(lines)
 	d.tell("label: " + strings.Join(lines, "; "))
-	return nil
+	return at, list, nil
 }
 
 // on is the evidence with the day.

@@ -104,8 +104,17 @@ func startOn(t testing.TB, dsn string, conn gateway.Connection, rules *policy.Ru
 // as opens a port that serves who, and returns its connection string.
 func (th *through) as(who identity.Identity) string { return th.asUntil(context.Background(), who) }
 
+// to is as for another connection than orders.
+func (th *through) to(connection string, who identity.Identity) string {
+	return th.port(context.Background(), connection, who)
+}
+
 // asUntil is as whose sessions the gateway ends when parent is done.
 func (th *through) asUntil(parent context.Context, who identity.Identity) string {
+	return th.port(parent, "orders", who)
+}
+
+func (th *through) port(parent context.Context, connection string, who identity.Identity) string {
 	th.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +129,7 @@ func (th *through) asUntil(parent context.Context, who identity.Identity) string
 				return
 			}
 			group.Go(func() {
-				th.Session(ctx, conn, gateway.Caller{Who: who, Connection: "orders", From: conn.RemoteAddr().String()})
+				th.Session(ctx, conn, gateway.Caller{Who: who, Connection: connection, From: conn.RemoteAddr().String()})
 			})
 		}
 	})
@@ -129,7 +138,7 @@ func (th *through) asUntil(parent context.Context, who identity.Identity) string
 		ln.Close()
 		group.Wait()
 	})
-	return fmt.Sprintf("postgres://me@%s/orders?sslmode=disable", ln.Addr())
+	return fmt.Sprintf("postgres://me@%s/%s?sslmode=disable", ln.Addr(), connection)
 }
 
 func connect(t testing.TB, dsn string) *pgx.Conn {

@@ -70,7 +70,7 @@ func (s *session) up(ctx context.Context) error {
 			continue // it does not run, and what stopped it is on the record
 		}
 		if req.Action == wire.Pass {
-			if err := s.load(req); err != nil {
+			if err := s.load(ctx, req); err != nil {
 				return err
 			}
 			if _, err := s.server.Send(req); err != nil {
@@ -121,6 +121,12 @@ func (s *session) carry(ctx context.Context, req *wire.Request) error {
 	}
 	if verdict.Effect == policy.Allow && moved(req, j) { // while it waited
 		verdict = j.refuseAll(policy.Verdict{Rule: ruleMoved, Reason: movedReason})
+	}
+	if verdict.Effect == policy.Allow {
+		var err error
+		if verdict, err = s.forewarn(ctx, j, verdict); err != nil {
+			return s.unlabelled(err)
+		}
 	}
 	if verdict.Effect != policy.Allow {
 		return s.refuse(ctx, req, j, verdict)
@@ -240,9 +246,6 @@ func (s *session) sayWhy(req *wire.Request, j *job, v policy.Verdict) postgres.S
 
 // forward sends what was allowed.
 func (s *session) forward(req *wire.Request, j *job) error {
-	if err := s.spread(j); err != nil {
-		return s.unlabelled(err)
-	}
 	if err := s.searched(j, paramTexts(req.Params)); err != nil {
 		return s.unrecorded(err)
 	}
