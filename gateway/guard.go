@@ -26,6 +26,7 @@ type steering struct {
 	probes []steer // patterns, ranges, expressions
 	orders []steer // it sorts or groups by the values as they are
 	equals []steer // equal to a constant, or to another personal column
+	fails  []steer // it fails or not, or code in it does this or that, by what is computed of the values
 	sleeps bool    // it waits, and reads personal data
 }
 
@@ -50,6 +51,7 @@ func (v view) steering(st *query.Statement) (out steering) {
 		out.probes = personal(out.probes, st.Probes)
 		out.orders = personal(out.orders, st.Orders)
 		out.equals = personal(out.equals, st.Equals)
+		out.fails = personal(out.fails, st.Fails)
 		for _, pair := range st.Joins {
 			a, b := personal(nil, pair[:1]), personal(nil, pair[1:])
 			if len(a) > 0 && len(b) > 0 {
@@ -129,6 +131,11 @@ func (s *session) guard(x *run, v view, req *wire.Request) policy.Verdict {
 	}
 	if !machine {
 		probes = slices.DeleteFunc(probes, func(c steer) bool { return c.where == embedded || c.where == "json" })
+	}
+	if fails := x.hiddenFrom(how.fails); machine && len(probes) == 0 && len(fails) > 0 {
+		c := fails[0]
+		no.Reason = fmt.Sprintf("%s holds personal data (%s), and whether this fails, or what code in it does, tells of what is computed of it; divide by nullif(…, 0), cast and compare whole values only, or have a rule unmask %s", c.ref, c.typ, c.typ)
+		return no
 	}
 	if len(probes) == 0 {
 		return x.verdict

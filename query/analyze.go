@@ -73,6 +73,9 @@ type analysis struct {
 	called  []called  // routines whose bodies say what they do
 	written []written // relations that the text writes, and what comes of that
 
+	branches bool  // a variable decides what it does, or whether it fails
+	given    []Ref // columns that it gives to routines
+
 	configured bool    // it calls set_config
 	sleeps     float64 // seconds of the longest pg_sleep in it
 	rows       float64 // of its largest relation, by the planner's count

@@ -117,6 +117,9 @@ type effect struct {
 	puts                      []Put
 	exits                     []Exit
 	probes                    []Ref
+	fails                     []Ref // by what they read, whatever is in variables
+	taken                     []Ref // columns whose values may be in variables
+	branches                  bool  // a variable decides what it does, or whether it fails
 	signs                     []Sign
 	functions                 []string
 	kinds                     []Kind
@@ -241,6 +244,7 @@ func (c called) read() (e *effect) {
 type body struct {
 	called
 	vars     map[string]bool // names that may be variables
+	deciding bool            // what is read decides what runs
 	out      *effect
 	problem  string // the first thing that was not understood
 	unclear  string // what a statement in it calls that is not known
@@ -417,6 +421,7 @@ func (b *body) node(n ast.Node) {
 	a.statement(n)
 	b.out.calls = append(b.out.calls, a.called...)
 	b.out.written = append(b.out.written, a.written...)
+	b.out.branches = b.out.branches || a.branches || b.deciding && decidedBy(n)
 	for st := a.st; st != nil; st = st.Inner {
 		b.add(st)
 	}
@@ -438,7 +443,16 @@ func (b *body) add(st *Statement) {
 	e.relations = sortRefs(append(e.relations, st.Relations...))
 	e.targets = sortRefs(append(e.targets, st.Targets...))
 	e.puts, e.exits = append(e.puts, st.Puts...), append(e.exits, st.Exits...)
-	e.probes = sortRefs(append(e.probes, st.Probes...))
+	e.fails = sortRefs(append(e.fails, st.Fails...))
+	if b.deciding {
+		e.fails = sortRefs(append(e.fails, st.Probes...))
+	} else {
+		e.probes = sortRefs(append(e.probes, st.Probes...))
+	}
+	b.take(st.Returning)
+	if st.Target == nil {
+		b.take(st.Output)
+	}
 	e.functions = append(e.functions, st.Functions...)
 	e.signs = append(e.signs, st.Signs...)
 	slices.Sort(e.signs)

@@ -147,7 +147,7 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 		// Planning reads nothing and folds immutable calls only: of the signs
 		// inside, those of called functions remain.
 		st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
-		st.Probes, st.Orders, st.Equals, st.Joins = in.Probes, in.Orders, in.Equals, in.Joins
+		st.Probes, st.Orders, st.Equals, st.Joins, st.Fails = in.Probes, in.Orders, in.Equals, in.Joins, in.Fails
 		if in.Kind == Execute {
 			st.Name = in.Name
 		}

@@ -32,7 +32,9 @@ func (r *resolver) expr(n ast.Node, sc *scope) flow {
 	case *ast.CollateClause:
 		return r.expr(n.Arg, sc)
 	case *ast.TypeCast:
-		return r.expr(n.Arg, sc).through()
+		f := r.expr(n.Arg, sc)
+		r.casting(n, f, sc)
+		return f.through()
 	case *ast.A_Expr:
 		return r.operator(n, sc)
 	case *ast.BoolExpr:
@@ -97,7 +99,9 @@ func (r *resolver) operator(n *ast.A_Expr, sc *scope) flow {
 			// An operator of an extension or of a user is a function that no one names.
 			f.unknown = true
 		}
-		f.add(r.expr(n.Rexpr, sc))
+		right := r.expr(n.Rexpr, sc)
+		r.divides(n, right, sc)
+		f.add(right)
 		next, ok := bare(n.Lexpr).(*ast.A_Expr)
 		if !ok {
 			f.add(r.expr(n.Lexpr, sc))
@@ -197,7 +201,12 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 	if out, ok := r.inlined(n, sc); ok {
 		return all(out.cols).through()
 	}
-	f := r.list2(sc, n.Args)
+	var f flow
+	var args []flow
+	for _, x := range items(n.Args) {
+		args = append(args, r.expr(x, sc))
+		f.add(args[len(args)-1])
+	}
 	for _, o := range items(n.AggOrder) {
 		by, ok := o.(*ast.SortBy)
 		switch {
@@ -213,6 +222,8 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 	r.window(n.Over, sc)
 	r.leaves(n, f)
 	r.multiplies(n, f)
+	r.refuses(n, args, sc)
+	r.passes(n, f)
 	if !r.known(n) && !r.a.plain(n) {
 		f.unknown = true
 	}

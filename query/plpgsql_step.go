@@ -27,7 +27,7 @@ func (p *procedural) step() {
 	case "exit", "continue":
 		if at := p.until("when"); at >= 0 {
 			p.i = at + 1
-			p.expression(";")
+			p.decision(";")
 		}
 		p.finish()
 	case "return":
@@ -38,7 +38,7 @@ func (p *procedural) step() {
 		p.raise()
 	case "assert":
 		p.i++
-		p.expression(";")
+		p.decision(";")
 		p.need(";")
 	case "execute":
 		p.i++
@@ -134,11 +134,11 @@ func (p *procedural) subscripts(from, to int) {
 
 func (p *procedural) conditional() {
 	p.i++
-	p.expression("then")
+	p.decision("then")
 	p.need("then")
 	p.statements()
 	for p.skip("elsif") || p.skip("elseif") {
-		p.expression("then")
+		p.decision("then")
 		p.need("then")
 		p.statements()
 	}
@@ -150,11 +150,13 @@ func (p *procedural) conditional() {
 
 func (p *procedural) cases() {
 	p.i++
+	read := p.decision
 	if !p.is("when") {
-		p.expression("when")
+		p.choice("when")
+		read = p.expression
 	}
 	for p.skip("when") {
-		p.expression("then")
+		read("then")
 		p.need("then")
 		p.statements()
 	}
@@ -170,7 +172,7 @@ func (p *procedural) loop() {
 	case "while":
 		p.i++
 		forever = p.is("true") && p.keyword(p.i+1) == "loop"
-		p.expression("loop")
+		p.decision("loop")
 	case "for":
 		p.i++
 		at := p.until("in")
@@ -187,7 +189,7 @@ func (p *procedural) loop() {
 			return
 		}
 		p.i = at + 1
-		p.expression("loop")
+		p.number("loop")
 	}
 	if p.depth++; p.depth > maxBlocks {
 		p.broken()
@@ -226,13 +228,13 @@ func (p *procedural) forLoop() {
 		return
 	}
 	if dots := p.until(".."); dots >= 0 && dots < end {
-		p.sql("SELECT " + p.span(p.i, dots))
+		p.number("..")
 		p.i = dots + 1
 		if by := p.until("by"); by >= 0 && by < end {
-			p.sql("SELECT " + p.span(p.i, by))
+			p.number("by")
 			p.i = by + 1
 		}
-		p.expression("loop")
+		p.number("loop")
 		return
 	}
 	switch {

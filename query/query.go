@@ -144,6 +144,7 @@ type Statement struct {
 	Puts         []Put             // columns written, at any depth and in routines, and with what
 	Exits        []Exit            // what it gives to functions that take it to where no label follows
 	Probes       []Ref             // columns that steer by more than being equal to something, or absent: patterns, ranges, expressions
+	Fails        []Ref             // columns that decide whether it fails, or what code in it does, by what is computed of them
 	Orders       []Ref             // columns that only sort or group, as they are
 	Equals       []Ref             // columns compared with constants or parameters for being equal
 	Joins        [][2]Ref          // pairs of columns compared with each other for being equal
@@ -203,6 +204,7 @@ func Planned(text, prepared *Statement) *Statement {
 	}
 	st.Relations, st.Reads, st.Indirect, st.Partial = prepared.Relations, prepared.Reads, prepared.Indirect, prepared.Partial
 	st.Probes, st.Orders, st.Equals, st.Joins, st.Folded = prepared.Probes, prepared.Orders, prepared.Equals, prepared.Joins, prepared.Folded
+	st.Fails = prepared.Fails
 	st.Signs = append(slices.Clone(text.Signs), prepared.Signs...)
 	return &st
 }

@@ -30,6 +30,8 @@ type resolver struct {
 	orders bitset
 	equals bitset
 	joins  [][2]flow
+	fails  bitset // columns of which something is computed that may fail
+	given  bitset // columns that are given to routines
 	inView int
 	inline int    // functions that stand in place of their calls
 	args   []flow // of the innermost

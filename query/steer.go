@@ -263,6 +263,16 @@ func (r *resolver) steered() {
 		}
 	}
 	st.Probes, st.Orders, st.Equals = r.list(r.probes), r.list(r.orders), r.list(r.equals)
+	st.Fails, r.a.given = r.list(r.fails), r.list(r.given)
+}
+
+// passes notes what is given to a routine that is not the server's, which may do one thing
+// or another by it.
+func (r *resolver) passes(n *ast.FuncCall, f flow) {
+	if r.inView == 0 && !r.known(n) {
+		r.given.or(f.direct)
+		r.given.or(f.derived)
+	}
 }
 
 // carry adds what a routine moves and how it is steered.
@@ -270,4 +280,8 @@ func (a *analysis) carry(e *effect) {
 	st := a.st
 	st.Puts, st.Exits = append(st.Puts, e.puts...), append(st.Exits, e.exits...)
 	st.Probes = sortRefs(append(st.Probes, e.probes...))
+	st.Fails = sortRefs(append(st.Fails, e.fails...))
+	if e.branches {
+		st.Fails = sortRefs(append(append(st.Fails, e.taken...), a.given...))
+	}
 }
