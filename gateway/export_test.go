@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/policy"
 )
@@ -38,3 +40,11 @@ func (g *Gateway) Wanted(connection string) int {
 
 // NeedsNone lets tests ask which texts wait for no catalogue.
 var NeedsNone = needsNone
+
+// Relabel judges all columns of a connection again, as the watch does now and then.
+func (g *Gateway) Relabel(ctx context.Context, connection string) {
+	g.bases[connection].relabel(ctx, nil)
+}
+
+// Poll looks for changes of the catalogue, as the watch does all the time.
+func (g *Gateway) Poll(ctx context.Context, connection string) { g.bases[connection].poll(ctx) }
