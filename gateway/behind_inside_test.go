@@ -14,11 +14,11 @@ func TestFloodOfUnknownNamesAsksNobody(t *testing.T) {
 	d := &database{looked: time.Now().Add(time.Hour)}
 	d.current.Store(k)
 	for range 1000 {
-		if d.behind(t.Context(), k) {
+		if d.behind(t.Context(), k, lookEvery) {
 			t.Fatal("the catalogue is said to be another")
 		}
 	}
-	if !d.behind(t.Context(), &known{Snapshot: &catalog.Snapshot{}, number: 1}) {
+	if !d.behind(t.Context(), &known{Snapshot: &catalog.Snapshot{}, number: 1}, lookEvery) {
 		t.Error("a statement that began before the last refresh is not analysed again")
 	}
 }

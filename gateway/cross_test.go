@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -30,6 +32,30 @@ func TestTablesThatSwapNamesPastTheGateway(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// COPY describes nothing, so the catalogue is looked at before it.
+func TestCopyOfATableThatTookAnothersNamePastTheGateway(t *testing.T) {
+	th := start(t, "dev", drift, nil)
+	conn := connect(t, th.as(person("ada")))
+	copied := func(sql string) string {
+		var b strings.Builder
+		if _, err := conn.PgConn().CopyTo(t.Context(), &b, sql); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if out := copied("copy notes to stdout"); strings.Count(out, "\n") != 300 {
+		t.Fatalf("before: %.100q", out)
+	}
+	pgtestExec(t, th, "begin; alter table notes rename to old_notes; alter table people_of_ours rename to notes; alter table notes rename column c1 to note; commit")
+	later := time.Now().Add(200 * time.Millisecond)
+	eventually(t, "that moment is over", func() bool { return time.Now().After(later) })
+	for _, sql := range []string{"copy notes to stdout", "copy notes (note) to stdout csv", "copy (select upper(note) from notes) to stdout"} {
+		if out := copied(sql); strings.Contains(strings.ToLower(out), "user7@") {
+			t.Errorf("%s: %.100q", sql, out)
+		}
 	}
 }
 

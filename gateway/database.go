@@ -23,6 +23,8 @@ const (
 	// lookEvery is how often at most it is checked besides, for statements that name
 	// what it does not have. Who sends many of those does not load the database.
 	lookEvery = time.Second
+	// copyEvery is the same for COPY, of which nothing says by number what it copies.
+	copyEvery = 100 * time.Millisecond
 	// refreshTime bounds reading a catalogue while a statement waits for it.
 	refreshTime = 30 * time.Second
 )
@@ -162,8 +164,8 @@ func (d *database) refresh(ctx context.Context) error {
 
 // behind reports whether the catalogue is no longer k: if it was not checked a moment
 // ago it is now, and read again if it changed. A table that somebody made elsewhere is
-// there for who names it, and does not wait for the next poll.
-func (d *database) behind(ctx context.Context, k *known) bool {
+// there for who names it, and does not wait for the next poll. A moment is every.
+func (d *database) behind(ctx context.Context, k *known, every time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
 	d.mu.Lock()
@@ -174,7 +176,7 @@ func (d *database) behind(ctx context.Context, k *known) bool {
 		return false
 	case now.number != k.number:
 		return true
-	case time.Since(d.looked) < lookEvery:
+	case time.Since(d.looked) < every:
 		return false
 	}
 	d.looked = time.Now()

@@ -56,7 +56,8 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 		return j
 	}
 	statements, after := s.statements(req, v)
-	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known) {
+	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known, lookEvery) ||
+		slices.ContainsFunc(statements, copiesOut) && s.base.behind(ctx, v.known, copyEvery) {
 		statements, after = s.statements(req, s.view(ctx, req.SQL))
 	}
 	v = after
@@ -97,6 +98,10 @@ func unsettled(st query.Statement) bool {
 	}
 	return false
 }
+
+// copiesOut reports whether a statement copies what its names mean, with no word of the
+// server about what that is.
+func copiesOut(st query.Statement) bool { return st.Kind == query.CopyTo }
 
 // textless makes a run of a request that does not bring the text of what it would run;
 // nil of one that does.
