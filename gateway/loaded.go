@@ -68,7 +68,7 @@ func (s *session) load(ctx context.Context, req *wire.Request) error {
 		s.failCopy(req, "the data holds masks and not the values that they hide: writing them to "+c.into+" would destroy these; leave the columns out")
 		return nil
 	}
-	found := c.found(s.Who.Name())
+	found := c.found(s.Who.Name(), s.insist(c.view))
 	err := s.labelled(ctx, found)
 	var no *untold
 	switch {
@@ -93,8 +93,9 @@ func (s *session) failCopy(req *wire.Request, why string) {
 
 // found are the labels that the data brings to columns which were not personal. One value
 // of a form that nothing else has is enough to read what comes back value by value, and
-// to hide what is made of it.
-func (c *incoming) found(by string) map[query.Ref]carried {
+// to hide what is made of it. insist says of which columns others must be told although
+// they are known to be personal here.
+func (c *incoming) found(by string, insist func(query.Ref) bool) map[query.Ref]carried {
 	found := map[query.Ref]carried{}
 	if c.data == nil || c.view.known == nil || c.view.known.Snapshot == nil {
 		return found
@@ -105,7 +106,11 @@ func (c *incoming) found(by string) map[query.Ref]carried {
 	}
 	for i, ref := range c.refs {
 		samples := c.data.Samples(i)
-		if l := c.view.label(ref); l.PII || len(samples) == 0 {
+		if l := c.view.certain(ref); l.PII || len(samples) == 0 {
+			if l.PII && len(samples) > 0 && insist(ref) {
+				l.Evidence = fmt.Sprintf("loaded by %s into what is personal: %s", by, l.Evidence)
+				found[ref] = carried{Label: l}
+			}
 			continue
 		}
 		col := c.view.column(ref)

@@ -193,6 +193,15 @@ func (v view) label(ref query.Ref) catalog.Label {
 	return l
 }
 
+// certain is label without what is only doubted because another gateway is silent.
+func (v view) certain(ref query.Ref) catalog.Label {
+	if m := v.made[ref.Table]; m != nil && m.rel.Schema == ref.Schema {
+		return m.labels[ref.Column]
+	}
+	l, _ := v.known.certain.Label(ref)
+	return l
+}
+
 // personal reports whether a column, or any column of a relation, holds personal data
 // or is not known not to.
 func (v view) personal(ref query.Ref) bool {

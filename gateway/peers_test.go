@@ -412,6 +412,31 @@ func TestDoorCopyWhileAnotherGatewayCannotBeTold(t *testing.T) {
 	}
 }
 
+// A gateway that never looked at the database while it heard the other doubts all of it,
+// and does not take that for a reason to leave the other untold.
+func TestDoorLoadByAGatewayThatDoubts(t *testing.T) {
+	a, b, toA, toB := two(t, laundry)
+	a.hears(t, true)
+	b.hears(t, true)
+	b.sees(t, "select 1 from plain")
+	toA.set(true)
+	toB.set(true)
+	a.hears(t, false)
+	if out := a.sees(t, "select word from plain where id = 7"); strings.Contains(out, "word 7") {
+		t.Errorf("A, which knew nothing of it when it last heard B, shows %q", out)
+	}
+	conn := connect(t, a.as(person("ada")))
+	if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("910\tteapot\n"), "copy plain (id, word) from stdin"); err != nil {
+		t.Errorf("what is not personal: %v", err)
+	}
+	if _, err := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("900\tgrace.hopper@navy.example\n901\tada@lovelace.example\n"), "copy plain (id, word) from stdin"); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("loaded: %v", err)
+	}
+	if out := b.sees(t, "select word from plain where id >= 900"); strings.Contains(out, "hopper") || !strings.Contains(out, "teapot") {
+		t.Errorf("B shows %q", out)
+	}
+}
+
 // A label that was made while the other was down is there when it starts again; and if
 // the first is down by then, what it may have filled is hidden, and the rest is not.
 func TestDoorLabelMadeWhileAnotherGatewayIsDown(t *testing.T) {
