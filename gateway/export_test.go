@@ -48,3 +48,6 @@ func (g *Gateway) Relabel(ctx context.Context, connection string) {
 
 // Poll looks for changes of the catalogue, as the watch does all the time.
 func (g *Gateway) Poll(ctx context.Context, connection string) { g.bases[connection].poll(ctx) }
+
+// Silent names the peers that this gateway does not hear; "" if there are none.
+func (g *Gateway) Silent() string { return g.peers.silent() }

@@ -294,6 +294,3 @@ func (p *peers) tell(outcome, detail string) {
 }
 
 var errNotPeer = errors.New("that gateway does not have this one among its peers")
-
-// Silent names the peers that this gateway does not hear; "" if there are none.
-func (g *Gateway) Silent() string { return g.peers.silent() }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/sluicehq/sluice/api"
@@ -60,7 +59,7 @@ func (p *peers) answer(ctx context.Context, kept *rulings, id string, ask peerAs
 	if ask.Process == p.epoch {
 		return peerTold{Epoch: p.epoch}, nil // we, by another address
 	}
-	x, ask, err := p.take(id, ask)
+	ask, err := p.take(id, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +71,7 @@ func (p *peers) answer(ctx context.Context, kept *rulings, id string, ask peerAs
 		round, moved := p.round, p.moved
 		p.mu.Unlock()
 		if waited || last > ask.Has || round > ask.Round {
-			return p.told(kept, x, ask.Has), nil
+			return p.told(kept, id, ask.Has), nil
 		}
 		select {
 		case <-grown:
@@ -87,35 +86,49 @@ func (p *peers) answer(ctx context.Context, kept *rulings, id string, ask peerAs
 
 // take notes what a peer acknowledges. What it heard of another process counts for
 // nothing, and is told again.
-func (p *peers) take(id string, ask peerAsk) (*peer, peerAsk, error) {
+func (p *peers) take(id string, ask peerAsk) (peerAsk, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.list, func(x *peer) bool { return x.id == id && !x.self })
-	if i < 0 {
-		return nil, ask, &api.Error{
+	is := p.named(id)
+	if len(is) == 0 {
+		return ask, &api.Error{
 			Sentence: "this gateway has not reached " + id + " at any address that it was given",
 			Hint:     "name both gateways in peers: of both, with addresses at which each reaches the other", Code: api.CodeRefused,
 		}
 	}
-	x := p.list[i]
 	if ask.Epoch != p.epoch {
 		ask.Has, ask.Round = 0, 0
-		return x, ask, nil
+		return ask, nil
 	}
-	if ask.Has > x.has {
-		x.has = ask.Has
+	grown := false
+	for _, x := range is {
+		grown = grown || ask.Has > x.has
+		x.has, x.round = max(x.has, ask.Has), ask.Round
+	}
+	if grown {
 		if err := p.save(); err != nil {
-			return nil, ask, err
+			return ask, err
 		}
 	}
-	x.round = ask.Round
 	p.stir()
-	return x, ask, nil
+	return ask, nil
 }
 
-func (p *peers) told(kept *rulings, x *peer, has int64) peerTold {
+// named are the peers of a name: one that has several addresses is several. p.mu is held.
+func (p *peers) named(id string) (list []*peer) {
+	for _, x := range p.list {
+		if x.id == id && !x.self {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func (p *peers) told(kept *rulings, id string, has int64) peerTold {
 	p.mu.Lock()
-	x.holds = time.Now().Add(p.cfg.Lease)
+	for _, x := range p.named(id) {
+		x.holds = time.Now().Add(p.cfg.Lease)
+	}
 	t := peerTold{Epoch: p.epoch, Round: p.round}
 	for database := range p.changing {
 		t.Alters = append(t.Alters, database)

@@ -100,7 +100,7 @@ func (g *Gateway) listen(ctx context.Context, x *peer) error {
 	if !ok {
 		return errors.New("what answers there does not have the key")
 	}
-	if err := p.named(x, id); err != nil {
+	if err := p.rename(x, id); err != nil {
 		return err
 	}
 	c := &http.Client{Transport: &http.Transport{
@@ -127,16 +127,16 @@ func (g *Gateway) listen(ctx context.Context, x *peer) error {
 		if id == p.id {
 			return fmt.Errorf("it has the same name as this gateway, %s: its data directory is a copy", id)
 		}
-		if err := g.take(ctx, x, told, sent); err != nil {
+		if err := g.take(ctx, x, told, sent, ask.Epoch != told.Epoch); err != nil {
 			return err
 		}
 		ask.Epoch, ask.Has, ask.Round = told.Epoch, told.Upto, told.Round
 	}
 }
 
-// named notes which gateway answers at an address. Another one than before has been told
+// rename notes which gateway answers at an address. Another one than before has been told
 // nothing.
-func (p *peers) named(x *peer, id string) error {
+func (p *peers) rename(x *peer, id string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if x.id == id {
@@ -178,12 +178,20 @@ func (p *peers) ask(ctx context.Context, c *http.Client, in peerAsk) (told peerT
 }
 
 // take puts to use what a peer said. Its word holds from when it was asked, and only once
-// all of it is in force.
-func (g *Gateway) take(ctx context.Context, x *peer, told peerTold, sent time.Time) error {
+// all of it is in force. The first time nothing is taken for in force that was kept: what
+// came before may have been cut short in between.
+func (g *Gateway) take(ctx context.Context, x *peer, told peerTold, sent time.Time, first bool) error {
 	p := g.peers
 	news, err := g.rulings.merge(x.name(p), told.Labels)
 	if err != nil {
 		return err
+	}
+	if first {
+		for _, known := range told.Labels {
+			if known.As != asAuto {
+				news = append(news, known)
+			}
+		}
 	}
 	if len(news) > 0 {
 		if err := g.adopt(ctx, news, nil); err != nil {

@@ -560,6 +560,24 @@ func TestDoorPeerThatActsAsAClient(t *testing.T) {
 	}
 }
 
+// One file may serve all gateways: this one may be in its list, and another twice.
+func TestPeersInOneList(t *testing.T) {
+	a, b, _, _ := two(t, laundry, func(a, b *site) {
+		all := []string{a.addr, b.addr, a.peers[0], b.peers[0]}
+		a.peers, b.peers = all, all
+	})
+	a.hears(t, true)
+	b.hears(t, true)
+	for _, s := range []*site{a, b} {
+		s.does(t, "insert into plain (id, n) select id + 500, salary from staff")
+		for _, other := range []*site{a, b} {
+			if out := other.sees(t, "select n from plain where id > 500"); washed(out) || out == "" {
+				t.Errorf("%s shows %.100q", other.name, out)
+			}
+		}
+	}
+}
+
 // One that does not list us may have gone on without telling us: nothing is vouched for.
 func TestDoorPeerThatDoesNotListUs(t *testing.T) {
 	a, b, _, _ := two(t, laundry)

@@ -34,9 +34,9 @@ func (r *resolver) fallible(n ast.Node, f flow, sc *scope) {
 }
 
 // isColumn reports whether n is a column as it is, or a part of a document that a constant
-// names.
+// names. NULLIF with a constant is a comparison with it.
 func (r *resolver) isColumn(n ast.Node, sc *scope) bool {
-	n = plainOf(n)
+	n, compared := plainOf(n)
 	for {
 		op, ok := n.(*ast.A_Expr)
 		if !ok || op.Kind != ast.AEXPR_OP || !givenWhole(op.Rexpr) {
@@ -47,10 +47,19 @@ func (r *resolver) isColumn(n ast.Node, sc *scope) bool {
 		default:
 			return false
 		}
-		n = plainOf(op.Lexpr)
+		var again bool
+		n, again = plainOf(op.Lexpr)
+		compared = compared || again
 	}
 	ref, ok := n.(*ast.ColumnRef)
-	return ok && r.expr(ref, sc).asItIs()
+	if !ok {
+		return false
+	}
+	f := r.expr(ref, sc)
+	if compared && f.asItIs() {
+		r.equal(f)
+	}
+	return f.asItIs()
 }
 
 // varies reports whether a variable of a body has a part in n.
@@ -58,26 +67,26 @@ func (r *resolver) varies(n ast.Node) bool { return hasParameter(n) }
 
 // plainOf is what n is made of without anything of its writer's choice: casts to the server's
 // types, letters in one case, no spaces around, NULL for one constant and the other way
-// round.
-func plainOf(n ast.Node) ast.Node {
+// round. compared tells that one of these was for a constant.
+func plainOf(n ast.Node) (plain ast.Node, compared bool) {
 	for {
 		n = bare(n)
 		var next ast.Node
 		switch x := n.(type) {
 		case *ast.TypeCast:
 			if !serverType(x.TypeName) {
-				return n
+				return n, compared
 			}
 			next = x.Arg
 		case *ast.A_Expr:
 			if x.Kind == ast.AEXPR_NULLIF && givenWhole(x.Rexpr) {
-				next = x.Lexpr
+				next, compared = x.Lexpr, true
 			}
 		case *ast.CoalesceExpr:
 			list := items(x.Args)
 			for i, arg := range list {
 				if i > 0 && !givenWhole(arg) {
-					return n
+					return n, compared
 				}
 			}
 			if len(list) > 0 {
@@ -89,7 +98,7 @@ func plainOf(n ast.Node) ast.Node {
 			}
 		}
 		if next == nil {
-			return n
+			return n, compared
 		}
 		n = next
 	}

@@ -36,6 +36,19 @@ func TestWhatFailsTells(t *testing.T) {
 	}
 }
 
+// NULL for one value, where that decides, is a comparison with it.
+func TestFailingForOneValueIsAComparison(t *testing.T) {
+	for sql, equals := range map[string]string{
+		"select 1 / coalesce(nullif(a, 7), 0) from t": "t.a",
+		"select nullif(trim(a), '')::int from t":      "t.a",
+		"select 1 / a, a::int from t":                 "",
+	} {
+		if st := Analyze(sql, steerSchema())[0]; short(st.Equals) != equals || short(st.Fails) != "" {
+			t.Errorf("%s: compares %s, fails by %s", sql, short(st.Equals), short(st.Fails))
+		}
+	}
+}
+
 func TestWhatBodiesDecideTells(t *testing.T) {
 	for _, tt := range []struct{ body, fails string }{
 		{"if (select a from t where id = 1) > 7 then perform 1 / 0; end if;", "t.a"},
