@@ -305,6 +305,19 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+func TestDatabaseIsKnownWhateverRoleAsks(t *testing.T) {
+	conn := connect(t, "create role reader login; set role reader")
+	a := load(t, conn, nil)
+	run(t, conn, "reset role")
+	if b := load(t, conn, nil); a.Identity == "" || a.Identity != b.Identity {
+		t.Errorf("%q and %q", a.Identity, b.Identity)
+	}
+	run(t, conn, "revoke execute on function pg_control_system() from public; set role reader")
+	if c := load(t, conn, nil); c.Identity != "" {
+		t.Errorf("%q, though it may not be asked", c.Identity)
+	}
+}
+
 func TestSample(t *testing.T) {
 	conn := connect(t, `
 create table analysed (mail text, n bigint, ok bool);
