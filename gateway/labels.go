@@ -209,9 +209,15 @@ func (r *rulings) in(connection string, s *catalog.Snapshot) (map[query.Ref]ruli
 		ref, found := byNumber[catalog.Attribute{Relation: x.Relation, Number: x.Number}]
 		near := found && (ref.Column == x.Column || ref.Schema == x.Schema && ref.Table == x.Table)
 		at, named := s.Attribute(x.ref())
-		if x.Relation == 0 && named { // it was said before the table was there
-			rev, seq, grown = rev+1, seq+1, true
-			next[i].Relation, next[i].Number, next[i].Rev, next[i].Seq = at.Relation, at.Number, rev, seq
+		// It was said before the table was there, or that table was made anew since. Of what
+		// another gateway said, that one will say which table it meant: here the old one of
+		// the name may still be known.
+		if own && named && (x.Relation == 0 || !found && x.As != asNone && x.From == "") {
+			next[i].Relation, next[i].Number, moved = at.Relation, at.Number, true
+			if x.From == "" {
+				rev, seq, grown = rev+1, seq+1, true
+				next[i].Rev, next[i].Seq = rev, seq
+			}
 		}
 		switch {
 		case near:

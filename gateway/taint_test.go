@@ -118,6 +118,7 @@ var laundries = map[string][]string{
 	"the same in messages":       {"begin", "create table if not exists z (id int, n int)", "create index on z (id)", "insert into z select id, salary from staff", "commit", "select n from z", "select n from z"},
 	"as if it were not there":    {"create table if not exists plain (id int, n int); insert into plain (id, n) select id + 100, salary from staff", "select n from plain where id > 100", "select n + 0 from plain where id > 100"},
 	"a column if not there":      {"alter table plain add column if not exists n int; update plain set n = s.salary from staff s where s.id = plain.id", "select n from plain where id < 3", "select n + 0 from plain where id < 3"},
+	"made again, and renamed":    {"create table z (id int, n int)", "select 1 from z", "begin; drop table z; create table z as select id, salary as n from staff; commit", "alter table z rename to y", "select n from y", "select n + 0 from y"},
 	"copied from a cursor table": {"explain analyze insert into plain (id, n) select id, salary from staff", "select n from plain where id < 3"},
 }
 
