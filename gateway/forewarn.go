@@ -22,12 +22,16 @@ func (s *session) forewarn(ctx context.Context, j *job, v policy.Verdict) (polic
 	case err != nil:
 		return v, err
 	}
-	if s.g.peers == nil || !slices.ContainsFunc(j.runs, func(x *run) bool { return rearranges(x.means) }) {
+	if !slices.ContainsFunc(j.runs, func(x *run) bool { return rearranges(x.means) }) {
 		return v, nil
 	}
 	known := s.base.snapshot()
 	if known == nil {
 		return v, nil // it is not read yet, so nothing is clean here; others doubt by themselves
+	}
+	s.g.numbered(ctx, known.Identity, s.base)
+	if s.g.peers == nil {
+		return v, nil
 	}
 	s.mu.Lock()
 	round := int64(0)

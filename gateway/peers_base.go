@@ -119,6 +119,18 @@ func (d *database) adopt(ctx context.Context, news []ruling) error {
 	return nil
 }
 
+// numbered has the catalogue read before somebody elsewhere changes it, so that labels
+// which go by a name have the number of its table before it can get another. but is the
+// connection at which it is changed; nil if that is another gateway's.
+func (g *Gateway) numbered(ctx context.Context, database string, but *database) {
+	for _, d := range g.bases {
+		if s := d.snapshot(); d != but && s != nil && s.Identity == database {
+			d.stale()
+			d.fresh(ctx)
+		}
+	}
+}
+
 // staleAll notes that the catalogue of a database may have changed, for every connection
 // to it.
 func (g *Gateway) staleAll(database string) {

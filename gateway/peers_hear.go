@@ -206,6 +206,7 @@ func (g *Gateway) take(ctx context.Context, x *peer, told peerTold, sent time.Ti
 			over = append(over, database)
 		}
 	}
+	before := x.alters
 	x.alters = map[string]bool{}
 	for _, database := range told.Alters {
 		x.alters[database] = true
@@ -221,6 +222,11 @@ func (g *Gateway) take(ctx context.Context, x *peer, told peerTold, sent time.Ti
 	p.mu.Unlock()
 	for _, database := range over {
 		g.staleAll(database)
+	}
+	for _, database := range told.Alters {
+		if !before[database] {
+			g.numbered(ctx, database, nil)
+		}
 	}
 	if back {
 		g.lift()

@@ -329,6 +329,30 @@ func TestDoorReadWhileItIsCopiedAtAnotherGateway(t *testing.T) {
 	}
 }
 
+// A copy that was made at one is renamed at the other, before the first has looked what
+// number it got.
+func TestDoorCopyRenamedAtAnotherGateway(t *testing.T) {
+	a, b, _, _ := two(t, laundry)
+	a.hears(t, true)
+	b.hears(t, true)
+	for i, made := range []string{
+		"create table z as select id, salary as n from staff",
+		"begin; drop table y0; create table z as select id, salary as n from staff; commit",
+		"create table z (id int, n int)", "begin; drop table z; create table z as select id, salary as n from staff; commit",
+	} {
+		a.does(t, made)
+		if strings.HasSuffix(made, "int)") {
+			continue
+		}
+		b.does(t, fmt.Sprintf("alter table z rename to y%d", i))
+		for _, s := range []*site{a, b} {
+			if out := s.sees(t, fmt.Sprintf("select n from y%d", i)); washed(out) || out == "" {
+				t.Errorf("%s after %s: %.100q", s.name, made, out)
+			}
+		}
+	}
+}
+
 // A table that gets the name of another at one gateway is not read under the old meaning
 // of the name at the other, not even where no table is described.
 func TestDoorNamesSwappedAtAnotherGateway(t *testing.T) {
@@ -608,7 +632,13 @@ func TestDoorCopyReadByAnotherConnectionToTheDatabase(t *testing.T) {
 	if _, err := run(connect(t, th.as(person("ada"))), "update plain set n = s.salary from staff s where s.id = plain.id; create table z as select id, salary as n from staff"); err != nil {
 		t.Fatal(err)
 	}
-	for _, sql := range []string{"select n from plain where id < 9", "select n from z"} {
+	if _, err := run(reader, "alter table z rename to y"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"select n from plain where id < 9", "select n from y"} {
+		if out, err := run(connect(t, th.as(person("ada"))), sql); err != nil || washed(out) {
+			t.Errorf("where it was made: %s: %.100q %v", sql, out, err)
+		}
 		out, err := run(reader, sql)
 		if err != nil || washed(out) {
 			t.Errorf("%s: %.100q %v", sql, out, err)
