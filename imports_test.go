@@ -19,7 +19,7 @@ const module = "github.com/sluicehq/sluice"
 var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel", "runbooks"},
 	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index", "audit/export"},
-	{"policy", "tui", "client", "store", "audit/report", "lineage/store"},
+	{"policy", "tui", "client", "store", "audit/report", "lineage/store", "runbook/steps"},
 	{"gateway", "mcp"},
 	{"cmd"},
 	{"."}, // main

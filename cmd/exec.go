@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/query"
+	"github.com/sluicehq/sluice/runbook/steps"
 )
 
 type execFlags struct {
@@ -121,8 +122,7 @@ func (a *app) execTexts(ctx context.Context, gw *client.Gateway, name string, o 
 // tellGateway sends a setting that speaks to the gateway, and means nothing to the
 // database.
 func tellGateway(ctx context.Context, db *pgconn.PgConn, name, value string) error {
-	value = strings.ReplaceAll(clean(value), "'", "''")
-	return db.Exec(ctx, fmt.Sprintf("set sluice.%s = '%s'", name, value)).Close()
+	return steps.Tell(ctx, db, name, clean(value))
 }
 
 // plainSQL refuses what psql would do itself, and what needs a stream of its own.

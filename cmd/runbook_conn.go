@@ -2,12 +2,10 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,26 +14,16 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/runbook"
-	"github.com/sluicehq/sluice/wire/postgres"
+	"github.com/sluicehq/sluice/runbook/steps"
 )
-
-// maxResultBytes bounds what one step may return, as MaxResult bounds its rows.
-const maxResultBytes = 16 << 20
 
 // goodbyeTime bounds what is told at the end: of a session to its server, of a run to its gateway.
 const goodbyeTime = 5 * time.Second
 
-// stepConn is a session of a run.
+// stepConn is a session of a run, in which the wait for people is bounded.
 type stepConn struct {
-	e  *execution
-	db *pgconn.PgConn
-}
-
-// Close says goodbye, so that the server ends what is open at once.
-func (c *stepConn) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTime)
-	defer cancel()
-	_ = c.db.Close(ctx) // one that cannot be told is found out by the server
+	steps.Session
+	e *execution
 }
 
 // Do runs one statement by the extended protocol.
@@ -44,66 +32,19 @@ func (c *stepConn) Do(ctx context.Context, sql string, params []*string, most in
 	defer cancel()
 	c.e.begin(cancel)
 	defer c.e.held(false)
-	values := make([][]byte, len(params))
-	for i, p := range params {
-		if p != nil {
-			values[i] = []byte(*p)
-		}
-	}
-	r := c.db.ExecParams(ctx, sql, values, nil, nil, nil)
-	res, size, over := &runbook.Result{}, 0, false
-	for _, f := range r.FieldDescriptions() {
-		res.Columns = append(res.Columns, runbook.Column{Name: strings.Clone(f.Name), OID: f.DataTypeOID})
-	}
-	for r.NextRow() {
-		if len(res.Rows) >= most || size > maxResultBytes {
-			over = true
-			continue
-		}
-		row := make([]*string, len(r.Values()))
-		for i, v := range r.Values() {
-			if v != nil {
-				s := string(v)
-				row[i], size = &s, size+len(s)
-			}
-		}
-		res.Rows = append(res.Rows, row)
-	}
-	tag, err := r.Close()
-	switch {
-	case err != nil:
-		return nil, c.failure(err)
-	case over:
-		return nil, &runbook.Failure{Cause: runbook.TooMany, Sentence: fmt.Sprintf("it returns more than %d rows or %d MiB", most, maxResultBytes>>20), Hint: "add LIMIT, or count instead"}
-	}
-	res.Tag, res.Count = tag.String(), tag.RowsAffected()
-	if len(res.Columns) > 0 && !tag.Insert() && !tag.Update() && !tag.Delete() {
-		res.Count = int64(len(res.Rows))
+	res, err := c.Session.Do(ctx, sql, params, most)
+	if err != nil {
+		return nil, c.expired(err)
 	}
 	return res, nil
 }
 
-// failure says what an error means to a run.
-func (c *stepConn) failure(err error) *runbook.Failure {
-	if c.e.isExpired() {
-		return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s; the statement was withdrawn", c.e.wait), Hint: "talk to the approvers, or wait longer with --wait", Err: err}
+// expired is err, or that the wait for people was over first.
+func (c *stepConn) expired(err error) error {
+	if !c.e.isExpired() {
+		return err
 	}
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return &runbook.Failure{Cause: runbook.Lost, Sentence: "the session was lost: " + clean(err.Error()), Err: err}
-	}
-	sentence, hint, _ := explainError(sqlError(err))
-	f := &runbook.Failure{Cause: runbook.Failed, Sentence: sentence, Hint: hint, Code: pg.Code, Err: err}
-	switch {
-	case pg.Severity == "FATAL" || pg.Severity == "PANIC" || c.db.IsClosed():
-		f.Cause = runbook.Lost
-	case pg.Routine != postgres.Mark: // code in the database may say what the gateway says
-	case pg.Code == "42501" && strings.HasPrefix(pg.Message, "refused by policy"):
-		f.Cause = runbook.Refused
-	case pg.Code == "42501" && strings.HasPrefix(pg.Message, "not approved"):
-		f.Cause = runbook.Denied
-	}
-	return f
+	return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s; the statement was withdrawn", c.e.wait), Hint: "talk to the approvers, or wait longer with --wait", Err: err}
 }
 
 // runFlags are those of commands that run a runbook.
@@ -115,6 +56,7 @@ type runFlags struct {
 	request         string
 	ahead, yes      bool
 	wait            time.Duration
+	statement       time.Duration // that one may run, on the server, whatever the runbook says; 0 is no bound
 	format          format
 }
 
@@ -174,26 +116,26 @@ func (r *runner) session(ctx context.Context) (runbook.Conn, error) {
 	if r.notice != nil {
 		e.params["sluice.masks"] = "tell"
 	}
-	for name, d := range map[string]time.Duration{"statement_timeout": r.book.Limits.Statement, "lock_timeout": r.book.Limits.Lock} {
-		if d > 0 {
-			e.params[name] = strconv.FormatInt(d.Milliseconds(), 10)
-		}
+	limits := r.book.Limits
+	if most := r.o.statement; most > 0 && (limits.Statement == 0 || most < limits.Statement) {
+		limits.Statement = most
 	}
+	maps.Copy(e.params, steps.Limits(limits))
 	db, err := e.open(ctx, r.gw, r.book.Connection, r.database)
 	if err != nil {
 		f := callFailure(sqlError(err))
 		f.Err = err // as it was said, for who tells the words of a database apart
 		return nil, f
 	}
-	conn := &stepConn{e, db}
+	conn := &stepConn{steps.Session{DB: db}, e}
 	for _, say := range []struct{ name, value string }{{"reason", r.o.reason}, {"runbook", r.id}} {
 		if say.value == "" {
 			continue
 		}
 		if err := tellGateway(ctx, db, say.name, say.value); err != nil {
-			f := conn.failure(err)
+			err := conn.expired(conn.Failure(err))
 			conn.Close()
-			return nil, f
+			return nil, err
 		}
 	}
 	return conn, nil
@@ -317,16 +259,7 @@ func (r *runner) run(ctx context.Context, from *client.KeptRun, o runbook.Option
 func (r *runner) ended(s *runbook.State) {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTime)
 	defer cancel()
-	in := api.RunEnd{Status: string(s.Status)}
-	for _, st := range s.Steps {
-		in.Detail += fmt.Sprintf("%s %s %d; ", st.Name, st.Status, st.Rows)
-	}
-	if s.Failure != nil { // without its words, which may hold values
-		in.Detail += string(s.Failure.Cause)
-		if s.Failure.Step != "" {
-			in.Detail += " at step " + s.Failure.Step
-		}
-	}
+	in := api.RunEnd{Status: string(s.Status), Detail: s.Summary()}
 	path := strings.Replace(api.RunbookEndPath, "{id}", r.id, 1)
 	if err := r.gw.Call(ctx, http.MethodPost, path, in, nil); err != nil {
 		r.tell("the gateway could not be told how it ended: %v", err)

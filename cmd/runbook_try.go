@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/pgcluster"
 	"github.com/sluicehq/sluice/runbook"
+	"github.com/sluicehq/sluice/runbook/steps"
 )
 
 // runbookCases are those of one runbook. A sheet reads them.
@@ -337,7 +338,7 @@ func (a *app) labConn(ctx context.Context, l *lab, name string) (runbook.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return &stepConn{&execution{a: a}, db}, nil
+	return &stepConn{steps.Session{DB: db}, &execution{a: a}}, nil
 }
 
 // holds asks a query that must give true, in one row.

@@ -75,6 +75,21 @@ func (s *State) reset() {
 	}
 }
 
+// Summary is how the steps stand and what went wrong, without its words, which may hold
+// values.
+func (s *State) Summary() (text string) {
+	for i := range s.Steps {
+		text += fmt.Sprintf("%s %s %d; ", s.Steps[i].Name, s.Steps[i].Status, s.Steps[i].Rows)
+	}
+	if s.Failure != nil {
+		text += string(s.Failure.Cause)
+		if s.Failure.Step != "" {
+			text += " at step " + s.Failure.Step
+		}
+	}
+	return text
+}
+
 func (s *State) inDoubt() bool {
 	for i := range s.Steps {
 		if s.Steps[i].TxID != "" || s.Steps[i].UndoTxID != "" {
