@@ -59,7 +59,7 @@ used instead. This command never acts as a person or a job.`,
 	f.StringVar(&o.secret, "secret-file", "", "with --listen: file with the secret that clients must show; without one it is made up and printed")
 	f.IntVar(&o.rows, "max-rows", mcp.DefaultRows, "rows of one result, unless the agent asks for more")
 	f.IntVar(&o.bytes, "max-bytes", mcp.DefaultBytes, "bytes of one result")
-	f.DurationVar(&o.limit, "timeout", mcp.DefaultTimeout, "how long one statement may run")
+	f.DurationVar(&o.limit, "timeout", mcp.DefaultTimeout, "how long one statement may run, also one of a runbook")
 	f.StringVar(&o.books, "runbooks", "", "directory with runbooks that it may run; without it $"+envRunbooks+", else runbooks, if it is there")
 	a.addGateway(c, &o.addr)
 	c.AddCommand(a.mcpInstallCommand(), a.mcpUninstallCommand())
@@ -94,7 +94,7 @@ func (a *app) mcp(c *cobra.Command, o mcpFlags) error {
 		return err
 	}
 	defer end()
-	books, err := a.agentBooks(ctx, gw, o.books)
+	books, err := a.agentBooks(ctx, gw, o.books, o.limit)
 	if err != nil {
 		return err
 	}

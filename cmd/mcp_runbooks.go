@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
@@ -17,20 +18,17 @@ type agentBooks struct {
 	a  *app
 	gw *client.Gateway // as the agent
 	sh shelf
+
+	limit time.Duration // of one statement
 }
 
 // agentBooks is nil if there are no runbooks here, and none were spoken of.
-func (a *app) agentBooks(ctx context.Context, gw *client.Gateway, dir string) (mcp.Runbooks, error) {
-	b := agentBooks{a, gw, a.shelfOf(shelf{dir: dir})}
-	names, err := b.sh.names(ctx)
-	spoken := dir != "" || a.env(envRunbooks) != ""
-	switch {
-	case spoken && err != nil:
-		return nil, tell(exitUsage, "say where they are with --runbooks, or in $"+envRunbooks, "the runbooks cannot be listed: %s", clean(b.sh.dir))
-	case !spoken && (err != nil || len(names) == 0):
-		return nil, nil //nolint:nilerr // most directories have none
+func (a *app) agentBooks(ctx context.Context, gw *client.Gateway, dir string, limit time.Duration) (mcp.Runbooks, error) {
+	sh, there, err := a.shelfHere(ctx, dir)
+	if err != nil || !there {
+		return nil, err
 	}
-	return b, nil
+	return agentBooks{a, gw, sh, limit}, nil
 }
 
 func (b agentBooks) Names(ctx context.Context) ([]string, error) {
@@ -49,7 +47,7 @@ func (b agentBooks) Open(ctx context.Context, name string) (mcp.Book, error) {
 	run := func(ctx context.Context, bound *runbook.Bound, reason string, l mcp.Listener) (*runbook.State, error) {
 		var asked *api.Request
 		r := &runner{a: b.a, gw: b.gw, book: book, file: file, id: newRunID(), bound: bound, tell: b.a.progress}
-		r.o = runFlags{reason: reason, wait: runbook.MaxTime} // what the runbook limits ends it before
+		r.o = runFlags{reason: reason, wait: runbook.MaxTime, statement: b.limit} // what the runbook limits ends the wait before
 		r.notice = l.Notice
 		r.asked = func(q *api.Request) { asked = q; l.Asked(q) }
 		state, err := r.run(ctx, nil, runbook.Options{Tell: l.Event})

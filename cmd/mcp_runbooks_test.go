@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sluicehq/sluice/internal/pgtest"
 )
@@ -311,5 +313,21 @@ func TestRunbooksAreOfferedToWhoMayRunThem(t *testing.T) {
 	}
 	if code, _, errs := w.run(w.home, "", "mcp", "--runbooks", filepath.Join(dir, "absent")); code != exitUsage || !strings.Contains(errs, "--runbooks") {
 		t.Errorf("a directory that is not there: %d, %s", code, errs)
+	}
+}
+
+// Attack: have a runbook run a statement for longer than the person lets the agent, by a
+// limit of its own.
+func TestAgentsTimeHoldsForStatementsOfRunbooks(t *testing.T) {
+	w := newTownIn(t, "dev", func(*houseConfig) {}, nil, func(*pgconn.Config) {})
+	const slow = "title: Sleep\npurpose: For tests.\nconnection: orders\nlimits: {statement: 1h}\nsteps:\n  - {name: sleep, sql: 'select pg_sleep(40)'}\n"
+	m := w.model(w.home, "--agent", "claude", "--writes", "--timeout", "1s", "--runbooks", books(t, map[string]string{"sleep": slow}))
+	began := time.Now()
+	r := m.runBook("sleep", nil)
+	for r.Status == "running" {
+		r = m.book("statement_status", map[string]any{"statement_id": r.ID, "wait_seconds": 20})
+	}
+	if !r.failed || r.Ended != "unchanged" || !strings.Contains(string(r.whole), "57014") || time.Since(began) > 35*time.Second {
+		t.Errorf("%s", r.whole)
 	}
 }

@@ -52,6 +52,21 @@ func (a *app) shelfOf(s shelf) shelf {
 	return s
 }
 
+// shelfHere is the shelf in dir or where the environment says; there is false if nothing
+// is, and nothing was spoken of.
+func (a *app) shelfHere(ctx context.Context, dir string) (sh shelf, there bool, err error) {
+	sh = a.shelfOf(shelf{dir: dir})
+	names, err := sh.names(ctx)
+	spoken := dir != "" || a.env(envRunbooks) != ""
+	switch {
+	case spoken && err != nil:
+		return sh, false, tell(exitUsage, "say where they are with --runbooks, or in $"+envRunbooks, "the runbooks cannot be listed: %s", clean(sh.dir))
+	case !spoken && (err != nil || len(names) == 0):
+		return sh, false, nil //nolint:nilerr // most directories have none
+	}
+	return sh, true, nil
+}
+
 // isRunbook reports whether a file of that name is one; NAME_test.yaml has the cases of
 // NAME.yaml.
 func isRunbook(name string) bool {
