@@ -40,6 +40,7 @@ type gatewayConfig struct {
 	Pseudonyms  pseudonymsConfig   `yaml:"pseudonyms"`  // for rules that show some
 	Lineage     lineageConfig      `yaml:"lineage"`     // who is told of it
 	Peers       peersConfig        `yaml:"peers"`       // other gateways in front of the same databases
+	Triggers    triggersConfig     `yaml:"triggers"`    // what begins runbooks by signed messages
 }
 
 type tlsConfig struct {

@@ -37,6 +37,9 @@ func readConfig(path string) (*gatewayConfig, error) {
 	if f := cfg.Lineage.OpenLineage.File; f != "" && !filepath.IsAbs(f) {
 		cfg.Lineage.OpenLineage.File = filepath.Join(filepath.Dir(path), f)
 	}
+	if dir := cfg.Triggers.Runbooks; dir != "" && !filepath.IsAbs(dir) {
+		cfg.Triggers.Runbooks = filepath.Join(filepath.Dir(path), dir)
+	}
 	for i, file := range cfg.Witness.Files {
 		if !filepath.IsAbs(file) {
 			cfg.Witness.Files[i] = filepath.Join(filepath.Dir(path), file)
@@ -68,6 +71,7 @@ func (c *gatewayConfig) check(s *sheet) {
 	}
 	c.Limits.check(s)
 	c.checkRecord(s)
+	c.checkTriggers(s)
 	if len(c.Connections) == 0 {
 		s.sayAt("connections", "connections is missing or empty: name at least one database")
 	}

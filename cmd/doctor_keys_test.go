@@ -45,7 +45,11 @@ var doctorKnows = map[string]string{
 	"exports[].from":   "config", // a word of two
 	"admins":           "rights", "auditors": "rights", "certificate": "logins",
 	"limits.sessions": "limits", "limits.sessions_each": "limits",
-	"limits.memory":  "config", // bounded there
+	"limits.memory":   "config", // bounded there
+	"triggers.listen": "hook", "triggers.runbooks": "hook", "triggers.hooks[].secret": "hooks", "triggers.hooks[].runbooks": "hook", "triggers.hooks[].connection": "hook", "triggers.hooks[].owner.name": "hook",
+	"triggers.hooks[].name": "config", "triggers.hooks[].owner.subject": "config", // a word; that it is there
+	"triggers.hooks[].groups": "config",                                     // that the connection admits them
+	"triggers.hooks[].set":    "config", "triggers.hooks[].allow": "config", // against each other
 	"pseudonyms.key": "pseudonyms", "lineage.openlineage.url": "lineage", "lineage.openlineage.token": "lineage", "lineage.openlineage.file": "lineage", "lineage.openlineage.namespace": "lineage",
 }
 

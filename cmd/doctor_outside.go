@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/gateway"
 )
 
 // examineOutside looks at whatever else the gateway talks to, or is asked by. Nothing is
@@ -47,6 +48,33 @@ func (a *app) examineOutside(ctx context.Context, d *diagnosis, cfg *gatewayConf
 	}
 	a.examineOpenLineage(ctx, d, cfg.Lineage.OpenLineage)
 	a.examineMetrics(ctx, d, cfg.Metrics.Listen)
+	a.examineTriggers(ctx, d, cfg)
+}
+
+// examineTriggers looks at the hooks that begin runbooks: their secrets, and the files.
+func (a *app) examineTriggers(ctx context.Context, d *diagnosis, cfg *gatewayConfig) {
+	if len(cfg.Triggers.Hooks) == 0 {
+		return
+	}
+	if err := cfg.triggers(ctx, &gateway.Config{}, a.env); err != nil {
+		d.failed("hooks", err, "")
+		return
+	}
+	sh := shelf{dir: cfg.Triggers.Runbooks}
+	for _, h := range cfg.Triggers.Hooks {
+		check := "hook " + h.Name
+		for _, name := range h.Runbooks {
+			b, _, err := sh.open(ctx, name)
+			switch {
+			case err != nil:
+				d.failed(check, err, "")
+			case b.Connection != h.Connection:
+				d.wrong(check, "name the connection of the runbook", "the runbook %s is for the connection %s, not for %s", name, b.Connection, h.Connection)
+			default:
+				d.ok(check, "messages on %s begin the runbook %s on %s, for %s", cfg.Triggers.Listen, name, h.Connection, h.Owner.Name)
+			}
+		}
+	}
 }
 
 // examineWorkload looks at who vouches for jobs.

@@ -118,6 +118,10 @@ func (a *app) houseOf(c *cobra.Command, cfg *gatewayConfig) (houseConfig, error)
 		}
 		hc.base.Hooks = append(hc.base.Hooks, hook)
 	}
+	if err := cfg.triggers(c.Context(), &hc.base, a.env); err != nil {
+		return hc, err
+	}
+	hc.triggers = cfg.Triggers.Listen
 	for _, entry := range cfg.Connections {
 		conn, err := entry.connection(c.Context(), a.env)
 		if err != nil {

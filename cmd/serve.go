@@ -38,7 +38,7 @@ import (
 //	labels.json what people said that columns hold
 //	peers.json  what other gateways have been told, and have vouched for
 //	standing.json  who is locked, what is revoked, hashes of tokens
-//	asks/       what waits for people
+//	asks/       what waits for people, and runs that hooks began
 //	exports/    how far the record was handed on, for each place
 //	literals.key   of the pseudonyms in the record
 //	openlineage/  OpenLineage events that wait to be sent
@@ -60,6 +60,7 @@ type house struct {
 	tidying     audit.Tidying
 	metrics     *metrics     // nil if nobody asks
 	operators   net.Listener // who asks
+	messages    net.Listener // signed ones, to hooks; nil if there are none
 }
 
 // houseConfig is what differs between the gateway, dev and the demo.
@@ -79,6 +80,7 @@ type houseConfig struct {
 	metrics     string                // address
 	peerKey     []byte                // shared with other gateways; nil if there are none
 	peers       []string              // their addresses
+	triggers    string                // address, if there are hooks
 	openLineage *store.DeliveryConfig // nil if nobody is told
 	base        gateway.Config        // durations, groups
 	log         io.Writer
@@ -158,7 +160,7 @@ func (a *app) openHouse(ctx context.Context, cfg houseConfig) (*house, error) {
 	if h.gateway, err = gateway.New(gc); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	if err := a.openMetrics(h, cfg.metrics); err != nil {
+	if err := errors.Join(a.openMetrics(h, cfg.metrics), h.openHooks(cfg.triggers)); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	if cfg.policy != "" {
@@ -211,6 +213,9 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 		others.Go(func() { h.metrics.serve(ctx, h.operators, h.log) })
 		h.metrics.ready.Store(true)
 	}
+	if h.messages != nil {
+		others.Go(func() { serveHooks(ctx, h.messages, h.gateway.Hooks(), h.tls, h.log) })
+	}
 	err := h.gateway.Serve(ctx, ln, tunnel.Config{TLS: h.tls, Log: h.log})
 	stop()
 	err = errors.Join(err, <-followed)
@@ -227,8 +232,10 @@ func (h *house) serve(ctx context.Context, ln net.Listener) error {
 
 // close closes the record and what is derived from it, and whatever never served.
 func (h *house) close() error {
-	if h.operators != nil {
-		_ = h.operators.Close() // it may have been closed by whoever served on it
+	for _, ln := range []net.Listener{h.operators, h.messages} {
+		if ln != nil {
+			_ = ln.Close() // it may have been closed by whoever served on it
+		}
 	}
 	errs := []error{h.lineage.Close(), h.index.Close()}
 	if h.delivery != nil {

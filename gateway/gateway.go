@@ -87,8 +87,13 @@ type Config struct {
 	Pseudonyms      []byte        // key of the pseudonyms that rules show, at least mask.MinPseudonymKey bytes; nil if none do
 	Peers           *PeersConfig  // other gateways in front of the same databases; nil if there are none
 	Labels          string        // file of the labels that people gave; "" keeps them in memory
-	Now             func() time.Time
-	Log             *slog.Logger
+	Triggers        []Trigger     // hooks that begin runbooks
+
+	// Book is the file of a runbook that a hook may begin, as it is now.
+	Book func(ctx context.Context, name string) (BookFile, error)
+
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // Gateway serves sessions. It is safe for concurrent use.
@@ -108,7 +113,8 @@ type Gateway struct {
 	leases   leases
 	book     *approval.Book
 	hooks    []*hook
-	runs     runs // of runbooks
+	triggers *triggers // nil if there are none
+	runs     runs      // of runbooks
 	jobRuns  jobRuns
 
 	replaying sync.Mutex    // one at a time: it takes a processor for a while
@@ -181,6 +187,9 @@ func New(cfg Config) (*Gateway, error) {
 		}
 		g.bases[c.Name] = &database{Connection: c, number: uint64(i), log: cfg.Log, labeller: newLabeller(g), peers: g.peers, heard: make(chan struct{}, 1), aside: aside{turn: make(chan struct{}, 1)}}
 	}
+	if g.triggers, err = newTriggers(g, &cfg); err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -232,6 +241,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	}
 	if err := g.noteRights(); err != nil {
 		cancel(err)
+	}
+	if g.triggers != nil { // what it goes on with comes behind the start, in the record
+		group.Go(func() { g.triggers.serve(ctx) })
 	}
 	err := serve(ctx)
 	for _, base := range g.bases {
