@@ -19,12 +19,13 @@ import (
 )
 
 func (a *app) approvalsCommand() *cobra.Command {
-	var addr string
+	var addr, dir string
 	var s screenOptions
 	c := &cobra.Command{
 		Use: "approvals", Short: "see and answer the statements that wait for people", Args: noSuch,
 		Long: `Open the screen: what waits and what is known of it, requests made ahead of time, who
-is connected and what they run, the record, and the policy. ? shows the keys.
+is connected and what they run, the record, the policy, and runbooks to run, if there
+are any here. ? shows the keys.
 
 With --plain it prints a line as something happens and reads commands such as
 "show k7m2p" and "approve k7m2p", for screen readers and terminals that only print.`,
@@ -37,7 +38,10 @@ With --plain it prints a line as something happens and reads commands such as
 				return tell(exitUsage, "use sluice approvals ls, approve or deny, or --plain", "the approvals screen needs a terminal")
 			}
 			quiet := func(string, string) {} // the screen is not ours; it ends with the login
-			return a.withToken(c.Context(), addr, "", quiet, func(gw *client.Gateway) error {
+			return a.withToken(c.Context(), addr, "", quiet, func(gw *client.Gateway) (err error) {
+				if s.books, err = a.screenBooks(c.Context(), gw, dir); err != nil {
+					return err
+				}
 				return a.openScreen(c.Context(), gw, s)
 			})
 		},
@@ -46,6 +50,7 @@ With --plain it prints a line as something happens and reads commands such as
 	c.Flags().StringVar(&s.notify, "notify", "", "have the terminal show what arrives on the desktop: osc9 (iTerm2, Windows Terminal, kitty) or osc777 (foot, ghostty, urxvt)")
 	c.Flags().BoolVar(&s.silent, "no-bell", false, "do not ring the bell when something arrives")
 	c.Flags().BoolVar(&s.noMouse, "no-mouse", false, "leave the mouse to the terminal, so that it marks text")
+	c.Flags().StringVar(&dir, "runbooks", "", "directory with runbooks to run; without it $"+envRunbooks+", else runbooks, if it is there")
 	a.addGateway(c, &addr)
 	var f format
 	ls := &cobra.Command{
@@ -70,6 +75,7 @@ With --plain it prints a line as something happens and reads commands such as
 type screenOptions struct {
 	plain, silent, noMouse bool
 	notify, note           string
+	books                  tui.Books // nil if there are none
 }
 
 func (a *app) openScreen(ctx context.Context, gw *client.Gateway, s screenOptions) error {
@@ -79,7 +85,7 @@ func (a *app) openScreen(ctx context.Context, gw *client.Gateway, s screenOption
 			return a.plainAsk(shownAsk{Ask: k, Preview: p})
 		}})
 	}
-	return tui.Run(ctx, gw, a.in, a.out, tui.Options{Me: me, Note: s.note, Builtin: policy.BuiltinYAML(), Notify: s.notify, Silent: s.silent, NoMouse: s.noMouse})
+	return tui.Run(ctx, gw, a.in, a.out, tui.Options{Me: me, Note: s.note, Builtin: policy.BuiltinYAML(), Notify: s.notify, Silent: s.silent, NoMouse: s.noMouse, Books: s.books})
 }
 
 // statementWidth is how much of a statement a list shows.

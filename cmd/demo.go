@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/demo"
 	"github.com/sluicehq/sluice/internal/pgcluster"
+	"github.com/sluicehq/sluice/runbooks"
 )
 
 // The people of the demo. Ada uses the database; Grace may approve.
@@ -87,9 +89,17 @@ func (a *app) demo(ctx context.Context, tour bool) (err error) {
 	if tour {
 		return a.tour(ctx, w)
 	}
+	dir, err := w.shelf()
+	if err != nil {
+		return err
+	}
+	books, err := w.playing(grace).screenBooks(ctx, w.grace, dir)
+	if err != nil {
+		return err
+	}
 	note := fmt.Sprintf("You are Grace (dba) here. To be Ada (engineering), paste this in another terminal:\n%s", w.psql)
 	fmt.Fprintf(a.err, "\n%s\n\n", note)
-	return a.openScreen(ctx, w.grace, screenOptions{note: note, noMouse: true}) // the note is there to be marked
+	return a.openScreen(ctx, w.grace, screenOptions{note: note, noMouse: true, books: books}) // the note is there to be marked
 }
 
 // end stops everything, the last first, and says what could not be stopped.
@@ -232,6 +242,36 @@ func (w *demoWorld) logIn(ctx context.Context) error {
 		w.onEnd(gw.Close)
 	}
 	return nil
+}
+
+// shelf is a directory with the runbooks that come along.
+func (w *demoWorld) shelf() (dir string, err error) {
+	dir = filepath.Join(w.dir, "runbooks")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, fs.WalkDir(runbooks.Files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := runbooks.Files.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, path), data, 0o600)
+	})
+}
+
+// playing is the command line of one of them.
+func (w *demoWorld) playing(user demo.User) *app {
+	own := *w.a
+	own.env = func(name string) string {
+		if name == "SLUICE_HOME" {
+			return filepath.Join(w.dir, user.Email)
+		}
+		return w.a.env(name)
+	}
+	return &own
 }
 
 // logInAs is one login. The played browser stays open until the login is over, as a

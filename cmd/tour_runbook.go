@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +12,6 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/runbook"
-	"github.com/sluicehq/sluice/runbooks"
 )
 
 // erased is whose data the tour has erased.
@@ -24,17 +20,11 @@ const erased = "42"
 // runbook runs one that comes with Sluice: Grace approves the whole run, which then is
 // asked about no more.
 func (t *tourist) runbook(ctx context.Context) error {
-	dir, err := t.shelf()
+	dir, err := t.w.shelf()
 	if err != nil {
 		return err
 	}
-	own := *t.app
-	own.env = func(name string) string {
-		if name == "SLUICE_HOME" {
-			return filepath.Join(t.w.dir, ada.Email)
-		}
-		return t.env(name)
-	}
+	own := t.w.playing(ada)
 	fmt.Fprintf(t.out, "   ada$ sluice runbook run erase-customer -p customer=%s --reason 'ticket 7'\n", erased)
 	approved := make(chan error, 1) // one result, read below
 	ask := sync.OnceFunc(func() { go func() { approved <- t.approveRun(ctx) }() })
@@ -64,24 +54,6 @@ func (t *tourist) runbook(ctx context.Context) error {
 	}
 	t.why("one transaction, in her own name; the record says which step of which file each statement was")
 	return nil
-}
-
-// shelf is a directory with the runbooks that come along.
-func (t *tourist) shelf() (dir string, err error) {
-	dir = filepath.Join(t.w.dir, "runbooks")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
-	}
-	return dir, fs.WalkDir(runbooks.Files, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := runbooks.Files.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, path), data, 0o600)
-	})
 }
 
 // approveRun waits for what Ada asks, and plays Grace.

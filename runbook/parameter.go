@@ -211,6 +211,10 @@ func brief(v string) string {
 	return v
 }
 
+// Check says why a value, as it is typed, is not one that the parameter allows; "" is that
+// it is.
+func (p *Parameter) Check(v string) string { return p.check(v) }
+
 // check says why a value is not one that the parameter allows; "" is that it is.
 func (p *Parameter) check(v string) string {
 	if why := p.form(v); why != "" {

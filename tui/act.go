@@ -6,6 +6,11 @@ import (
 
 // key turns a key into its intent and does it.
 func (m *model) key(msg tea.KeyMsg) tea.Cmd {
+	if m.tab == booksTab && m.mode == browsing {
+		if cmd, took := m.bookKey(msg); took {
+			return cmd
+		}
+	}
 	text := m.mode == answering || m.mode == searching || m.mode == jumping
 	if msg.Paste && !text {
 		return nil // a pasted text is never a row of commands
@@ -60,9 +65,12 @@ func (m *model) act(want intent) tea.Cmd {
 	}
 	switch want {
 	case quit:
+		if !m.mayLeave() {
+			return nil
+		}
 		m.leaveStream()
 		return tea.Quit
-	case nextTab, lastTab, toTab1, toTab2, toTab3, toTab4, toTab5:
+	case nextTab, lastTab, toTab1, toTab2, toTab3, toTab4, toTab5, toTab6:
 		return m.goTo(want)
 	case open:
 		if !m.full && m.lists[m.tab].chosen != "" && m.stream == nil {
@@ -110,14 +118,16 @@ func (m *model) act(want intent) tea.Cmd {
 func (m *model) goTo(want intent) tea.Cmd {
 	m.leaveStream()
 	m.leaveReplay()
-	to := m.tab
+	to, n := m.tab, m.tabCount()
 	switch want {
 	case nextTab:
-		to = (to + 1) % tabs
+		to = (to + 1) % n
 	case lastTab:
-		to = (to + tabs - 1) % tabs
+		to = (to + n - 1) % n
 	default:
-		to = tab(want - toTab1)
+		if to = tab(want - toTab1); to >= n {
+			return nil
+		}
 	}
 	return m.switchTo(to)
 }
@@ -131,6 +141,8 @@ func (m *model) switchTo(to tab) tea.Cmd {
 		return m.askHistory(0)
 	case to == policyTab && !m.policy.loaded:
 		return m.loadPolicy()
+	case to == booksTab && !m.books.loaded:
+		return m.loadBooks()
 	}
 	return nil
 }
@@ -229,7 +241,7 @@ func (m *model) mouseAt(msg tea.MouseMsg) tea.Cmd {
 			m.leaveReplay()
 			return m.switchTo(t)
 		}
-	case m.full || m.stream != nil || m.replay != nil || m.tab == policyTab:
+	case m.full || m.stream != nil || m.replay != nil || m.tab == policyTab || m.tab == booksTab:
 	default:
 		if i := msg.Y - m.clickTop + m.firstRow; msg.Y >= m.clickTop && msg.Y < m.clickTop+m.listHeight() && i < len(m.list()) {
 			m.choose(m.list()[i])

@@ -21,6 +21,7 @@ const (
 	toTab3
 	toTab4
 	toTab5
+	toTab6
 	open
 	back
 	approve
@@ -81,7 +82,7 @@ func intentOf(in mode, key string) intent {
 var browseKeys = map[string]intent{
 	"q": quit, "up": up, "k": up, "down": down, "j": down, "home": top, "g": top, "end": bottom, "G": bottom,
 	"pgup": pageUp, "b": pageUp, "ctrl+u": pageUp, "pgdown": pageDown, " ": pageDown, "ctrl+d": pageDown,
-	"tab": nextTab, "right": nextTab, "shift+tab": lastTab, "left": lastTab, "1": toTab1, "2": toTab2, "3": toTab3, "4": toTab4, "5": toTab5,
+	"tab": nextTab, "right": nextTab, "shift+tab": lastTab, "left": lastTab, "1": toTab1, "2": toTab2, "3": toTab3, "4": toTab4, "5": toTab5, "6": toTab6,
 	"enter": open, "esc": back, "a": approve, "d": deny, "!": glass, "v": preview, "K": kill, "w": watch, "e": endRequest,
 	"h": history, "s": shapeHistory, "p": showPolicy, "/": search, "f": layout, "m": mouse, "x": dismiss, "r": reload, "R": replayIt, "?": help,
 }

@@ -34,6 +34,7 @@ const (
 	sessionsTab
 	historyTab
 	policyTab
+	booksTab // there only if there are runbooks
 	tabs
 )
 
@@ -64,7 +65,9 @@ type model struct {
 	emit   func(string) tea.Cmd        // writes to the terminal, beside the frames
 	follow func(session string) func() // begins to watch a session, and gives how to stop
 	after  func(time.Duration, tea.Msg) tea.Cmd
-	clock  func() time.Time
+	// background begins what tells as it goes on, and gives how to stop it.
+	background func(func(context.Context, func(tea.Msg))) func()
+	clock      func() time.Time
 
 	width, height int
 	now           time.Time // of the last tick
@@ -97,6 +100,7 @@ type model struct {
 	replay   *replay
 	looking  looking
 	policy   policyText
+	books    *books // nil if there are none
 
 	page     []string // the detail, laid out; nil if it must be made anew
 	rows     []string // ids of the list on the screen, filtered; nil as above
@@ -143,6 +147,10 @@ func newModel(opt Options, t theme) *model {
 	m.emit = func(string) tea.Cmd { return nil }
 	m.follow = func(string) func() { return func() {} }
 	m.after = func(time.Duration, tea.Msg) tea.Cmd { return nil }
+	m.background = func(func(context.Context, func(tea.Msg))) func() { return func() {} }
+	if opt.Books != nil {
+		m.books = &books{shelf: opt.Books}
+	}
 	m.past.query = "since:24h kind:decided"
 	return m
 }
@@ -183,6 +191,8 @@ func (m *model) update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case policyMsg:
 		m.policy.take(msg)
 		m.page = nil
+	case booksMsg, planMsg, newsMsg, ranMsg:
+		m.takeBook(msg)
 	case streamMsg:
 		m.stream.take(msg)
 	case streamEndMsg:

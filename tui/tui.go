@@ -4,8 +4,8 @@
 // change its own order on the screen or hide. An answer is only sent for what has stood
 // still under the cursor for a moment, and repeats the seal of what was shown.
 //
-// Run owns one goroutine that follows the gateway, and one for each session that is
-// watched; both end with it.
+// Run owns one goroutine that follows the gateway, one for each session that is watched,
+// and one for the run of a runbook; all end with it.
 package tui
 
 import (
@@ -41,6 +41,7 @@ type Options struct {
 	Notify  string     // of what arrives: NotifyOSC9, NotifyOSC777, or "" for no notification of the desktop
 	Silent  bool       // no bell
 	NoMouse bool       // leave the mouse to the terminal
+	Books   Books      // runbooks that can be run here; nil if there are none
 }
 
 // How terminals are told to notify: iTerm2, Windows Terminal and kitty take OSC 9, urxvt,
@@ -81,6 +82,11 @@ func Run(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Optio
 	m.follow = func(id string) func() {
 		ctx, stop := context.WithCancel(ctx)
 		watchers.Go(func() { followSession(ctx, gw, id, p.Send) })
+		return stop
+	}
+	m.background = func(f func(context.Context, func(tea.Msg))) func() {
+		ctx, stop := context.WithCancel(ctx)
+		watchers.Go(func() { defer stop(); f(ctx, p.Send) })
 		return stop
 	}
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(shared.asFile()), tea.WithAltScreen()}

@@ -38,6 +38,8 @@ func (m *model) body() []string {
 		return m.replayBody()
 	case m.stream != nil:
 		return m.streamBody()
+	case m.tab == booksTab:
+		return m.booksBody()
 	case m.tab == policyTab:
 		return m.window(m.bodyHeight())
 	case m.tab != historyTab && !m.loaded:
@@ -87,15 +89,37 @@ func (m *model) window(height int) []string {
 }
 
 // tabNames in their order.
-var tabNames = [tabs]string{"Inbox", "Requests", "Sessions", "History", "Policy"}
+var tabNames = [tabs]string{"Inbox", "Requests", "Sessions", "History", "Policy", "Runbooks"}
+
+// tabCount is how many lists there are.
+func (m *model) tabCount() tab {
+	if m.books == nil {
+		return booksTab
+	}
+	return tabs
+}
+
+// tabGap is how far the names of lists are apart.
+func (m *model) tabGap() int {
+	switch {
+	case m.width >= 72:
+		return 3
+	case m.books == nil:
+		return 2
+	}
+	return 1
+}
 
 // tabTexts are the names of the lists with how much is in them.
-func (m *model) tabTexts() (texts [tabs]string) {
-	for i, name := range tabNames {
-		texts[i] = name
-		if n := [tabs]int{len(m.st.asks.order), m.openRequests(), len(m.st.sessions.order), 0, 0}[i]; n > 0 {
-			texts[i] += fmt.Sprintf(" %d", n)
+func (m *model) tabTexts() (texts []string) {
+	for i, name := range tabNames[:m.tabCount()] {
+		if tab(i) == booksTab && m.width < 72 {
+			name = "Books"
 		}
+		if n := [tabs]int{len(m.st.asks.order), m.openRequests(), len(m.st.sessions.order)}[i]; n > 0 {
+			name += fmt.Sprintf(" %d", n)
+		}
+		texts = append(texts, name)
 	}
 	return texts
 }
@@ -114,10 +138,7 @@ const brand = "sluice"
 
 // head is the title, what must not be overlooked, and the note.
 func (m *model) head() []string {
-	gap := "   "
-	if m.width < 72 {
-		gap = "  "
-	}
+	gap := strings.Repeat(" ", m.tabGap())
 	left := " " + m.theme.title.Render(brand)
 	before := gap
 	for i, text := range m.tabTexts() {
@@ -151,10 +172,7 @@ func (m *model) head() []string {
 
 // tabAt is the list whose name stands at a column of the first line.
 func (m *model) tabAt(x int) (tab, bool) {
-	gap := 3
-	if m.width < 72 {
-		gap = 2
-	}
+	gap := m.tabGap()
 	at := 1 + len(brand)
 	for i, text := range m.tabTexts() {
 		at += gap
@@ -326,7 +344,7 @@ func (m *model) helpText() []string {
 		{"↑↓ jk", "choose a row, or scroll the whole detail"},
 		{"space b", "scroll the detail by a page"},
 		{"enter esc", "the whole detail, and back"},
-		{"tab 1–5", "inbox, requests, sessions, history, policy"},
+		m.tabHelp(),
 		{"a d", "approve, deny; a reason if you like; enter"},
 		{"!", "break the glass for your own, where a rule lets"},
 		{"v", "preview: try the write, undo it, show the rows"},
@@ -347,6 +365,14 @@ func (m *model) helpText() []string {
 		paint([]cell{{unshown, strange}}, &m.theme.sql)+m.theme.faint.Render(" or a picture such as ")+
 		paint([]cell{{pictures + 0x1b, strange}}, &m.theme.sql)+m.theme.faint.Render("."))
 	return lines
+}
+
+// tabHelp says which lists there are.
+func (m *model) tabHelp() [2]string {
+	if m.books != nil {
+		return [2]string{"tab 1–6", "inbox, requests, sessions, history, policy, runbooks"}
+	}
+	return [2]string{"tab 1–5", "inbox, requests, sessions, history, policy"}
 }
 
 // statusLine is the question that waits for an answer, or what there is to say.
@@ -429,6 +455,8 @@ func (m *model) keyHelps() []keyHelp {
 		return append([]keyHelp{{"esc", "back"}, {"↑↓", "scroll"}, {"G", "follow"}}, end...)
 	}
 	switch {
+	case m.tab == booksTab:
+		return m.bookHelps()
 	case len(m.list()) > 0 || m.lists[m.tab].filter != "":
 	case m.tab == historyTab:
 		return append([]keyHelp{{"/", "search"}, {"r", "again"}, {"tab", "next list"}}, end...)
