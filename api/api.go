@@ -56,6 +56,7 @@ const (
 	LineageImportPath = "/v1/lineage/import" // POST LineageImport: LineageImported
 	RunsPath          = "/v1/runs"           // POST JobRunStart: JobRunStarted
 	RunEndPath        = "/v1/runs/{id}/end"  // POST JobRunEnd: JobRunStarted
+	RunBeatPath       = "/v1/runs/{id}/beat" // POST, no body: JobRunStarted
 )
 
 // Limits of the messages, for both sides.

@@ -10,12 +10,15 @@ type JobRunStart struct {
 	Command string   `json:"command,omitempty"` // what runs
 	Inputs  []string `json:"inputs,omitempty"`  // audit.Artifact as text
 	Facts   []string `json:"facts,omitempty"`   // "name=value": commit, parameters
+	Beats   bool     `json:"beats,omitempty"`   // it will be said that the run goes on, as often as JobRunStarted.BeatMS says; a silent one is lost
 }
 
 // JobRunStarted is the run that began.
 type JobRunStarted struct {
 	ID    string    `json:"id"` // UUID of version 7
 	Began time.Time `json:"began"`
+
+	BeatMS int64 `json:"beat_ms,omitempty"` // milliseconds between two words that it goes on; 0 if nobody waits for them
 }
 
 // JobRunEnd says how a run ended.

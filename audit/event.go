@@ -23,8 +23,8 @@ const (
 	Removed    Kind = "removed"    // old entries are removed from the record; their hashes stay
 	Rotated    Kind = "rotated"    // another key signs the record from now on
 	Rights     Kind = "rights"     // at each start, which groups may open a connection, read the whole record, or see and end sessions
-	RunBegan   Kind = "run_began"  // a caller says that a run of a job begins
-	RunEnded   Kind = "run_ended"  // and that it ended, with what it made
+	RunBegan   Kind = "run_began"  // a caller says that a run of a job begins; "back" if it was lost and is heard again
+	RunEnded   Kind = "run_ended"  // and that it ended, with what it made; "lost" if nothing was heard of it any more
 	Claimed    Kind = "claimed"    // somebody says what a pipeline elsewhere moved
 )
 

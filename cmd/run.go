@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,7 +110,7 @@ func (a *app) runJob(ctx context.Context, command []string, o jobFlags) error {
 	if o.nominal == "" {
 		o.nominal = nominal
 	}
-	start := api.JobRunStart{Job: o.job, Parent: parent, Command: commandLine(command), Inputs: inputs, Facts: a.runFacts(ctx, o)}
+	start := api.JobRunStart{Beats: true, Job: o.job, Parent: parent, Command: commandLine(command), Inputs: inputs, Facts: a.runFacts(ctx, o)}
 	ctx, stop := untilTerminated(ctx)
 	defer stop()
 	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
@@ -141,9 +142,13 @@ func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, 
 		}
 		env = append(env, "SLUICE_URL_"+variable(name)+"="+p.URL)
 	}
+	var beating sync.WaitGroup
+	defer beating.Wait()
 	fctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan error, 1) // one result, read below
 	go func() { ended <- a.forward(fctx, gw, ports) }()
+	beating.Go(func() { beat(fctx, gw, run) })
 	began := a.now()
 	err := a.runWith(ctx, command, env)
 	end, missing := runEnd(err, o.outputs, a.now().Sub(began))
@@ -160,6 +165,24 @@ func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, 
 	return err
 }
 
+// beat says to the gateway that the run goes on, until ctx is done. What does not arrive is
+// made up for by the next; a run that counted as lost is under way again by it.
+func beat(ctx context.Context, gw *client.Gateway, run api.JobRunStarted) {
+	if run.BeatMS <= 0 {
+		return // a gateway of before
+	}
+	every := time.Duration(run.BeatMS) * time.Millisecond
+	path := strings.ReplaceAll(api.RunBeatPath, "{id}", run.ID)
+	for pause(ctx, every) == nil {
+		one, cancel := context.WithTimeout(ctx, max(every, 5*time.Second))
+		err := gw.Call(one, http.MethodPost, path, nil, nil)
+		cancel()
+		if said, ok := api.AsError(err); ok && said.Code == api.CodeRefused {
+			return // it is over
+		}
+	}
+}
+
 // endTime bounds telling the gateway that a run ended: it may be away for a moment.
 const endTime = 30 * time.Second
 
@@ -174,7 +197,7 @@ func (a *app) endRun(ctx context.Context, gw *client.Gateway, id string, end api
 		}
 		select {
 		case <-ctx.Done():
-			return tell(exitError, "it stays under way in the record; what it read and wrote is there", "the gateway could not be told how run %s ended: %s", id, reason(err))
+			return tell(exitError, "the record will have it as lost; what it read and wrote is there", "the gateway could not be told how run %s ended: %s", id, reason(err))
 		case <-time.After(time.Second):
 		}
 	}

@@ -180,7 +180,7 @@ var guarded = map[string]struct {
 	api.TokensPath:      {"POST", api.TokenRequest{Kind: "job", Name: "ci", Connections: []string{"orders"}}}, api.TokenRevokePath: {"POST", api.Reason{}},
 	api.UsersPath: {"GET", nil}, api.UserLockPath: {"POST", api.UserLock{Name: "ada"}}, api.UserUnlockPath: {"POST", api.UserLock{Name: "ada"}},
 	api.RenewPath:   {"POST", api.RenewRequest{IDToken: "x"}},
-	api.LineagePath: {"POST", lineage.Question{Target: "x"}}, api.LineageProvePath: {"POST", api.LineageProve{Target: "x"}}, api.LineageImportPath: {"POST", api.LineageImport{Events: []string{"{}"}}}, api.RunsPath: {"POST", api.JobRunStart{Job: "x"}}, api.RunEndPath: {"POST", api.JobRunEnd{Outcome: "ok"}},
+	api.LineagePath: {"POST", lineage.Question{Target: "x"}}, api.LineageProvePath: {"POST", api.LineageProve{Target: "x"}}, api.LineageImportPath: {"POST", api.LineageImport{Events: []string{"{}"}}}, api.RunsPath: {"POST", api.JobRunStart{Job: "x"}}, api.RunEndPath: {"POST", api.JobRunEnd{Outcome: "ok"}}, api.RunBeatPath: {"POST", nil},
 	api.PreviewPath: {"POST", nil}, api.RequestsPath: {"GET", nil}, api.RequestEndPath: {"POST", nil},
 	api.RunbookPath: {"POST", api.NewRun{Connection: "orders", File: "a.yaml", Text: "title: a"}}, api.RunbookEndPath: {"POST", api.RunEnd{Status: "done"}},
 }

@@ -88,6 +88,7 @@ type Config struct {
 	Peers           *PeersConfig  // other gateways in front of the same databases; nil if there are none
 	Labels          string        // file of the labels that people gave; "" keeps them in memory
 	Triggers        []Trigger     // hooks that begin runbooks
+	RunLease        time.Duration // that a run of a job counts as under way without a word, default DefaultRunLease
 
 	// Book is the file of a runbook that a hook may begin, as it is now.
 	Book func(ctx context.Context, name string) (BookFile, error)
@@ -241,6 +242,9 @@ func (g *Gateway) Watch(ctx context.Context, serve func(context.Context) error) 
 	}
 	if err := g.noteRights(); err != nil {
 		cancel(err)
+	}
+	if g.cfg.Lineage != nil { // runs that are lost come behind the start, in the record
+		group.Go(func() { g.watchRuns(ctx) })
 	}
 	if g.triggers != nil { // what it goes on with comes behind the start, in the record
 		group.Go(func() { g.triggers.serve(ctx) })

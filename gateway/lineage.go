@@ -36,6 +36,9 @@ func (g *Gateway) lineageRoutes(mux *http.ServeMux, who identity.Identity) {
 	g.closed(mux, who, "POST "+api.RunEndPath, with(func(r *http.Request, in api.JobRunEnd) (any, error) {
 		return g.EndJobRun(r.Context(), who, r.PathValue("id"), in)
 	}))
+	g.closed(mux, who, "POST "+api.RunBeatPath, func(r *http.Request) (any, error) {
+		return g.BeatJobRun(r.Context(), who, r.PathValue("id"))
+	})
 }
 
 var errNoLineage = &api.Error{Sentence: "this gateway keeps no lineage", Hint: "ask the record: sluice audit query", Code: api.CodeError}
@@ -220,11 +223,19 @@ func (g *Gateway) BeginJobRun(who identity.Identity, in api.JobRunStart) (api.Jo
 	id := newUUID(now)
 	ev := jobRunEvent(audit.RunBegan, who, id)
 	ev.Job, ev.Parent, ev.Command, ev.Inputs, ev.Facts = in.Job, in.Parent, in.Command, in.Inputs, in.Facts
+	lease, out := g.runLease(), api.JobRunStarted{ID: id, Began: now.UTC()}
+	if in.Beats {
+		ev.Facts = append(slices.Clone(in.Facts), fmt.Sprintf("%s=%d", factLease, int(lease.Seconds())))
+		out.BeatMS = (lease / beatsEach).Milliseconds()
+	}
 	if err := g.note(ev); err != nil {
 		return api.JobRunStarted{}, err
 	}
 	g.jobRuns.note(id, who.Key())
-	return api.JobRunStarted{ID: id, Began: now.UTC()}, nil
+	if in.Beats {
+		g.jobRuns.lease(id, leased{who: who, job: in.Job, heard: now})
+	}
+	return out, nil
 }
 
 // EndJobRun records how a run ended, once, for who began it.
@@ -235,6 +246,8 @@ func (g *Gateway) EndJobRun(ctx context.Context, who identity.Identity, id strin
 	if in.Outcome != "ok" && in.Outcome != "error" {
 		return api.JobRunStarted{}, &api.Error{Sentence: fmt.Sprintf("a run cannot end as %q", in.Outcome), Hint: "say ok or error", Code: api.CodeUsage}
 	}
+	g.jobRuns.turn.Lock()
+	defer g.jobRuns.turn.Unlock()
 	job, err := g.openRun(ctx, who, id)
 	if err != nil {
 		return api.JobRunStarted{}, err
@@ -289,12 +302,15 @@ func (g *Gateway) ofRun(ctx context.Context, who identity.Identity, id string) e
 	if id == "" {
 		return nil
 	}
+	g.jobRuns.turn.Lock()
+	defer g.jobRuns.turn.Unlock()
 	_, err := g.openRun(ctx, who, id)
 	return err
 }
 
 // openRun gives the job of a run that who began and that has not ended. Those that an
-// earlier process began are found in the record.
+// earlier process began are found in the record; one that was lost is back by this. The
+// turn of jobRuns is held.
 func (g *Gateway) openRun(ctx context.Context, who identity.Identity, id string) (job string, err error) {
 	if g.cfg.Lineage == nil || id == "" {
 		return "", noRun(id)
@@ -303,10 +319,16 @@ func (g *Gateway) openRun(ctx context.Context, who identity.Identity, id string)
 	if known && owner != who.Key() {
 		return "", noRun(id)
 	}
-	found := false
+	found, lost := false, (*lineage.Info)(nil)
 	err = g.cfg.Lineage.With(ctx, func(graph *lineage.Graph, _ string) error {
-		var in *lineage.Info
-		if in, found = graph.Open(id); found {
+		in, open := graph.Open(id)
+		if !open {
+			if in, found = graph.Lost(id); found {
+				copied := *in
+				lost = &copied
+			}
+		}
+		if open || found {
 			job, found = in.Job, in.Subject == who.Subject && in.Owner == who.Owner && in.CallerKind == string(who.Kind)
 		}
 		return nil
@@ -317,7 +339,12 @@ func (g *Gateway) openRun(ctx context.Context, who identity.Identity, id string)
 		return "", &api.Error{Sentence: "the run could not be looked for", Hint: "the gateway's log has the details", Code: api.CodeError}
 	case !found:
 		return "", noRun(id)
-	case !known:
+	case lost != nil:
+		if err := g.back(who, id, lost); err != nil {
+			return "", err
+		}
+	}
+	if !known {
 		g.jobRuns.note(id, who.Key())
 	}
 	return job, nil

@@ -59,7 +59,7 @@ type AnswerRun struct {
 	Command string    `json:"command,omitempty"`
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended,omitzero"`
-	Status  string    `json:"status,omitempty"` // ok, error; "" while it runs
+	Status  string    `json:"status,omitempty"` // ok, error, lost; "" while it runs
 	Error   string    `json:"error,omitempty"`
 	Facts   []string  `json:"facts,omitempty"`
 }

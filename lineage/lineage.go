@@ -113,12 +113,12 @@ type Info struct {
 	Inputs, Outputs      []string // audit.Artifact as text
 	Facts                []string // "name=value"
 	Began, Ended         int64    // microseconds since 1970; Ended is 0 while it runs
-	Status               string   // "", "ok", "error"
+	Status               string   // "", "ok", "error", Lost
 	Error                string
 	BeganSeq, EndedSeq   int64 // entries of the record, -1 if there is none
 	Claimed              bool  // it ran elsewhere
 
-	Moves  map[int32]bool // edges between data sets that its statements made; only while it runs
+	Moves  map[int32]bool // edges between data sets that its statements made; only while it runs, or may be back
 	Reads  map[int32]bool // relations read, likewise
 	Writes map[int32]bool // and written
 }

@@ -92,6 +92,9 @@ func (o *OpenLineage) Events(h Happening) ([]json.RawMessage, error) {
 	if h.Run >= 0 {
 		if in := h.Graph.Nodes[h.Run].Info; in.Status != "ok" {
 			end.EventType = "FAIL"
+			if in.Status == Lost { // whoever ran it did not fail it
+				end.EventType = "ABORT"
+			}
 			end.Run.Facets["errorMessage"] = o.facet("1-0-1/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet", object{"message": in.Error, "programmingLanguage": "unknown"})
 		}
 	}

@@ -65,8 +65,15 @@ func joined(namespace, name string) string {
 }
 
 func (g *Graph) runBegan(ev *audit.Event, at int64) {
-	if ev.Run == "" || g.runs(ev.Run) >= 0 {
-		return // a run begins once
+	if n := g.runs(ev.Run); n >= 0 { // a run begins once, and may be back
+		in := g.Nodes[n].Info
+		if ev.Outcome == Back && in.Status == Lost && in.Subject == ev.Subject && in.Owner == ev.Owner && !in.Claimed {
+			in.Ended, in.Status, in.Error, in.EndedSeq = 0, "", "", -1
+		}
+		return
+	}
+	if ev.Run == "" || ev.Outcome == Back {
+		return
 	}
 	n := g.node(Run, "", ev.Run, "")
 	if n < 0 {
@@ -126,8 +133,16 @@ func (g *Graph) runEnded(ev *audit.Event, at int64) {
 		h.Edges, h.Reads, h.Write = sorted(in.Moves), sorted(in.Reads), sorted(in.Writes)
 		g.Done(h)
 	}
-	in.Moves, in.Reads, in.Writes = nil, nil, nil
+	if in.Status != Lost { // it may be back, and then tells of all of it
+		in.Moves, in.Reads, in.Writes = nil, nil, nil
+	}
 }
+
+// Outcomes of runs that nobody says anything of any more, and that were heard again.
+const (
+	Lost = "lost"
+	Back = "back"
+)
 
 // below reports whether a run is an ancestor of another: parents that go in a circle are
 // somebody's joke.
@@ -196,6 +211,24 @@ func (g *Graph) claimed(ev *audit.Event, at int64) {
 		// of all of its outputs.
 		if out := g.artifact(audit.ParseArtifact(text), true); out >= 0 && !flowed[g.relation(out)] {
 			g.edge(run, out, Made, false, by, at, 1, e)
+		}
+	}
+}
+
+// Lost is a run of this gateway of which nothing was heard any more.
+func (g *Graph) Lost(id string) (*Info, bool) {
+	n := g.runs(id)
+	if n < 0 || g.Nodes[n].Info.Claimed || g.Nodes[n].Info.Status != Lost {
+		return nil, false
+	}
+	return g.Nodes[n].Info, true
+}
+
+// EachOpen gives the runs of this gateway that have not ended.
+func (g *Graph) EachOpen(give func(id string, in *Info)) {
+	for i := range g.Nodes {
+		if n := &g.Nodes[i]; n.Kind == Run && n.Info != nil && !n.Info.Claimed && n.Info.Ended == 0 {
+			give(n.Name, n.Info)
 		}
 	}
 }
