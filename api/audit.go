@@ -35,6 +35,7 @@ type AuditQuery struct {
 	Masked      bool   `json:"masked,omitempty"`      // only what had values hidden
 	Personal    string `json:"personal,omitempty"`    // column of personal data, or what it holds: "email"; "*" for any
 	Purpose     string `json:"purpose,omitempty"`     // that the caller gave
+	Run         string `json:"run,omitempty"`         // run of a job or a runbook, by its id; by the name of a job or runbook all of its runs
 
 	Oldest bool   `json:"oldest,omitempty"` // the oldest first; Next is From of the next page then
 	From   uint64 `json:"from,omitempty"`   // with Oldest: only entries with this number or a larger one
@@ -50,7 +51,7 @@ func (q AuditQuery) Filter() audit.Filter {
 	return audit.Filter{
 		Since: q.Since, Until: q.Until, Kind: q.Kind, Who: q.Who, Connection: q.Connection, Session: q.Session, Effect: q.Effect, Outcome: q.Outcome,
 		Touches: q.Touches, Text: q.Text, ID: q.ID, Of: q.Of, Limit: q.Limit, Before: q.Before, Group: q.Group, Table: q.Table, Column: q.Column,
-		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Personal: q.Personal, Purpose: q.Purpose, Whole: q.Whole, Oldest: q.Oldest, From: q.From,
+		Statement: q.Statement, Fingerprint: q.Fingerprint, Rule: q.Rule, Approver: q.Approver, RowsOver: q.RowsOver, Masked: q.Masked, Personal: q.Personal, Purpose: q.Purpose, Run: q.Run, Whole: q.Whole, Oldest: q.Oldest, From: q.From,
 	}
 }
 

@@ -33,6 +33,11 @@ type Filter struct {
 	Purpose     string // that the caller gave
 	Fingerprint string
 
+	// Run is a run that it is part of: the id of one of a job or of a runbook, or the name
+	// of a job or a runbook, for all of its runs. Which runs a job has is found first.
+	Run  string
+	runs map[string]bool // of the job, once they are found
+
 	// Whole has a decision, its ending and the answer to its ask be one event: that of
 	// the decision, with how it ended and who approved it. Endings do not stand alone
 	// then, and conditions may be about either.
@@ -57,7 +62,21 @@ func (f *Filter) Matches(ev *Event) bool {
 		(f.Group == "" || slices.Contains(ev.Groups, f.Group)) &&
 		(f.Approver == "" || ev.Kind != Asked && slices.Contains(ev.Approvers, f.Approver)) && // an ask names groups
 		(f.RowsOver == 0 || ev.Rows > f.RowsOver) && (!f.Masked || ev.Masked > 0) &&
-		f.touched(ev.Reads, ev.Writes) && (f.Text == "" || hasText(ev, strings.ToLower(f.Text)))
+		f.ofRun(ev) && f.touched(ev.Reads, ev.Writes) && (f.Text == "" || hasText(ev, strings.ToLower(f.Text)))
+}
+
+// ofRun says whether an event is part of the run that f is about.
+func (f *Filter) ofRun(ev *Event) bool {
+	return f.Run == "" || f.Run == ev.Run || f.Run == ev.RunbookRun || f.Run == ev.Job || f.Run == ev.Runbook || ev.Run != "" && f.runs[ev.Run]
+}
+
+// WithRuns is f that knows which runs the job has whose name it gives.
+func (f Filter) WithRuns(ids []string) Filter {
+	f.runs = make(map[string]bool, len(ids))
+	for _, id := range ids {
+		f.runs[id] = true
+	}
+	return f
 }
 
 // touched says whether what a statement reads and writes is what f is about.

@@ -55,6 +55,10 @@ func ask(ctx context.Context, dir string, size uint64, f Filter) (Result, error)
 		f.Limit = defaultLimit
 	}
 	f.Limit = min(f.Limit, maxLimit)
+	f, err := f.findRuns(ctx, dir)
+	if err != nil {
+		return Result{}, err
+	}
 	q := newQuery(f)
 	q.size = size
 	read := q.read
@@ -67,10 +71,35 @@ func ask(ctx context.Context, dir string, size uint64, f Filter) (Result, error)
 	return q.result, nil
 }
 
+// findRuns is f that knows the runs of the job whose name it may give: statements have only
+// their run.
+func (f Filter) findRuns(ctx context.Context, dir string) (Filter, error) {
+	if f.Run == "" || f.runs != nil {
+		return f, nil
+	}
+	var ids []string
+	for _, kind := range []Kind{RunBegan, Claimed} {
+		err := Scan(ctx, dir, Filter{Kind: kind}, func(ev Event) error {
+			if ev.Job == f.Run {
+				ids = append(ids, ev.Run)
+			}
+			return nil
+		})
+		if err != nil {
+			return f, err
+		}
+	}
+	return f.WithRuns(ids), nil
+}
+
 // Scan gives every event that f chooses to give, the newest first, until give returns
 // an error, which it then returns. It keeps none, and f.Limit does not count. As with
 // Query, the log may be open elsewhere, and the tree is not checked.
 func Scan(ctx context.Context, dir string, f Filter, give func(Event) error) error {
+	f, err := f.findRuns(ctx, dir)
+	if err != nil {
+		return err
+	}
 	q := newQuery(f)
 	q.give = give
 	return q.read(ctx, dir)
@@ -127,6 +156,9 @@ func (f Filter) literals() [][]byte {
 	all := []string{f.Who, f.Connection, f.Session, string(f.Kind), f.Effect, f.ID, f.Of, f.Group, f.Statement, f.Rule, f.Fingerprint, f.Purpose}
 	if !f.Whole { // else it stands in another line
 		all = append(all, f.Outcome, f.Approver)
+	}
+	if f.runs != nil && len(f.runs) == 0 { // no job's name: it stands in each entry
+		all = append(all, f.Run)
 	}
 	for _, s := range all {
 		if s != "" {

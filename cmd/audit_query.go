@@ -45,7 +45,7 @@ A gateway answers its auditors about everyone, and others about themselves; it
 records the question. With --record a copy is asked, without a gateway; its index is
 kept in a file beside it.`,
 		Example: "  sluice audit query --since 30d --column customers.ssn\n  sluice audit query --since 30d --column customers.ssn --by who\n  sluice audit query --about ada@example.com --by who\n" +
-			"  sluice audit query --effect deny --group support --by rule,who -o csv\n  sluice audit query --rows-over 10000 --masked --since 2026-01-01",
+			"  sluice audit query --effect deny --group support --by rule,who -o csv\n  sluice audit query --rows-over 10000 --masked --since 2026-01-01\n  sluice audit query --run train-churn --since 7d",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if q.Since, err = readTime("since", since, a.now()); err != nil {
@@ -111,6 +111,7 @@ func auditConditions(s *pflag.FlagSet, q *api.AuditQuery) {
 	s.BoolVar(&q.Masked, "masked", false, "only what had values hidden")
 	s.StringVar(&q.Personal, "personal", "", "column of personal data, as --column, or what it holds, such as email; * for any")
 	s.StringVar(&q.Purpose, "purpose", "", "what the caller said it is for, with SET sluice.reason")
+	s.StringVar(&q.Run, "run", "", "run of a job or runbook, by its id; by the name of a job or runbook, all of its runs")
 	s.IntVar(&q.Limit, "limit", 0, "lines at most; 0 is 100")
 	s.StringSliceVar(&q.By, "by", nil, "count instead, by one or two of "+strings.Join(index.Dimensions, ", "))
 	s.StringVar(&q.Order, "order", "", "with --by: "+strings.Join(index.Orders, ", ")+"; what has most comes first")

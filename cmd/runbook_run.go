@@ -335,7 +335,7 @@ func (r *runner) ending(s *runbook.State, err error) error {
 		hint += "go on with: sluice runbook resume " + s.Run
 	}
 	if hint == "" {
-		hint = "the record has it: sluice audit query --text " + s.Run
+		hint = "the record has it: sluice audit query --run " + s.Run
 	}
 	code := exitError
 	switch e, ok := api.AsError(err); {

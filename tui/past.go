@@ -155,7 +155,7 @@ func queryFields(q *api.AuditQuery, now time.Time) map[string]func(string) error
 	return map[string]func(string) error{
 		"who": text(&q.Who), "group": text(&q.Group), "connection": text(&q.Connection), "session": text(&q.Session), "effect": text(&q.Effect),
 		"outcome": text(&q.Outcome), "rule": text(&q.Rule), "approver": text(&q.Approver), "table": text(&q.Table), "column": text(&q.Column),
-		"touches": text(&q.Touches), "fingerprint": text(&q.Fingerprint), "statement": text(&q.Statement), "id": text(&q.ID),
+		"touches": text(&q.Touches), "fingerprint": text(&q.Fingerprint), "statement": text(&q.Statement), "id": text(&q.ID), "run": text(&q.Run),
 		"kind": func(v string) error {
 			if slices.Contains(eventKinds, audit.Kind(v)) {
 				q.Kind = audit.Kind(v)

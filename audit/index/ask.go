@@ -108,6 +108,7 @@ type question struct {
 	actors numbers // nil for all, as those below
 	shapes numbers
 	yes    numbers // statements that the approver let run, and the answers themselves
+	parts  numbers // events of the run
 	texts  numbers // shapes with the text in them
 	words  numbers // blocks of wordEntries that have all its words
 	full   int64   // blocks there are
@@ -153,8 +154,8 @@ func (q *question) prepare() error {
 		q.none = q.none || !ok
 		q.equal = append(q.equal, equal{colSeq, int64(seq)})
 	}
-	err := errors.Join(q.prepareActors(), q.prepareShapes(), q.prepareApprover(), q.prepareText())
-	for _, in := range []numbers{q.actors, q.shapes, q.yes} {
+	err := errors.Join(q.prepareActors(), q.prepareShapes(), q.prepareApprover(), q.prepareRun(), q.prepareText())
+	for _, in := range []numbers{q.actors, q.shapes, q.yes, q.parts} {
 		q.none = q.none || in != nil && len(in) == 0
 	}
 	return err
@@ -235,6 +236,30 @@ func (q *question) prepareApprover() (err error) {
 	if q.Approver != "" {
 		q.yes, err = q.among(nil, "SELECT event FROM approval WHERE who=? UNION SELECT answer FROM approval WHERE who=?", q.Approver, q.Approver)
 	}
+	return err
+}
+
+// prepareRun finds what is part of a run, or of all runs of a job or runbook.
+func (q *question) prepareRun() (err error) {
+	if q.Run == "" {
+		return nil
+	}
+	const which = "SELECT %s FROM run WHERE text=? OR job=?"
+	if q.parts, err = q.among(nil, "SELECT event FROM part WHERE run IN ("+fmt.Sprintf(which, "id")+")", q.Run, q.Run); err != nil {
+		return err
+	}
+	rows, err := q.tx.QueryContext(q.ctx, fmt.Sprintf(which, "text"), q.Run, q.Run)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	q.Filter = q.WithRuns(ids)
 	return err
 }
 
@@ -421,7 +446,7 @@ func (q *question) pick() []int32 {
 	for _, c := range [...]struct {
 		col int
 		in  numbers
-	}{{colActor, q.actors}, {colShape, q.shapes}, {colSeq, q.yes}} {
+	}{{colActor, q.actors}, {colShape, q.shapes}, {colSeq, q.yes}, {colSeq, q.parts}} {
 		if c.in != nil {
 			narrow(c.col, c.in.has)
 		}

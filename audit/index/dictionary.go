@@ -15,6 +15,7 @@ import (
 // under way: after a rollback it must be forgotten.
 type dictionary struct {
 	names, sessions map[string]int64
+	runs            map[string]int64
 	actors, shapes  map[[2]uint64]int64 // by a hash that only this process knows
 	seeds           [2]maphash.Seed
 	lists           []byte // reused
@@ -26,7 +27,7 @@ const maxRemembered = 1 << 16
 
 func newDictionary() *dictionary {
 	return &dictionary{
-		names: map[string]int64{}, sessions: map[string]int64{}, actors: map[[2]uint64]int64{}, shapes: map[[2]uint64]int64{},
+		names: map[string]int64{}, sessions: map[string]int64{}, runs: map[string]int64{}, actors: map[[2]uint64]int64{}, shapes: map[[2]uint64]int64{},
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
 }

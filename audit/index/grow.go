@@ -207,6 +207,28 @@ func (b *batch) add(seq uint64, ev *audit.Event) error {
 		return err
 	}
 	b.edge.add(&row)
+	return b.part(seq, ev)
+}
+
+// part notes of which runs an event is part, and whose: those of jobs and of runbooks.
+func (b *batch) part(seq uint64, ev *audit.Event) error {
+	for _, r := range [...]struct{ id, of string }{{ev.Run, ev.Job}, {ev.RunbookRun, ev.Runbook}} {
+		if r.id == "" {
+			continue
+		}
+		run, err := b.dict.text(b.statements, "run", b.dict.runs, r.id)
+		if err != nil {
+			return err
+		}
+		if r.of != "" && (ev.Kind == audit.RunBegan || ev.Kind == audit.Claimed || ev.Kind == audit.Ran) {
+			if err := b.run("UPDATE run SET job=? WHERE id=?", r.of, run); err != nil {
+				return err
+			}
+		}
+		if err := b.run("INSERT OR IGNORE INTO part VALUES (?,?)", run, int64(seq)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -38,6 +38,7 @@ func questions(w *town) map[string]audit.Filter {
 		"text of a shape": {Text: "note_1"}, "text in capitals": {Text: "ORDER BY created_at"}, "a value": {Text: "o''brien 17"}, "text of an error": {Text: "gone_1"},
 		"short text": {Text: "= $"}, "who and table": {Who: who.Who, Table: w.tables[0], Since: end.Add(-90 * 24 * time.Hour)},
 		"personal": {Personal: "*"}, "kind of personal data": {Personal: "ssn"}, "a personal column": {Personal: strings.SplitN(w.tables[0], ".", 2)[1] + ".email"}, "purpose": {Purpose: "month-end closing"},
+		"run": {Run: "run-10"}, "table in a run": {Run: "run-10", Statement: "select"},
 		"nobody": {Who: "nobody"}, "no such rule": {Rule: "none"}, "who ran what was refused": {Group: "staff", Effect: "deny", Connection: "db0"},
 	}
 }

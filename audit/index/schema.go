@@ -2,7 +2,7 @@ package index
 
 // version is of the schema and of what is put into it. An index of another version is
 // made anew.
-const version = 4
+const version = 5
 
 // schema is also what `sluice audit sql` shows to those who write SQL: the tables are
 // plain, and the views give names to what is a number in them.
@@ -20,6 +20,9 @@ CREATE TABLE event (seq INTEGER PRIMARY KEY, time INTEGER, kind INTEGER, actor I
 	effect INTEGER, rule INTEGER, outcome INTEGER, rows INTEGER, bytes INTEGER, masked INTEGER, ending INTEGER);
 CREATE TABLE approval (event INTEGER, answer INTEGER, who TEXT, PRIMARY KEY (event, who)) WITHOUT ROWID;
 CREATE INDEX approval_who ON approval (who);
+CREATE TABLE run (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, job TEXT);
+CREATE INDEX run_job ON run (job);
+CREATE TABLE part (run INTEGER, event INTEGER, PRIMARY KEY (run, event)) WITHOUT ROWID;
 CREATE TABLE block (id INTEGER PRIMARY KEY, first INTEGER, last INTEGER, data BLOB);
 CREATE TABLE place (id INTEGER PRIMARY KEY, offset INTEGER);
 CREATE VIRTUAL TABLE shape_text USING fts5(text, content='', columnsize=0, tokenize='trigram');
@@ -31,5 +34,6 @@ CREATE VIEW events AS SELECT e.seq, strftime('%Y-%m-%dT%H:%M:%fZ', e.time/1e6, '
 	e.rows, e.bytes, e.masked
 	FROM event e JOIN name k ON k.id=e.kind JOIN actor a ON a.id=e.actor LEFT JOIN session s ON s.id=e.session
 	LEFT JOIN shape h ON h.id=e.shape LEFT JOIN name f ON f.id=e.effect LEFT JOIN name r ON r.id=e.rule LEFT JOIN name o ON o.id=e.outcome;
+CREATE VIEW runs AS SELECT p.event AS seq, r.text AS run, r.job FROM part p JOIN run r ON r.id=p.run;
 CREATE VIEW touches AS SELECT e.seq, t.name, t.wrote FROM event e JOIN touch t ON t.shape=e.shape;
 `

@@ -26,6 +26,7 @@ func (x *Index) shed() error {
 		{"DELETE FROM place WHERE id < ?", int64(first / placeEntries)},
 		{"DELETE FROM word WHERE rowid < ?", int64(first / wordEntries << wordShift)},
 		{"DELETE FROM approval WHERE event < ?", int64(first)},
+		{"DELETE FROM part WHERE event < ?", int64(first)},
 	} {
 		if _, err := tx.Exec(q.query, q.below); err != nil {
 			_ = tx.Rollback() // err is the cause

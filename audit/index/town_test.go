@@ -41,7 +41,7 @@ func newTown(events int) *town {
 		ev := audit.Event{Who: fmt.Sprintf("person%03d@example.com", i), Subject: fmt.Sprintf("sub-%d", i), CallerKind: "person", Groups: []string{"staff", fmt.Sprint("team-", i%20)}}
 		switch {
 		case i%11 == 10:
-			ev = audit.Event{Who: fmt.Sprint("repo:shop/app", i), Subject: fmt.Sprint("job-", i), CallerKind: "job", Groups: []string{"ci"}}
+			ev = audit.Event{Who: fmt.Sprint("repo:shop/app", i), Subject: fmt.Sprint("job-", i), CallerKind: "job", Groups: []string{"ci"}, Run: fmt.Sprint("run-", i)}
 		case i%23 == 22:
 			ev.CallerKind, ev.Owner, ev.Who = "agent", ev.Who, fmt.Sprint("agent-", i)
 		}
@@ -169,6 +169,7 @@ func (w *town) aside() audit.Event {
 func (w *town) statement(seq int, who audit.Event, id func(int) string) audit.Event {
 	ev := w.texts[w.skew(len(w.texts))]
 	ev.Kind, ev.Time, ev.Session, ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Groups = audit.Decided, who.Time, who.Session, who.Who, who.Subject, who.CallerKind, who.Owner, who.Groups
+	ev.Run = who.Run
 	ev.From, ev.Connection, ev.Role, ev.Client, ev.Purpose = who.From, who.Connection, who.Role, who.Client, who.Purpose
 	if ev.Statement == "select" && len(ev.Reads) == 5 && ev.Reads[2][len(ev.Reads[2])-3:] == "ssn" {
 		ev.SQL = fmt.Sprintf(ev.SQL, w.r.IntN(1_000_000), w.r.IntN(5000))
