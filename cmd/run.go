@@ -50,8 +50,8 @@ further ones the URL is in SLUICE_URL_NAME.
 
 A run that is started inside of another is part of it, as are sluice connect and
 sluice exec there: ` + runVar + ` says so. Parents in OPENLINEAGE_CONTEXT,
-OPENLINEAGE_PARENT_ID, AIRFLOW_CTX_*, DBT_CLOUD_* and DAGSTER_RUN_ID are taken up, and
-programs that speak OpenLineage are told of this run.`,
+OPENLINEAGE_PARENT_ID, AIRFLOW_CTX_*, DBT_CLOUD_* and DAGSTER_PIPES_CONTEXT are taken
+up, and programs that speak OpenLineage are told of this run.`,
 		Example: "  sluice run --job train-churn --connection features --output model:churn@v3=model.bin -- python train.py",
 		Args: func(c *cobra.Command, args []string) error {
 			if d := c.ArgsLenAtDash(); d > 0 || d < 0 && len(args) > 0 {
@@ -106,7 +106,7 @@ func (a *app) runJob(ctx context.Context, command []string, o jobFlags) error {
 	if err != nil {
 		return err
 	}
-	parent, nominal := a.parentRun(o.parent)
+	parent, root, nominal := a.parentRun(o.parent)
 	if o.nominal == "" {
 		o.nominal = nominal
 	}
@@ -114,12 +114,12 @@ func (a *app) runJob(ctx context.Context, command []string, o jobFlags) error {
 	ctx, stop := untilTerminated(ctx)
 	defer stop()
 	return a.withToken(ctx, o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
-		return a.oneRun(ctx, gw, command, o, start)
+		return a.oneRun(ctx, gw, command, o, start, root)
 	})
 }
 
 // oneRun runs the program, and tells the gateway before and after.
-func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, o jobFlags, start api.JobRunStart) error {
+func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, o jobFlags, start api.JobRunStart, root string) error {
 	var run api.JobRunStarted
 	if err := gw.Call(ctx, http.MethodPost, api.RunsPath, start, &run); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, 
 	if err := gw.Call(ctx, http.MethodGet, api.InfoPath, nil, &info); err != nil {
 		return err
 	}
-	env := append(slices.DeleteFunc(os.Environ(), ofRun), runEnvironment(info.GatewayID, o.job, run.ID, start.Parent)...)
+	env := append(slices.DeleteFunc(os.Environ(), ofRun), runEnvironment(info.GatewayID, o.job, run.ID, start.Parent, root)...)
 	var ports []localPort
 	for i, name := range o.connections {
 		p, err := a.openPort(ctx, gw, name, connectFlags{addr: o.addr, run: run.ID}, true)
@@ -265,13 +265,16 @@ func newLineageRun(namespace, job, id string) lineageRun {
 	return r
 }
 
-// runEnvironment tells the program, and those who speak OpenLineage in it, of the run.
-// The root is the parent's, or the run itself.
-func runEnvironment(namespace, job, id, parent string) []string {
+// runEnvironment tells the program, and those who speak OpenLineage in it, of the run, and
+// of the one that all of it began with: the parent's root, the parent, or the run itself.
+func runEnvironment(namespace, job, id, parent, began string) []string {
 	me := newLineageRun(namespace, job, id)
 	root := me
-	if parts := strings.Split(parent, "/"); len(parts) == 3 {
-		root = newLineageRun(parts[0], parts[1], parts[2])
+	for _, text := range []string{began, parent} {
+		if n, j, i, ok := readRunName(text); ok {
+			root = newLineageRun(n, j, i)
+			break
+		}
 	}
 	me.Root = &root
 	data, _ := json.Marshal(map[string]lineageRun{"parent": me}) // plain text

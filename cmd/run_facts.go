@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,57 +19,6 @@ import (
 
 	"github.com/sluicehq/sluice/audit"
 )
-
-// parentRun is the run that this one is part of, by the flag, by sluice itself, or by what
-// orchestrators put into the environment; and the time that it is for, if they say so.
-func (a *app) parentRun(flag string) (parent, nominal string) {
-	nominal = a.env("AIRFLOW_CTX_LOGICAL_DATE")
-	if nominal == "" {
-		nominal = a.env("AIRFLOW_CTX_EXECUTION_DATE")
-	}
-	if t, err := time.Parse(time.RFC3339Nano, nominal); err == nil {
-		nominal = t.UTC().Format(time.RFC3339Nano)
-	} else {
-		nominal = ""
-	}
-	for _, p := range []string{flag, a.env(runVar), contextRun(a.env("OPENLINEAGE_CONTEXT")), a.env("OPENLINEAGE_PARENT_ID")} {
-		if p != "" {
-			return cutTo(p, 700), nominal
-		}
-	}
-	join := func(namespace, job, id string) string {
-		slash := strings.NewReplacer("/", ".").Replace
-		return cutTo(slash(namespace)+"/"+slash(job)+"/"+slash(id), 700)
-	}
-	if dag, id := a.env("AIRFLOW_CTX_DAG_ID"), a.env("AIRFLOW_CTX_DAG_RUN_ID"); dag != "" && id != "" {
-		if task := a.env("AIRFLOW_CTX_TASK_ID"); task != "" {
-			dag += "." + task
-		}
-		return join("airflow", dag, id), nominal
-	}
-	if id := a.env("DBT_CLOUD_RUN_ID"); id != "" {
-		return join("dbt_cloud", "job_"+a.env("DBT_CLOUD_JOB_ID"), id), nominal
-	}
-	if id := a.env("DAGSTER_RUN_ID"); id != "" {
-		job := a.env("DAGSTER_RUN_JOB_NAME")
-		if job == "" {
-			job = "run"
-		}
-		return join("dagster", job, id), nominal
-	}
-	return "", nominal
-}
-
-// contextRun reads the parent in OPENLINEAGE_CONTEXT; "" if there is none.
-func contextRun(text string) string {
-	var c struct {
-		Parent *lineageRun `json:"parent"`
-	}
-	if text == "" || json.Unmarshal([]byte(text), &c) != nil || c.Parent == nil || c.Parent.Run.RunID == "" || c.Parent.Job.Name == "" {
-		return ""
-	}
-	return c.Parent.Job.Namespace + "/" + c.Parent.Job.Name + "/" + c.Parent.Run.RunID
-}
 
 // runFacts are what is recorded of a run beside its data.
 func (a *app) runFacts(ctx context.Context, o jobFlags) (facts []string) {

@@ -415,9 +415,9 @@ func (g *Graph) relation(n int32) int32 {
 	return n
 }
 
-// info is of a run that is under way, else nil.
+// info is of a run that is under way, or was lost and may be back, else nil.
 func (g *Graph) info(n int32) *Info {
-	if n < 0 || g.Nodes[n].Info == nil || g.Nodes[n].Info.Ended > 0 {
+	if n < 0 || g.Nodes[n].Info == nil || g.Nodes[n].Info.Ended > 0 && g.Nodes[n].Info.Status != Lost {
 		return nil
 	}
 	return g.Nodes[n].Info

@@ -315,6 +315,53 @@ func TestARunOfSomebodyElseIsNotTaken(t *testing.T) {
 	}
 }
 
+// A run that was lost and is back ends with all that it moved, before, meanwhile and after;
+// nobody else brings it back, and one that has ended is not back.
+func TestARunThatIsBackHasAllThatItMoved(t *testing.T) {
+	w := newTeller()
+	var told []string
+	w.g.Done = func(h Happening) {
+		if h.Run >= 0 {
+			told = append(told, fmt.Sprint(h.Graph.Nodes[h.Run].Info.Status, " ", len(h.Edges), " ", len(h.Write)))
+		}
+	}
+	move := func(into string) {
+		w.who.Run = "r1"
+		w.run(audit.Event{Statement: "insert", Reads: []string{"public.a.x"}, Writes: []string{"public." + into}, Flows: []string{"public." + into + ".x direct public.a.x"}}, "ok")
+		w.who.Run = ""
+	}
+	back := func() { w.tell(w.by(audit.Event{Kind: audit.RunBegan, Run: "r1", Job: "job-r1", Outcome: Back})) }
+	w.begins("r1", "")
+	back() // it is under way: that says nothing
+	move("b")
+	w.tell(w.by(audit.Event{Kind: audit.RunEnded, Run: "r1", Outcome: Lost, Error: "nothing was heard of it"}))
+	if _, open := w.g.Open("r1"); open {
+		t.Error("it is under way")
+	}
+	if in, lost := w.g.Lost("r1"); !lost || in.Error == "" {
+		t.Errorf("%+v %v", in, lost)
+	}
+	move("c")
+	mine := w.who
+	w.who.Subject = "eve"
+	back()
+	if _, open := w.g.Open("r1"); open {
+		t.Error("eve brought it back")
+	}
+	w.who = mine
+	back()
+	if in, open := w.g.Open("r1"); !open || in.Error != "" {
+		t.Errorf("%+v %v", in, open)
+	}
+	move("d")
+	w.ends("r1", "model:m@1")
+	back()
+	if _, open := w.g.Open("r1"); open {
+		t.Error("it is back after its end")
+	}
+	same(t, told, "lost 1 1", "ok 3 3")
+}
+
 func TestRunsInACircleEnd(t *testing.T) {
 	w := newTeller()
 	w.begins("r1", "r2")

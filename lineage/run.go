@@ -236,7 +236,7 @@ func (g *Graph) EachOpen(give func(id string, in *Info)) {
 // Open is a run of this gateway that has not ended.
 func (g *Graph) Open(id string) (*Info, bool) {
 	n := g.runs(id)
-	if n < 0 || g.Nodes[n].Info.Claimed || g.info(n) == nil {
+	if n < 0 || g.Nodes[n].Info.Claimed || g.Nodes[n].Info.Ended > 0 {
 		return nil, false
 	}
 	return g.Nodes[n].Info, true
