@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ const (
 	FlowUnknown = "unknown" // could not be traced: any of it may
 )
 
+// FlowRoles are what columns that steer do, named as OpenLineage names them.
+var FlowRoles = []string{"join", "filter", "group_by", "sort", "window", "conditional"}
+
 // Flow is a way that values take in a statement. Of a statement that writes nothing, a
 // column of Reads that is in no flow comes out as it is; of one that writes, all ways are
 // listed.
@@ -22,6 +26,7 @@ type Flow struct {
 	Into   string   // column, or relation, that is written: schema.table.column; "" is the result, which the caller gets
 	How    string   // one of the above
 	Masked bool     // of a result: the caller was given something else in its place
+	Roles  []string // of what steers: as what, of FlowRoles in their order; none if it is not known
 	From   []string // columns, or relations; none if nothing is known but that something may flow
 }
 
@@ -39,7 +44,7 @@ var (
 const flowResult = "-"
 
 // FormatFlows writes flows as events have them: "INTO HOW FROM…", with "-" for the
-// result, "+masked" after how, and spaces in names as %20. A long flow becomes several.
+// result, "+masked" or "+join+filter" after how, and spaces in names as %20. A long flow becomes several.
 func FormatFlows(flows []Flow) (out []string) {
 	for _, f := range flows {
 		head := flowResult
@@ -52,6 +57,9 @@ func FormatFlows(flows []Flow) (out []string) {
 		head += " " + f.How
 		if f.Masked {
 			head += "+masked"
+		}
+		for _, role := range f.Roles {
+			head += "+" + role
 		}
 		text := head
 		for _, from := range f.From {
@@ -80,7 +88,18 @@ func ParseFlow(s string) (Flow, error) {
 	default:
 		f.Into = flowUnescape.Replace(parts[0])
 	}
-	f.How, f.Masked = strings.CutSuffix(parts[1], "+masked")
+	how := strings.Split(parts[1], "+")
+	f.How = how[0]
+	for _, more := range how[1:] {
+		switch {
+		case more == "masked" && !f.Masked && f.Roles == nil:
+			f.Masked = true
+		case f.How == FlowSteers && slices.Index(FlowRoles, more) > slices.Index(FlowRoles, lastOf(f.Roles)):
+			f.Roles = append(f.Roles, more)
+		default:
+			return Flow{}, fmt.Errorf("not a flow: %q says nothing of a way that values take", more)
+		}
+	}
 	switch f.How {
 	case FlowDirect, FlowDerived, FlowCounted, FlowSteers, FlowUnknown:
 	default:
@@ -93,6 +112,13 @@ func ParseFlow(s string) (Flow, error) {
 		f.From = append(f.From, flowUnescape.Replace(from))
 	}
 	return f, nil
+}
+
+func lastOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[len(list)-1]
 }
 
 // Artifact is a data set that a run reads or makes, by the word of its caller: a model, a

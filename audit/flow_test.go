@@ -12,6 +12,7 @@ func TestFlowsComeBackAsTheyWere(t *testing.T) {
 		{Into: "public.f.total", How: FlowDerived, From: []string{"public.o.amount", "public.o.tax"}},
 		{How: FlowDirect, Masked: true, From: []string{"public.c.email"}},
 		{Into: "-", How: FlowUnknown},
+		{Into: "public.f", How: FlowSteers, Roles: []string{"join", "sort", "conditional"}, From: []string{"public.o.day"}},
 		{Into: "odd one.t%20.a b", How: FlowCounted, From: []string{"x. > y.%25", "-"}},
 	}
 	var got []Flow
@@ -24,6 +25,15 @@ func TestFlowsComeBackAsTheyWere(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// What is no way, or says the same twice, is not read as one.
+func TestFlowsThatSayWhatIsNotAreRefused(t *testing.T) {
+	for _, text := range []string{"- steers+other a", "- direct+filter a", "- steers+filter+join a", "- steers+filter+filter a", "- steers+ a", "- direct+masked+masked a", "- +filter a"} {
+		if f, err := ParseFlow(text); err == nil {
+			t.Errorf("%q is %+v", text, f)
+		}
 	}
 }
 

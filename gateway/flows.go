@@ -43,11 +43,13 @@ func command(st *query.Statement) string {
 // flowList are flows that are put together source by source.
 type flowList []audit.Flow
 
-func (l *flowList) add(into, how string, masked bool, from string) {
-	at := slices.IndexFunc(*l, func(f audit.Flow) bool { return f.Into == into && f.How == how && f.Masked == masked })
+func (l *flowList) add(into, how string, masked bool, from string, roles ...string) {
+	at := slices.IndexFunc(*l, func(f audit.Flow) bool {
+		return f.Into == into && f.How == how && f.Masked == masked && slices.Equal(f.Roles, roles)
+	})
 	if at < 0 {
 		at = len(*l)
-		*l = append(*l, audit.Flow{Into: into, How: how, Masked: masked})
+		*l = append(*l, audit.Flow{Into: into, How: how, Masked: masked, Roles: roles})
 	}
 	if f := &(*l)[at]; from != "" && !slices.Contains(f.From, from) {
 		f.From = append(f.From, from)
@@ -146,11 +148,12 @@ func (l *flowList) rest(st *query.Statement, targets []string) {
 			if placed[name] && (!steers || targets[0] == "") {
 				continue // who is given the value learns what it steers
 			}
+			var roles []string
 			if steers {
-				how = audit.FlowSteers
+				how, roles = audit.FlowSteers, strings.Fields(x.Roles[ref].String())
 			}
 			for _, into := range targets[:min(len(targets), maxSteered)] {
-				l.add(into, how, false, name)
+				l.add(into, how, false, name, roles...)
 			}
 		}
 	}

@@ -23,7 +23,7 @@ func TestFlowsAreRecorded(t *testing.T) {
 		flows []string
 	}{
 		{"select id, name from cities", nil},
-		{"select name from cities where id = 3", []string{"- steers public.cities.id"}},
+		{"select name from cities where id = 3", []string{"- steers+filter public.cities.id"}},
 		{"select upper(name), count(*) from cities group by name", []string{"- derived public.cities.name"}},
 		{"select id, email from people", []string{"- direct+masked public.people.email"}},
 		{"select lower(email) as e, id from people where email = 'x'", []string{"- derived+masked public.people.email"}},
@@ -34,9 +34,13 @@ func TestFlowsAreRecorded(t *testing.T) {
 		{"insert into spend select c.id, sum(p.id), min(p.email) from cities c join people p on p.id = c.id where c.name <> 'x' group by c.id",
 			[]string{
 				"public.spend.city direct public.cities.id", "public.spend.total derived public.people.id", "public.spend.who derived public.people.email",
-				"public.spend steers public.cities.id public.cities.name public.people.id",
+				"public.spend steers+join+group_by public.cities.id", "public.spend steers+filter public.cities.name", "public.spend steers+join public.people.id",
 			}},
-		{"delete from spend where city in (select id from cities)", []string{"public.spend steers public.cities.id public.spend.city"}},
+		{"delete from spend where city in (select id from cities)", []string{"public.spend steers+join public.cities.id public.spend.city"}},
+		{"insert into spend select id, row_number() over (partition by name order by id), case when id > 1 then 'a' else 'b' end from cities order by name limit 1",
+			[]string{"public.spend.city direct public.cities.id", "public.spend steers+window+conditional public.cities.id", "public.spend steers+sort+window public.cities.name"}},
+		{"insert into spend select c.id, 1, 'x' from cities c, people p where c.id = p.id and c.id < p.id",
+			[]string{"public.spend.city direct public.cities.id", "public.spend steers+join+filter public.cities.id public.people.id"}},
 		{"explain analyze insert into spend select id, 1, 'x' from cities", []string{"public.spend.city direct public.cities.id"}},
 	} {
 		tx, err := conn.Begin(context.Background())

@@ -384,7 +384,8 @@ func (g *Graph) reads(p *statement, at int64) {
 		for _, from := range f.From {
 			listed[from] = true
 			if f.Into == "" {
-				g.edge(g.ref(p, from), sink, howNamed(f.How), f.Masked, by, at, p.Times, ev)
+				i := g.edge(g.ref(p, from), sink, howNamed(f.How), f.Masked, by, at, p.Times, ev)
+				run.steered(i, rolesNamed(f.Roles))
 			}
 		}
 		vague = vague || f.Into == "" && f.How == audit.FlowUnknown && len(f.From) == 0
@@ -432,7 +433,7 @@ func (g *Graph) writes(p *statement, at, commit int64) {
 	}
 	ends(g, p, run, at)
 	by, ev := g.act(p.Act), p.evidence(run, commit)
-	made, valued := g.moved(p, by, at, ev)
+	made, ways, valued := g.moved(p, by, at, ev)
 	if !valued && fills(p.Kind) && len(p.Writes) > 0 {
 		into := g.ref(p, p.Writes[0])
 		if p.Kind == "copy_from" && p.ServerFile {
@@ -441,20 +442,25 @@ func (g *Graph) writes(p *statement, at, commit int64) {
 			g.edge(caller, into, Sent, false, by, at, p.Times, ev)
 		}
 	}
-	g.tell(p, run, made, at)
+	g.tell(p, run, made, ways, at)
 }
 
 // moved makes the edges of what a statement moved between relations; valued says whether
 // any value of another column was among it. What is not traced is all that was read: of a
 // statement that reads and writes too much for that, relation by relation.
-func (g *Graph) moved(p *statement, by int32, at int64, ev Evidence) (made []int32, valued bool) {
+func (g *Graph) moved(p *statement, by int32, at int64, ev Evidence) (made []int32, ways map[int32]Roles, valued bool) {
 	taken := map[int32]bool{}
-	add := func(from, into int32, how How) {
+	ways = map[int32]Roles{}
+	add := func(from, into int32, how How, roles Roles) {
 		if len(made) == maxFlowRefs {
 			g.Full = true
 			return
 		}
-		if i := g.edge(from, into, how, false, by, at, p.Times, ev); i >= 0 && !taken[i] {
+		i := g.edge(from, into, how, false, by, at, p.Times, ev)
+		if i >= 0 && roles != 0 {
+			ways[i] |= roles
+		}
+		if i >= 0 && !taken[i] {
 			taken[i] = true
 			made = append(made, i)
 		}
@@ -468,7 +474,7 @@ func (g *Graph) moved(p *statement, by int32, at int64, ev Evidence) (made []int
 			vague = append(vague, f.Into)
 		}
 		for _, ref := range f.From {
-			add(g.ref(p, ref), g.ref(p, f.Into), howNamed(f.How))
+			add(g.ref(p, ref), g.ref(p, f.Into), howNamed(f.How), rolesNamed(f.Roles))
 		}
 		valued = valued || f.How != audit.FlowSteers
 	}
@@ -486,11 +492,25 @@ func (g *Graph) moved(p *statement, by int32, at int64, ev Evidence) (made []int
 			}
 			if pair := [2]int32{from, into}; !done[pair] {
 				done[pair] = true
-				add(from, into, Unknown)
+				add(from, into, Unknown, 0)
 			}
 		}
 	}
-	return made, valued
+	return made, ways, valued
+}
+
+// steered notes as what a column steers what is part of a run; nil is none.
+func (i *Info) steered(edge int32, roles Roles) {
+	if _, known := i.ways()[edge]; i != nil && edge >= 0 && roles != 0 && (known || len(i.Ways) < maxMoves) {
+		i.Ways[edge] |= roles
+	}
+}
+
+func (i *Info) ways() map[int32]Roles {
+	if i == nil {
+		return nil
+	}
+	return i.Ways
 }
 
 // fills reports whether statements of a kind put rows or values into tables.
@@ -503,7 +523,7 @@ func fills(kind string) bool {
 }
 
 // tell notes what a statement moved with its run, or tells of it at once.
-func (g *Graph) tell(p *statement, run *Info, made []int32, at int64) {
+func (g *Graph) tell(p *statement, run *Info, made []int32, ways map[int32]Roles, at int64) {
 	var writes []int32
 	for _, ref := range p.Writes {
 		if n := g.ref(p, ref); n >= 0 && !slices.Contains(writes, n) {
@@ -520,6 +540,7 @@ func (g *Graph) tell(p *statement, run *Info, made []int32, at int64) {
 			if len(run.Moves) < maxMoves {
 				run.Moves[i] = true
 			}
+			run.steered(i, ways[i])
 		}
 		return
 	}
@@ -532,7 +553,7 @@ func (g *Graph) tell(p *statement, run *Info, made []int32, at int64) {
 			reads = append(reads, g.relation(n))
 		}
 	}
-	g.Done(Happening{Graph: g, Seq: uint64(p.Finished), Run: -1, Edges: made, Reads: reads, Write: writes, Act: p.Act, SQL: p.SQL, Conn: p.Connection, Began: p.Began, Ended: at})
+	g.Done(Happening{Graph: g, Seq: uint64(p.Finished), Run: -1, Edges: made, Ways: ways, Reads: reads, Write: writes, Act: p.Act, SQL: p.SQL, Conn: p.Connection, Began: p.Began, Ended: at})
 }
 
 // ends folds statements that empty, remove or rename what they write.

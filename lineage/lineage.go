@@ -17,6 +17,7 @@ package lineage
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,6 +75,18 @@ func howNamed(name string) How {
 	return Unknown
 }
 
+// Roles are what a column that steers does, a bit for each of audit.FlowRoles.
+type Roles uint8
+
+func rolesNamed(names []string) (r Roles) {
+	for i, name := range audit.FlowRoles {
+		if slices.Contains(names, name) {
+			r |= 1 << i
+		}
+	}
+	return r
+}
+
 // Node is a node of the graph. Its fields are exported for the snapshot; nothing in it is
 // changed from outside.
 type Node struct {
@@ -118,9 +131,10 @@ type Info struct {
 	BeganSeq, EndedSeq   int64 // entries of the record, -1 if there is none
 	Claimed              bool  // it ran elsewhere
 
-	Moves  map[int32]bool // edges between data sets that its statements made; only while it runs, or may be back
-	Reads  map[int32]bool // relations read, likewise
-	Writes map[int32]bool // and written
+	Ways   map[int32]Roles // of edges into it, and of Moves: as what columns steer; likewise
+	Moves  map[int32]bool  // edges between data sets that its statements made; only while it runs, or may be back
+	Reads  map[int32]bool  // relations read, likewise
+	Writes map[int32]bool  // and written
 }
 
 // Fact is the value of a fact, "" if there is none.
@@ -231,10 +245,11 @@ type state struct {
 // Happening is something that the graph was told of and that is whole.
 type Happening struct {
 	Graph *Graph
-	Seq   uint64  // entry that ended it
-	Run   int32   // node of the run, -1 if it is a statement by itself
-	Edges []int32 // between data sets, that it made
-	Reads []int32 // relations
+	Seq   uint64          // entry that ended it
+	Run   int32           // node of the run, -1 if it is a statement by itself
+	Edges []int32         // between data sets, that it made
+	Ways  map[int32]Roles // of edges, also of those into the run: as what columns steer
+	Reads []int32         // relations
 	Write []int32
 	Act   Act
 	SQL   string

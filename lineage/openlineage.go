@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/audit"
 )
 
 // OpenLineage makes events of the OpenLineage specification (2-0-2) of what happened.
@@ -358,8 +360,17 @@ func (o *OpenLineage) dataset(g *Graph, n int32) olDataset {
 	return d
 }
 
-// transformations are the specification's words for how data took an edge.
-func transformations(e *Edge) []object {
+// transformations are the specification's words for how data took an edge. What steers has
+// one for each role that it is known in.
+func transformations(e *Edge, roles Roles) (list []object) {
+	if e.How == Steers && roles != 0 {
+		for i, name := range audit.FlowRoles {
+			if roles&(1<<i) != 0 {
+				list = append(list, object{"type": "INDIRECT", "subtype": strings.ToUpper(name), "masking": e.Masked})
+			}
+		}
+		return list
+	}
 	t := object{"type": "DIRECT", "masking": e.Masked}
 	switch e.How {
 	case Direct, Renamed, Sent, Used, Made, Part:
@@ -380,12 +391,13 @@ func transformations(e *Edge) []object {
 // columns, where it as a whole did.
 func (o *OpenLineage) columnLineage(g *Graph, n int32, h Happening, given []int32) object {
 	fields, whole := map[string][]object{}, []object{}
-	add := func(e *Edge, into string) {
+	add := func(i int32, into string) {
+		e := &g.Edges[i]
 		from := &g.Nodes[e.From]
 		if from.Kind != Column {
 			return
 		}
-		f := object{"field": from.Column, "transformations": transformations(e)}
+		f := object{"field": from.Column, "transformations": transformations(e, h.Ways[i])}
 		f["namespace"], f["name"] = o.name(g, e.From)
 		if into == "" {
 			whole = append(whole, f)
@@ -396,12 +408,12 @@ func (o *OpenLineage) columnLineage(g *Graph, n int32, h Happening, given []int3
 	for _, i := range h.Edges {
 		e := &g.Edges[i]
 		if g.relation(e.Into) == n {
-			add(e, g.Nodes[e.Into].Column)
+			add(i, g.Nodes[e.Into].Column)
 		}
 	}
 	if k := g.Nodes[n].Kind; k == Model || k == Dataset {
 		for _, i := range given {
-			add(&g.Edges[i], "")
+			add(i, "")
 		}
 	}
 	if len(fields)+len(whole) == 0 {

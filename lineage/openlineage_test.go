@@ -141,14 +141,14 @@ func olPipeline(t *testing.T) (events [][]byte) {
 	w.run(audit.Event{
 		Statement: "ddl", Command: "CREATE TABLE AS", SQL: "create table features as select sum(amount), mail from raw where day > '2026-01-01'",
 		Reads: []string{"public.raw.amount", "public.raw.day", "public.raw.mail", "other.f"}, Writes: []string{"public.features"},
-		Flows: []string{"public.features.spend derived public.raw.amount", "public.features.mail counted public.raw.mail", "public.features steers public.raw.day", "public.features.spend unknown"},
+		Flows: []string{"public.features.spend derived public.raw.amount", "public.features.mail counted public.raw.mail", "public.features steers+join+filter public.raw.day", "public.features steers public.raw.mail", "public.features.spend unknown"},
 	}, "ok")
 	w.tell(w.by(audit.Event{
 		Kind: audit.RunBegan, Run: "01890000-0000-7000-8000-000000000001", Job: "train-churn", Parent: "airflow/dag.task/manual__2026", Inputs: []string{"s3://bucket/raw/x", "file:///data/a b.csv\tsha256:00\tb.csv", "plain", "urn:x"},
 		Facts: []string{"git.commit=abc", "git.repo=https://example.com/r.git", "git.branch=main", "param.depth=3", "nominal=2026-01-01T00:00:00Z"},
 	}))
 	w.who.Run = "01890000-0000-7000-8000-000000000001"
-	w.run(audit.Event{Statement: "select", Reads: []string{"public.features.spend", "public.features.mail"}, Rows: 2, Flows: []string{"- direct+masked public.features.mail"}}, "ok")
+	w.run(audit.Event{Statement: "select", Reads: []string{"public.features.spend", "public.features.mail"}, Rows: 2, Flows: []string{"- direct+masked public.features.mail", "- steers+sort public.features.spend"}}, "ok")
 	w.copies("public.features.spend", "public.scores.spend", "ok")
 	w.who.Run = ""
 	w.ends("01890000-0000-7000-8000-000000000001", "model:churn@v3\tsha256:aa\tmodel.bin", "s3://bucket")
@@ -181,7 +181,7 @@ func TestOpenLineageEventsAreValid(t *testing.T) {
 	text, _ := json.Marshal(all)
 	for _, want := range []string{
 		`"namespace":"postgres://db.internal:5432"`, `"name":"shop.public.features"`, `"namespace":"s3://bucket"`, `"name":"raw/x"`, `"namespace":"file"`,
-		`"name":"churn@v3"`, `"subtype":"TRANSFORMATION"`, `"subtype":"IDENTITY"`, `"subtype":"AGGREGATION"`, `"type":"INDIRECT"`, `"eventType":"FAIL"`, `"masking":true`, `"type":"bigint"`,
+		`"name":"churn@v3"`, `"subtype":"TRANSFORMATION"`, `"subtype":"IDENTITY"`, `"subtype":"AGGREGATION"`, `"type":"INDIRECT"`, `"subtype":"JOIN","type":"INDIRECT"`, `"subtype":"FILTER","type":"INDIRECT"`, `"subtype":"SORT","type":"INDIRECT"`, `"eventType":"FAIL"`, `"masking":true`, `"type":"bigint"`,
 	} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("no %s", want)

@@ -82,7 +82,7 @@ func (g *Graph) runBegan(ev *audit.Event, at int64) {
 	g.Nodes[n].Info = &Info{ // of a line that is nearly all kept
 		Who: ev.Who, Subject: ev.Subject, CallerKind: ev.CallerKind, Owner: ev.Owner, Job: ev.Job, Parent: ev.Parent, Command: ev.Command,
 		Inputs: ev.Inputs, Facts: ev.Facts, Began: ev.Time.UnixMicro(), BeganSeq: int64(ev.Seq), EndedSeq: -1,
-		Moves: map[int32]bool{}, Reads: map[int32]bool{}, Writes: map[int32]bool{},
+		Moves: map[int32]bool{}, Reads: map[int32]bool{}, Writes: map[int32]bool{}, Ways: map[int32]Roles{},
 	}
 	by, e := g.act(g.runAct(n)), Evidence{Decided: int64(ev.Seq), Answered: -1, Finished: -1, Commit: -1, Began: -1}
 	for _, text := range ev.Inputs {
@@ -130,11 +130,11 @@ func (g *Graph) runEnded(ev *audit.Event, at int64) {
 	}
 	if g.Done != nil {
 		h := Happening{Graph: g, Seq: ev.Seq, Run: n, Act: g.runAct(n), Began: in.Began, Ended: in.Ended}
-		h.Edges, h.Reads, h.Write = sorted(in.Moves), sorted(in.Reads), sorted(in.Writes)
+		h.Edges, h.Reads, h.Write, h.Ways = sorted(in.Moves), sorted(in.Reads), sorted(in.Writes), in.Ways
 		g.Done(h)
 	}
 	if in.Status != Lost { // it may be back, and then tells of all of it
-		in.Moves, in.Reads, in.Writes = nil, nil, nil
+		in.Moves, in.Reads, in.Writes, in.Ways = nil, nil, nil, nil
 	}
 }
 

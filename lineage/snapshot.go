@@ -93,7 +93,10 @@ func (g *Graph) mend() {
 		g.Pending = map[uint64]*statement{}
 	}
 	for i := range g.Nodes {
-		if in := g.Nodes[i].Info; in != nil && in.Ended == 0 {
+		if in := g.Nodes[i].Info; in != nil && (in.Ended == 0 || in.Status == Lost) {
+			if in.Ways == nil {
+				in.Ways = map[int32]Roles{}
+			}
 			for _, m := range []*map[int32]bool{&in.Moves, &in.Reads, &in.Writes} {
 				if *m == nil {
 					*m = map[int32]bool{}

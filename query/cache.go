@@ -201,7 +201,7 @@ func sizeOf(statements []Statement) int64 {
 		st := &statements[i]
 		n += header + int64(len(st.SQL)) + int64(len(st.Fingerprint))
 		n += ref * int64(len(st.Reads)+len(st.Relations)+len(st.Targets)+len(st.Indirect)+len(st.Functions)+len(st.Signs))
-		n += 2 * ref * int64(len(st.Consequences))
+		n += 2 * ref * int64(len(st.Consequences)+len(st.Roles))
 		for _, cols := range [][]Column{st.Output, st.Returning} {
 			for j := range cols {
 				n += column + ref*2*int64(len(cols[j].Sources))

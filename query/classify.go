@@ -147,6 +147,7 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 		// Planning reads nothing and folds immutable calls only: of the signs
 		// inside, those of called functions remain.
 		st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
+		st.Roles = in.Roles
 		st.Probes, st.Orders, st.Equals, st.Joins, st.Fails = in.Probes, in.Orders, in.Equals, in.Joins, in.Fails
 		if in.Kind == Execute {
 			st.Name = in.Name
@@ -157,6 +158,7 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 	st.Writes, st.Targets, st.Signs = in.Writes, in.Targets, append(st.Signs, in.Signs...)
 	st.Name, st.Problem = in.Name, in.Problem
 	st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
+	st.Roles = in.Roles
 }
 
 // isOff reads a boolean option; one without a value is on, and in doubt it is on.

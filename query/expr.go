@@ -131,7 +131,8 @@ var operators = wordSet("+ - * / % ^ |/ ||/ @ & | # ~ << >> < > = <= >= <> != ||
 	"~~ ~~* !~~ !~~* ~* !~ !~* ^@ ## &< &> <<| |>> &<| |&> -|- @-@ ?# ?- ?-| ?|| ~= <-> <<= >>= !! *= *<> *< *> ~<~ ~>~ ~<=~ ~>=~")
 
 func (r *resolver) caseOf(n *ast.CaseExpr, sc *scope) flow {
-	chosen := r.chooses(n, sc)
+	var chosen bool
+	r.in(RoleConditional, func() { chosen = r.chooses(n, sc) })
 	var f flow
 	for _, w := range items(n.Args) {
 		when, ok := w.(*ast.CaseWhen)
@@ -141,9 +142,9 @@ func (r *resolver) caseOf(n *ast.CaseExpr, sc *scope) flow {
 		}
 		switch {
 		case n.Arg == nil:
-			r.condition(when.Expr, sc)
+			r.in(RoleConditional, func() { r.condition(when.Expr, sc) })
 		case !chosen:
-			r.steer(when.Expr, sc)
+			r.in(RoleConditional, func() { r.steer(when.Expr, sc) })
 		}
 		f.add(r.expr(when.Result, sc))
 	}
@@ -215,10 +216,10 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 		case n.AggWithinGroup:
 			f.add(r.expr(by.Node, sc))
 		default:
-			r.steer(by.Node, sc)
+			r.in(RoleSort, func() { r.steer(by.Node, sc) })
 		}
 	}
-	r.condition(n.AggFilter, sc)
+	r.in(RoleFilter, func() { r.condition(n.AggFilter, sc) })
 	r.window(n.Over, sc)
 	r.leaves(n, f)
 	r.multiplies(n, f)
@@ -228,7 +229,7 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 		f.unknown = true
 	}
 	if parts := names(n.Funcname); len(parts) > 0 && manyRows[parts[len(parts)-1]] {
-		r.steers.add(f) // how often the values beside it come
+		r.sways(f) // how often the values beside it come
 	}
 	if parts := names(n.Funcname); len(parts) > 0 && parts[len(parts)-1] == "count" && r.known(n) {
 		return f.presence()
@@ -368,10 +369,10 @@ func (r *resolver) jsonAgg(c *ast.JsonAggConstructor, sc *scope) {
 	if c == nil {
 		return
 	}
-	r.steer(c.AggFilter, sc)
+	r.in(RoleFilter, func() { r.steer(c.AggFilter, sc) })
 	for _, o := range items(c.AggOrder) {
 		if by, ok := o.(*ast.SortBy); ok {
-			r.steer(by.Node, sc)
+			r.in(RoleSort, func() { r.steer(by.Node, sc) })
 		}
 	}
 	r.window(c.Over, sc)

@@ -192,7 +192,7 @@ func (r *resolver) join(n *ast.JoinExpr, sc *scope, beside []*item) []*item {
 	right := r.from(n.Rarg, sc, append(slices.Clone(beside), left...))
 	both := append(slices.Clone(left), right...)
 	if n.Quals != nil {
-		r.condition(n.Quals, &scope{up: sc.up, items: both})
+		r.in(RoleJoin, func() { r.condition(n.Quals, &scope{up: sc.up, items: both}) })
 	}
 	lcols, lopen := shown(left)
 	rcols, ropen := shown(right)
@@ -268,8 +268,7 @@ func (r *resolver) using(kind ast.JoinType, using []string, lcols, rcols []colum
 		l.unknown = l.unknown || n != 1
 		m, n := (&item{cols: rcols}).find(name)
 		m.unknown = m.unknown || n != 1
-		r.steers.add(l)
-		r.steers.add(m)
+		r.in(RoleJoin, func() { r.sways(l); r.sways(m) })
 		r.joined(l, m)
 		r.mark(l)
 		r.mark(m)

@@ -131,6 +131,7 @@ type Statement struct {
 	Output       []Column      // value sources of each result column, or of each written column if Target is set; a star that could not be expanded is one column Star with Known false
 	Returning    []Column      // result columns of INSERT, UPDATE, DELETE, MERGE … RETURNING
 	Indirect     []Ref         // columns that steer: filter, join, group, sort
+	Roles        map[Ref]Role  // as what those of Indirect steer, as far as it is known
 	Functions    []string      // functions called, as written, lower case, schema-qualified where the text is
 	Signs        []Sign        //
 	Consequences []Consequence // what it sets off: triggers, rules, cascades, routines, partitions; what of it is written is in Targets too
@@ -203,6 +204,7 @@ func Planned(text, prepared *Statement) *Statement {
 		return prepared
 	}
 	st.Relations, st.Reads, st.Indirect, st.Partial = prepared.Relations, prepared.Reads, prepared.Indirect, prepared.Partial
+	st.Roles = prepared.Roles
 	st.Probes, st.Orders, st.Equals, st.Joins, st.Folded = prepared.Probes, prepared.Orders, prepared.Equals, prepared.Joins, prepared.Folded
 	st.Fails = prepared.Fails
 	st.Signs = append(slices.Clone(text.Signs), prepared.Signs...)

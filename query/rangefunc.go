@@ -66,8 +66,8 @@ func (r *resolver) functionColumns(it *item, fn ast.Node, defs *ast.NodeList, sc
 		}
 	}
 	f := r.expr(fn, sc).through()
-	r.steers.add(f) // how many rows there are follows from the arguments
-	r.probe(f)      // how many rows it gives tells of what it was given
+	r.sways(f) // how many rows there are follows from the arguments
+	r.probe(f) // how many rows it gives tells of what it was given
 	if len(items(defs)) > 0 {
 		for _, d := range items(defs) {
 			if def, ok := d.(*ast.ColumnDef); ok {

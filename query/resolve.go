@@ -32,6 +32,8 @@ type resolver struct {
 	joins  [][2]flow
 	fails  bitset // columns of which something is computed that may fail
 	given  bitset // columns that are given to routines
+	role   Role   // in which what is now resolved steers
+	roles  [roleCount]bitset
 	inView int
 	inline int    // functions that stand in place of their calls
 	args   []flow // of the innermost
@@ -120,6 +122,7 @@ func (r *resolver) finish() {
 		}
 	}
 	st.Indirect = r.list(steers)
+	r.parts()
 	st.Reads = r.list(r.reads)
 	read := map[Ref]bool{}
 	for _, ref := range st.Reads {
@@ -186,6 +189,7 @@ func (r *resolver) copy(n *ast.CopyStmt) {
 			st.Output = in.Returning
 		}
 		st.Reads, st.Relations, st.Indirect, st.Partial = in.Reads, in.Relations, in.Indirect, in.Partial
+		st.Roles = in.Roles
 		for _, c := range st.Output {
 			for _, s := range c.Sources {
 				r.reads.set(r.number(s.Ref))
@@ -198,6 +202,11 @@ func (r *resolver) copy(n *ast.CopyStmt) {
 		}
 		for _, ref := range in.Indirect {
 			r.steers.derived.set(r.number(ref))
+			for i := range roleCount {
+				if in.Roles[ref]&(1<<i) != 0 {
+					r.roles[i].set(r.number(ref))
+				}
+			}
 		}
 		for _, ref := range in.Relations {
 			r.rels[ref] = true
@@ -242,7 +251,7 @@ func (r *resolver) copy(n *ast.CopyStmt) {
 	}
 	st.Output = r.columns(set)
 	r.rels = map[Ref]bool{}
-	r.condition(n.WhereClause, &scope{items: []*item{it}})
+	r.in(RoleFilter, func() { r.condition(n.WhereClause, &scope{items: []*item{it}}) })
 }
 
 // enter counts a visit; it says no once a limit is passed.
@@ -269,7 +278,7 @@ func (r *resolver) spend(n int) bool {
 func (r *resolver) steer(n ast.Node, sc *scope) {
 	if n != nil {
 		f := r.expr(n, sc)
-		r.steers.add(f)
+		r.sways(f)
 		r.probe(f)
 	}
 }

@@ -32,6 +32,8 @@ func (r *resolver) query(n ast.Node, up *scope) output {
 func (r *resolver) selects(n *ast.SelectStmt, up *scope) output {
 	with := r.with(n.WithClause, up)
 	defer r.runWrites(n.WithClause, with, up)
+	defer func(was Role) { r.role = was }(r.role)
+	r.role = 0 // each clause has its own
 	var out output
 	var sc *scope
 	switch {
@@ -47,9 +49,11 @@ func (r *resolver) selects(n *ast.SelectStmt, up *scope) output {
 			r.compared(out)
 		}
 	}
-	r.sorting(n.SortClause, sc, out)
-	r.steer(n.LimitCount, sc)
-	r.steer(n.LimitOffset, sc)
+	r.in(RoleSort, func() { r.sorting(n.SortClause, sc, out) })
+	r.in(RoleFilter, func() {
+		r.steer(n.LimitCount, sc)
+		r.steer(n.LimitOffset, sc)
+	})
 	return out
 }
 
@@ -59,7 +63,7 @@ func (r *resolver) selects(n *ast.SelectStmt, up *scope) output {
 // no such note, because it is there itself.
 func (r *resolver) compared(out output) {
 	if (len(out.cols) > 1 || r.depth > 1) && r.spend(len(out.cols)) {
-		r.steers.add(all(out.cols))
+		r.in(RoleGroup, func() { r.sways(all(out.cols)) })
 	}
 }
 
@@ -69,20 +73,24 @@ func (r *resolver) plain(n *ast.SelectStmt, up *scope) (*scope, output) {
 	for _, f := range items(n.FromClause) {
 		sc.items = append(sc.items, r.from(f, sc, nil)...)
 	}
-	r.condition(n.WhereClause, sc)
+	r.in(RoleFilter, func() { r.condition(n.WhereClause, sc) })
 	out := r.targetList(n.TargetList, sc)
-	for _, g := range items(n.GroupClause) {
-		r.grouping(g, sc, out)
-	}
-	r.condition(n.HavingClause, sc)
+	r.in(RoleGroup, func() {
+		for _, g := range items(n.GroupClause) {
+			r.grouping(g, sc, out)
+		}
+	})
+	r.in(RoleFilter, func() { r.condition(n.HavingClause, sc) })
 	for _, w := range items(n.WindowClause) {
 		if d, ok := w.(*ast.WindowDef); ok {
 			r.window(d, sc)
 		}
 	}
-	for _, d := range items(n.DistinctClause) {
-		r.sortKey(d, sc, out, true)
-	}
+	r.in(RoleGroup, func() {
+		for _, d := range items(n.DistinctClause) {
+			r.sortKey(d, sc, out, true)
+		}
+	})
 	return sc, out
 }
 
@@ -195,7 +203,7 @@ func (r *resolver) setOperation(n *ast.SelectStmt, up *scope) output {
 		right = r.query(spine[i].Rarg, up)
 		if spine[i].Op == ast.SETOP_EXCEPT {
 			// What EXCEPT takes away is not in the result, but decides what is.
-			r.steers.add(all(right.cols))
+			r.in(RoleFilter, func() { r.sways(all(right.cols)) })
 			continue
 		}
 		out = merged(out, right)
@@ -267,7 +275,7 @@ func (r *resolver) sortKey(n ast.Node, sc *scope, out output, outputFirst bool) 
 	case *ast.A_Const:
 		if i, ok := k.Val.(*ast.Integer); ok && !k.Isnull {
 			if out.open || i.IVal < 1 || i.IVal > len(out.cols) {
-				r.steers.add(all(out.cols))
+				r.sways(all(out.cols))
 				r.steers.unknown = true
 				return
 			}
@@ -310,6 +318,8 @@ func (r *resolver) window(d *ast.WindowDef, sc *scope) {
 	if d == nil {
 		return
 	}
+	defer func(was Role) { r.role = was }(r.role)
+	r.role = RoleWindow
 	for _, p := range items(d.PartitionClause) {
 		r.order(r.expr(p, sc))
 	}

@@ -29,7 +29,7 @@ func (r *resolver) condition(n ast.Node, sc *scope) {
 		return
 	case *ast.NullTest:
 		if f := r.expr(n.Arg, sc); f.asItIs() {
-			r.steers.add(f)
+			r.sways(f)
 			return
 		}
 	case *ast.BooleanTest, *ast.ColumnRef:
@@ -66,12 +66,11 @@ func (r *resolver) compares(n *ast.A_Expr, sc *scope) bool {
 	case left.empty() && right.asItIs() && stated(n.Lexpr):
 		r.equal(right)
 	case left.asItIs() && right.asItIs() && n.Kind != ast.AEXPR_OP_ANY && n.Kind != ast.AEXPR_OP_ALL:
-		r.steers.add(left)
-		r.steers.add(right)
+		r.matches(left, right)
 		r.joined(left, right)
 	default:
-		r.steers.add(left)
-		r.steers.add(right)
+		r.sways(left)
+		r.sways(right)
 		r.probe(left)
 		r.probe(right)
 	}
@@ -123,8 +122,7 @@ func (r *resolver) among(n *ast.SubLink, sc *scope) bool {
 		return false
 	}
 	right := out.cols[0].flow
-	r.steers.add(left)
-	r.steers.add(right)
+	r.matches(left, right)
 	if left.asItIs() && right.asItIs() {
 		r.joined(left, right)
 		return true
@@ -148,7 +146,7 @@ func (r *resolver) chooses(n *ast.CaseExpr, sc *scope) bool {
 		r.equal(f)
 		return true
 	}
-	r.steers.add(f)
+	r.sways(f)
 	r.probe(f)
 	return false
 }
@@ -217,7 +215,7 @@ func (r *resolver) swaying(f func()) *bitset {
 }
 
 func (r *resolver) equal(f flow) {
-	r.steers.add(f)
+	r.sways(f)
 	if r.inView == 0 {
 		r.equals.or(f.direct)
 	}
@@ -225,7 +223,7 @@ func (r *resolver) equal(f flow) {
 
 // order follows a key by which rows are sorted or put together.
 func (r *resolver) order(f flow) {
-	r.steers.add(f)
+	r.sways(f)
 	switch {
 	case r.inView > 0:
 	case f.asItIs():

@@ -180,7 +180,7 @@ func (r *resolver) conflict(n *ast.OnConflictClause, w *write, goal *item, with 
 		}
 		r.steer(inf.WhereClause, sc)
 	}
-	r.condition(n.WhereClause, sc)
+	r.in(RoleFilter, func() { r.condition(n.WhereClause, sc) })
 	r.sets(n.TargetList, w, goal, sc)
 }
 
@@ -255,7 +255,7 @@ func (r *resolver) update(n *ast.UpdateStmt, up *scope) write {
 	}
 	others := sc.items
 	sc = &scope{up: with, items: append([]*item{goal}, others...)}
-	r.condition(n.WhereClause, sc)
+	r.in(RoleFilter, func() { r.condition(n.WhereClause, sc) })
 	r.sets(n.TargetList, &w, goal, sc)
 	r.returned(n.ReturningList, &w, goal, with, others...)
 	return w
@@ -271,7 +271,7 @@ func (r *resolver) deletes(n *ast.DeleteStmt, up *scope) write {
 		sc.items = append(sc.items, r.from(f, sc, nil)...)
 	}
 	others := sc.items
-	r.condition(n.WhereClause, &scope{up: with, items: append([]*item{goal}, others...)})
+	r.in(RoleFilter, func() { r.condition(n.WhereClause, &scope{up: with, items: append([]*item{goal}, others...)}) })
 	r.returned(n.ReturningList, &w, goal, with, others...)
 	return w
 }
@@ -283,14 +283,14 @@ func (r *resolver) merge(n *ast.MergeStmt, up *scope) write {
 	goal := r.goal(n.Relation, &w)
 	source := r.from(n.SourceRelation, &scope{up: with}, nil)
 	sc := &scope{up: with, items: append([]*item{goal}, source...)}
-	r.condition(n.JoinCondition, sc)
+	r.in(RoleJoin, func() { r.condition(n.JoinCondition, sc) })
 	for _, x := range items(n.MergeWhenClauses) {
 		when, ok := x.(*ast.MergeWhenClause)
 		if !ok {
 			w.assign(Star, unknownFlow)
 			continue
 		}
-		r.condition(when.Condition, sc)
+		r.in(RoleConditional, func() { r.condition(when.Condition, sc) })
 		switch when.CommandType {
 		case ast.CMD_UPDATE:
 			list := &ast.NodeList{}
