@@ -45,8 +45,9 @@ var doctorKnows = map[string]string{
 	"exports[].from":   "config", // a word of two
 	"admins":           "rights", "auditors": "rights", "certificate": "logins",
 	"limits.sessions": "limits", "limits.sessions_each": "limits",
-	"limits.memory":   "config", // bounded there
-	"triggers.listen": "hook", "triggers.runbooks": "hook", "triggers.hooks[].secret": "hooks", "triggers.hooks[].runbooks": "hook", "triggers.hooks[].connection": "hook", "triggers.hooks[].owner.name": "hook",
+	"limits.memory": "config", // bounded there
+	"peers.key":     "peer", "peers.gateways": "peer",
+	"triggers.listen": "hook", "triggers.runbooks": "hook", "triggers.hooks[].secret": "hook", "triggers.hooks[].runbooks": "hook", "triggers.hooks[].connection": "hook", "triggers.hooks[].owner.name": "hook",
 	"triggers.hooks[].name": "config", "triggers.hooks[].owner.subject": "config", // a word; that it is there
 	"triggers.hooks[].groups": "config",                                     // that the connection admits them
 	"triggers.hooks[].set":    "config", "triggers.hooks[].allow": "config", // against each other
@@ -104,6 +105,9 @@ func everything(t *testing.T) (s *site, text, dir string) {
 	whole, err := os.ReadFile(s.config)
 	must(t, err)
 	s.env["HOOK"], s.env["HOOK_KEY"], s.env["PSEUDONYMS"], s.env["TOKEN"] = server.URL+"/T0K3N", "k", strings.Repeat("k", 32), "t"
+	s.env["TRIGGER"] = hookValue
+	must(t, os.MkdirAll(filepath.Join(dir, "books"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "books", "rename.yaml"), []byte(nameBook), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte("rules:\n  - name: shown\n    when: 'true'\n    effect: allow\n    pseudonym: [email]\n"), 0o600))
 	text = string(whole) + fmt.Sprintf(`policy: %[1]s/policy.yaml
 hosts: [localhost]
@@ -126,6 +130,11 @@ certificate: 8h
 limits: {sessions: 50}
 pseudonyms: {key: {env: PSEUDONYMS}}
 lineage: {openlineage: {url: %[3]s, file: %[1]s/ol.jsonl, token: {env: TOKEN}}}
+triggers:
+  listen: 127.0.0.1:2
+  runbooks: %[1]s/books
+  hooks:
+    - {name: tidy, secret: {env: TRIGGER}, owner: {subject: olga, name: olga@example.com}, groups: [support], connection: orders, runbooks: [rename]}
 `, dir, s.idp.Issuer(), server.URL, free)
 	return s, text, dir
 }
@@ -149,7 +158,7 @@ func TestDoctorSaysWhatIsWrongWithEachPart(t *testing.T) {
 		t.Fatalf("all is well, and yet: %d\n%s", code, out)
 	}
 	for key, check := range doctorKnows {
-		found := check == "port" // any port
+		found := check == "port" || check == "peer" // any port; another gateway must serve: TestPeersAreReadAndFound
 		for name, f := range by {
 			if name == check || strings.HasPrefix(name, check+" ") {
 				found = true
@@ -197,6 +206,8 @@ func TestDoctorSaysWhatIsWrongWithEachPart(t *testing.T) {
 		{"pseudonyms", stateProblem, "{env: PSEUDONYMS}", "{env: TOKEN}", "1 characters"},
 		{"pseudonyms", stateWarning, "policy: " + dir + "/policy.yaml\n", "", "no rule shows any"},
 		{"lineage", stateProblem, dir + "/ol.jsonl", dir + "/none/ol.jsonl", "cannot be written"},
+		{"hooks", stateProblem, "secret: {env: TRIGGER}", "secret: {env: NO_TRIGGER}", "NO_TRIGGER"},
+		{"hook tidy", stateProblem, dir + "/books", dir + "/none", "none"},
 		{"lineage", stateProblem, "token: {env: TOKEN}", "token: {env: NO_TOKEN}", "NO_TOKEN"},
 	} {
 		code, by, out := look(cut(c.old, c.new))
