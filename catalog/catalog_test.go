@@ -363,7 +363,7 @@ create role nobody;
 	if v := got[ref("zzz", "v")]; len(v) != 1 {
 		t.Errorf("reading stopped at the locked table: %v", v)
 	}
-	if v := got[ref("flags", "f")]; len(v) != 2 {
+	if v := got[ref("flags", "f")]; len(v) != 20 || v[0] == v[1] || v[0] != v[2] { // two values, as often as it takes
 		t.Errorf("a table was read of which the statistics have all values: %v", v)
 	}
 	for range 5 { // which table is read is left to chance

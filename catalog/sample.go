@@ -135,6 +135,10 @@ func sampleStatistics(ctx context.Context, conn *pgx.Conn, snap *Snapshot, budge
 					samples[ref] = append(samples[ref], cut(*v))
 				}
 			}
+			if whole[ref] {
+				rel, _ := snap.Relation(ref.Schema, ref.Table)
+				samples[ref] = repeated(samples[ref], min(enoughValues, budget.Values, int(rel.Rows*float64(1-null))))
+			}
 			return nil
 		})
 		if err != nil {
@@ -146,6 +150,15 @@ func sampleStatistics(ctx context.Context, conn *pgx.Conn, snap *Snapshot, budge
 
 // enoughValues from the statistics make a reading of the table unnecessary.
 const enoughValues = 20
+
+// repeated gives values that stand for all rows as often as so many rows would have them:
+// that a column has two values in a million rows is more to judge by than two rows.
+func repeated(values []string, rows int) []string {
+	for i := 0; len(values) > 0 && len(values) < rows; i++ {
+		values = append(values, values[i])
+	}
+	return values
+}
 
 // unsampled are the columns of a table that are worth reading and of which the
 // statistics had too few values to judge; nothing tells that they had none of the table.

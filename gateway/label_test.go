@@ -82,3 +82,20 @@ analyze`, nil)
 		t.Errorf("a join by the key: %d rows, %v", joined, err)
 	}
 }
+
+// A column of few values is judged by what ANALYZE has of it, all of it, and is not read
+// value by value for ever; one of few rows stays in doubt.
+func TestColumnOfOneValueIsJudged(t *testing.T) {
+	th := start(t, "dev", `create table parts (id int primary key, state text, colour text); create table few (state text);
+		insert into parts select i, 'in stock', case when i % 2 = 0 then 'green' end from generate_series(1, 3000) i; insert into few values ('in stock'), ('in stock');
+		analyze`, nil)
+	columns, err := th.Scan(t.Context(), person("ada"), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, state := range map[string]string{"parts.state": "clean", "parts.colour": "clean", "few.state": "unknown"} {
+		if c := columns["public."+name]; c.State != state {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}

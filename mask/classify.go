@@ -246,7 +246,7 @@ func (c *judge) contradicted() bool {
 	if c.nameType == Secret && !c.nameStrong { // "key" and "code" are mostly of something else
 		return c.n == 0 || ratio(c.random, c.n) < wholeShare
 	}
-	if c.nameType == Person && !c.nameStrong && c.n >= fewNames && (c.shaped*2 < len(c.distinct) || ratio(c.placed, c.shaped) >= 0.4) {
+	if c.nameType == Person && !c.nameStrong && c.n >= fewNames && (c.shaped*2 < len(c.bare) || ratio(c.placed, c.shaped) >= 0.4) {
 		return true
 	}
 	if c.n < enoughSamples {
@@ -257,7 +257,7 @@ func (c *judge) contradicted() bool {
 		return c.whole[c.nameType]+c.embedded[c.nameType] == 0
 	case Person:
 		if !c.nameStrong { // a weak "name" must look like one
-			return c.shaped*2 < len(c.distinct) || c.things
+			return c.shaped*2 < len(c.bare) || c.things
 		}
 		return c.coded*2 > c.n
 	case Phone, Card, Account, SSN, NationalID, TaxID, Passport, Licence, Plate:

@@ -85,6 +85,7 @@ func TestClassify(t *testing.T) {
 		{"the same under another name", "t", "c1", 25, values(50, func(i int) string {
 			return strings.Split(people, "|")[i%20] + fmt.Sprintf(" %d", 100+i)
 		}), "person:whole"},
+		{"things that are numbered", "t", "c1", 25, numbered("Town 1%d"), "clean"},
 		{"logins, not names", "t", "full_name", 25, numbered("svc-1%d-batch"), "clean"},
 		{"row numbers of patients", "visits", "patient_id", 23, numbered("1%d"), "clean"},
 		{"numbers of patients that a hospital gives", "visits", "patient_id", 20, numbered("7200481%d"), "national_id:whole"},

@@ -16,6 +16,7 @@ type counts struct {
 	digits   int // values with three digits or more
 	coded    int // values with a digit that is no number behind a word, as in Ada Lovelace 12
 	distinct map[string]bool
+	bare     map[string]bool // the same without numbers behind words: Town 1 and Town 2 are one
 
 	whole     map[Type]int
 	embedded  map[Type]int
@@ -39,7 +40,8 @@ type counts struct {
 
 // content runs the detectors over the values and counts what they say.
 func (c *judge) content() {
-	c.whole, c.embedded, c.distinct = map[Type]int{}, map[Type]int{}, map[string]bool{}
+	c.whole, c.embedded = map[Type]int{}, map[Type]int{}
+	c.distinct, c.bare = map[string]bool{}, map[string]bool{}
 	p := Plan{}
 	for _, v := range c.in.Samples {
 		v = strings.TrimSpace(v)
@@ -48,11 +50,11 @@ func (c *judge) content() {
 		}
 		c.n++
 		c.length += len(v)
-		again := c.distinct[v]
 		c.distinct[v] = true
 		c.read(&p, []byte(v))
-		if !again && c.class == classText {
-			c.readName(v)
+		if name := string(unnumbered([]byte(v))); c.class == classText && !c.bare[name] {
+			c.bare[name] = true
+			c.readName(name)
 		}
 	}
 }
@@ -145,7 +147,6 @@ func (c *judge) scheme() (name string, n int) {
 }
 
 func (c *judge) readName(v string) {
-	v = string(unnumbered([]byte(v)))
 	words, listed, ok := personWords(v)
 	if !ok {
 		return
@@ -351,7 +352,7 @@ func (c *judge) byShape() (Finding, bool) {
 // byNames finds names of persons by shape and by the dictionary: neither is enough
 // alone.
 func (c *judge) byNames() (Finding, bool) {
-	distinct := len(c.distinct)
+	distinct := len(c.bare)
 	if c.class != classText || distinct < fewNames || !c.likeNames() {
 		return Finding{}, false
 	}
@@ -376,7 +377,7 @@ func cancelled(column string) bool {
 // maybeNames says whether the values look like names that the dictionary does not
 // know well enough to say so.
 func (c *judge) maybeNames() bool {
-	distinct := len(c.distinct)
+	distinct := len(c.bare)
 	return !c.things && distinct >= fewNames && c.likeNames() && ratio(c.known, distinct) >= peopleShare
 }
 
@@ -384,7 +385,7 @@ func (c *judge) maybeNames() bool {
 // for the most part those of companies or places. One family in ten is called as a
 // place is.
 func (c *judge) likeNames() bool {
-	distinct := len(c.distinct)
+	distinct := len(c.bare)
 	return ratio(c.shaped, distinct) >= personShape && ratio(c.company, distinct) <= 0.2 && ratio(c.placed, c.shaped) < 0.4
 }
 
