@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,7 +202,7 @@ func eventsTable(events []audit.Event) table {
 			rows, masked = strconv.FormatInt(e.Rows, 10), strconv.FormatInt(e.Masked, 10)
 		}
 		if text == "" {
-			text = e.Detail
+			text = cmp.Or(e.Detail, e.Error) // what was refused has the reason only
 		}
 		if text == "" && e.Job != "" { // a run
 			text = strings.TrimSpace(e.Job + " " + e.Command)

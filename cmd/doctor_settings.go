@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sluicehq/sluice/gateway"
@@ -27,7 +28,9 @@ func (a *app) examineSettings(ctx context.Context, d *diagnosis, cfg *gatewayCon
 	if len(cfg.Auditors) == 0 && len(cfg.Admins) == 0 {
 		d.warn("rights", "name groups with auditors: and admins:", "nobody may read the whole record, or end a session of somebody else")
 	} else {
-		d.ok("rights", "the record is read by %s; sessions are ended by %s", orNone(append(cfg.Auditors, cfg.Admins...)), orNone(cfg.Admins))
+		readers := slices.Concat(cfg.Auditors, cfg.Admins)
+		slices.Sort(readers)
+		d.ok("rights", "the record is read by %s; sessions are ended by %s", orNone(slices.Compact(readers)), orNone(cfg.Admins))
 	}
 	if ttl := time.Duration(cfg.Certificate); ttl > longLogin {
 		d.warn("logins", "take 8h: logins renew themselves", "a login lasts %s, and whoever leaves the company keeps it that long unless they are locked out", ttl)
