@@ -53,8 +53,8 @@ func workloads(o options) []workload {
 }
 
 // moved makes a sample of bytes that took some time.
-func moved(mb float64, took time.Duration, before meter, pids []int) sample {
-	used, foreign := settled(pids).since(before)
+func moved(ctx context.Context, mb float64, took time.Duration, before meter, pids []int) sample {
+	used, foreign := settled(ctx, pids).since(before)
 	return sample{Rate: mb / took.Seconds(), Cost: float64(used.Milliseconds()) / mb * 100, Count: mb, Foreign: foreign}
 }
 
@@ -79,7 +79,7 @@ func bulkSelect(sql string) func(context.Context, endpoint) (sample, error) {
 		if _, err := rows.Close(); err != nil {
 			return s, err
 		}
-		return moved(float64(size)/megabyte, time.Since(began), before, to.pids), nil
+		return moved(ctx, float64(size)/megabyte, time.Since(began), before, to.pids), nil
 	}
 }
 
@@ -118,7 +118,7 @@ func copyOut(ctx context.Context, _ *world, t *target) (s sample, err error) {
 	if _, err := conn.CopyTo(ctx, &size, "copy wide to stdout"); err != nil {
 		return s, err
 	}
-	return moved(float64(size)/megabyte, time.Since(began), before, t.near.pids), nil
+	return moved(ctx, float64(size)/megabyte, time.Since(began), before, t.near.pids), nil
 }
 
 // copiedRows of copyIn make some 40 MB.
@@ -136,7 +136,7 @@ func copyIn(ctx context.Context, w *world, t *target) (s sample, err error) {
 	if _, err := conn.CopyFrom(ctx, strings.NewReader(data), "copy taken from stdin"); err != nil {
 		return s, err
 	}
-	s = moved(float64(len(data))/megabyte, time.Since(began), before, t.near.pids)
+	s = moved(ctx, float64(len(data))/megabyte, time.Since(began), before, t.near.pids)
 	direct, err := pgx.Connect(ctx, w.targets[0].near.dsn())
 	if err != nil {
 		return s, err

@@ -43,7 +43,7 @@ func (w *world) pgbench(ctx context.Context, to endpoint, secs, clients int, arg
 	cmd.Env, cmd.WaitDelay = to.env(), endTime
 	before := read(to.pids)
 	out, err := cmd.CombinedOutput()
-	used, foreign := settled(to.pids).since(before)
+	used, foreign := settled(ctx, to.pids).since(before)
 	if err != nil {
 		return s, fmt.Errorf("pgbench: %w: %s", err, complaint(string(out)))
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -152,11 +153,17 @@ const settleTime = 2 * time.Minute
 // settled reads when the processes have done what is left over from what they carried: the
 // gateway's index and lineage follow the record, half a second behind it. What that takes
 // belongs to the load that made it, and not to the next.
-func settled(pids []int) meter {
+func settled(ctx context.Context, pids []int) meter {
 	const window, quiet = 700 * time.Millisecond, 10 * time.Millisecond
 	late := time.Now().Add(settleTime)
+	tick := time.NewTicker(window)
+	defer tick.Stop()
 	for was := cpu(pids); len(pids) > 0 && time.Now().Before(late); {
-		time.Sleep(window)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return read(pids)
+		}
 		now := cpu(pids)
 		if now-was <= quiet {
 			break
