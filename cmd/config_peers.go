@@ -19,16 +19,13 @@ type peersConfig struct {
 	Gateways []string `yaml:"gateways"` // host:port of each; this one may be among them
 }
 
-// maxPeers is the most that a gateway listens to.
-const maxPeers = 32
-
 func (p peersConfig) check(s *sheet) {
 	keyed := p.Key.Env != "" || p.Key.File != "" || len(p.Key.Exec) > 0
 	if _, given := s.Lines["peers"]; given && (!keyed || len(p.Gateways) == 0) {
 		s.sayAt("peers", "peers needs key and gateways, both")
 	}
-	if len(p.Gateways) > maxPeers {
-		s.sayAt("peers.gateways", "gateways names %d, must be %d at most", len(p.Gateways), maxPeers)
+	if len(p.Gateways) > gateway.MaxPeers {
+		s.sayAt("peers.gateways", "gateways names %d, must be %d at most", len(p.Gateways), gateway.MaxPeers)
 	}
 	seen := map[string]bool{}
 	for i, address := range p.Gateways {

@@ -38,7 +38,6 @@ type ownerConfig struct {
 }
 
 var (
-	hookName     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 	runbookName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$`) // a file of the directory, never a path
 	hookKeyWords = fmt.Sprintf("whsec_ and the base64 of %d to %d bytes", gateway.MinTriggerKey, gateway.MaxTriggerKey)
 )
@@ -80,7 +79,7 @@ func (c *gatewayConfig) checkTriggers(s *sheet) {
 }
 
 func (h *triggerConfig) check(s *sheet, path string) {
-	if !hookName.MatchString(h.Name) {
+	if !gateway.TriggerName.MatchString(h.Name) {
 		s.sayAt(path+".name", "name is %q, must be a word of lower-case letters, digits and -", short(h.Name, 40))
 	}
 	if h.Secret.Env == "" && h.Secret.File == "" && len(h.Secret.Exec) == 0 {

@@ -46,7 +46,7 @@ func (b agentBooks) Open(ctx context.Context, name string) (mcp.Book, error) {
 	}
 	run := func(ctx context.Context, bound *runbook.Bound, reason string, l mcp.Listener) (*runbook.State, error) {
 		var asked *api.Request
-		r := &runner{a: b.a, gw: b.gw, book: book, file: file, id: newRunID(), bound: bound, tell: b.a.progress}
+		r := &runner{a: b.a, gw: b.gw, book: book, file: file, id: runbook.NewRunID(), bound: bound, tell: b.a.progress}
 		r.o = runFlags{reason: reason, wait: runbook.MaxTime, statement: b.limit} // what the runbook limits ends the wait before
 		r.notice = l.Notice
 		r.asked = func(q *api.Request) { asked = q; l.Asked(q) }

@@ -148,7 +148,7 @@ func (a *app) printRunbook(b *runbook.Runbook, v volume) error {
 	if len(b.Parameters) > 0 {
 		fmt.Fprintf(&out, "\n%s\n", a.paintOut(bold, "parameters"))
 		for _, p := range b.Parameters {
-			fmt.Fprintf(&out, "  %-14s %s\n", p.Name, clean(parameterWords(p)))
+			fmt.Fprintf(&out, "  %-14s %s\n", p.Name, clean(p.Words()))
 		}
 	}
 	fmt.Fprintf(&out, "\n%s\n", a.paintOut(bold, "steps"))
@@ -177,30 +177,6 @@ func transactionWords(b *runbook.Runbook) string {
 		return "one: all of it, or nothing"
 	}
 	return "each step by itself"
-}
-
-func parameterWords(p runbook.Parameter) string {
-	parts := []string{string(p.Type)}
-	if len(p.Choices) > 0 {
-		parts = append(parts, "one of "+strings.Join(p.Choices, ", "))
-	}
-	if p.Min != "" {
-		parts = append(parts, "at least "+p.Min)
-	}
-	if p.Max != "" {
-		parts = append(parts, "at most "+p.Max)
-	}
-	if p.Default != nil {
-		parts = append(parts, "default "+*p.Default)
-	}
-	if p.Optional {
-		parts = append(parts, "may be left out")
-	}
-	text := strings.Join(parts, ", ")
-	if p.Description != "" {
-		text += "; " + p.Description
-	}
-	return text
 }
 
 // lintedRunbook is what lint prints of one file with -o json.

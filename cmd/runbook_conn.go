@@ -214,7 +214,7 @@ func (a *app) runRunbook(ctx context.Context, gw *client.Gateway, sh shelf, name
 	if err != nil {
 		return nil, badValues(err)
 	}
-	r := &runner{a: a, gw: gw, o: o, book: b, file: v, id: newRunID(), bound: bound, tell: say}
+	r := &runner{a: a, gw: gw, o: o, book: b, file: v, id: runbook.NewRunID(), bound: bound, tell: say}
 	return r.run(ctx, nil, runbook.Options{Tell: tell})
 }
 

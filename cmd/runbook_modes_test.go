@@ -122,7 +122,7 @@ func (r *rig) runner(text string, values map[string]any) *runner {
 		r.t.Fatal(err)
 	}
 	return &runner{a: r.a, gw: r.gw, o: runFlags{reason: "test", wait: 20 * time.Second}, book: b, file: volume{File: "ages.yaml", Text: text, Commit: "c0ffee"},
-		id: newRunID(), bound: bound, tell: r.a.progress}
+		id: runbook.NewRunID(), bound: bound, tell: r.a.progress}
 }
 
 // resume goes on with a run, as sluice runbook resume does.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ Exit code 3 means refused by policy, 4 not approved in time.`,
 				return err
 			}
 			return a.withToken(c.Context(), o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
-				r := &runner{a: a, gw: gw, o: o, book: b, file: v, id: newRunID(), bound: bound, tell: a.progress}
+				r := &runner{a: a, gw: gw, o: o, book: b, file: v, id: runbook.NewRunID(), bound: bound, tell: a.progress}
 				if err := r.announce(c.Context()); err != nil {
 					return err
 				}
@@ -135,9 +134,6 @@ func (a *app) progress(format string, args ...any) {
 	fmt.Fprintf(a.err, "%s\n", cleanLines(fmt.Sprintf(format, args...)))
 }
 
-// newRunID is what a person types to go on with a run.
-func newRunID() string { return "rb-" + strings.ToLower(rand.Text()[:8]) }
-
 // bind takes the values that were given, and asks a person at a terminal for the rest.
 func (a *app) bind(b *runbook.Runbook, o runFlags) (*runbook.Bound, error) {
 	values, err := a.givenValues(o)
@@ -150,7 +146,7 @@ func (a *app) bind(b *runbook.Runbook, o runFlags) (*runbook.Bound, error) {
 			if _, given := values[p.Name]; given || p.Optional || p.Default != nil {
 				continue
 			}
-			fmt.Fprintf(a.err, "%s (%s): ", p.Name, clean(parameterWords(p)))
+			fmt.Fprintf(a.err, "%s (%s): ", p.Name, clean(p.Words()))
 			line, err := in.ReadString('\n')
 			if err != nil && line == "" {
 				return nil, tell(exitUsage, "give it with --param", "the parameter %s is missing", p.Name)

@@ -70,7 +70,7 @@ func (b screenBooks) runner(ctx context.Context, book tui.Book, bound *runbook.B
 	if b.sh.ref != "" {
 		file.Commit = b.sh.ref
 	}
-	return &runner{a: b.a, gw: b.gw, book: book.Runbook, file: file, id: newRunID(), bound: bound, tell: func(string, ...any) {}}
+	return &runner{a: b.a, gw: b.gw, book: book.Runbook, file: file, id: runbook.NewRunID(), bound: bound, tell: func(string, ...any) {}}
 }
 
 // Plan asks the gateway what would run.

@@ -252,7 +252,7 @@ func (k *known) without() map[query.Ref]bool {
 // publish puts a catalogue with its labels to use; d.mu is held.
 func (d *database) publish(k *known) {
 	k.certain = k.Snapshot
-	k.Snapshot = d.veil(k.certain)
+	k.Snapshot = d.doubted(k.certain)
 	k.settle()
 	d.current.Store(k)
 }
@@ -315,7 +315,7 @@ func (d *database) watch(ctx context.Context) {
 		case <-again.C:
 			d.relabel(ctx, nil)
 		case <-d.heard:
-			d.unveil()
+			d.reconsider()
 		case table := <-d.loaded:
 			d.relabel(ctx, map[query.Ref]bool{table: true})
 		case p := <-d.passed:

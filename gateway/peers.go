@@ -30,8 +30,8 @@ type PeersConfig struct {
 // enough for a busy machine, short enough for people who wait.
 const DefaultLease = 10 * time.Second
 
-// maxPeers bounds them: every one is asked by every other.
-const maxPeers = 32
+// MaxPeers bounds them: every one is asked by every other.
+const MaxPeers = 32
 
 // peers are the other gateways: what they have said, and what they have been told. The
 // rule is a lease. A peer that asks us is told all that is new, and may rely on that for
@@ -109,8 +109,8 @@ func newPeers(g *Gateway, cfg *PeersConfig) (*peers, error) {
 	if p.cfg.Lease == 0 {
 		p.cfg.Lease = DefaultLease
 	}
-	if len(cfg.Addresses) > maxPeers {
-		return nil, fmt.Errorf("%d gateways share labels, %d are the most", len(cfg.Addresses), maxPeers)
+	if len(cfg.Addresses) > MaxPeers {
+		return nil, fmt.Errorf("%d gateways share labels, %d are the most", len(cfg.Addresses), MaxPeers)
 	}
 	var kept peersFile
 	if _, err := p.state.Read(&kept); err != nil {

@@ -16,9 +16,9 @@ func (k *known) sure() known {
 	return next
 }
 
-// veil hides what a database has that was not there when every peer was last heard: one
+// doubted hides what a database has that was not there when every peer was last heard: one
 // of them may have filled it with personal data. silent is who is not heard.
-func (d *database) veil(s *catalog.Snapshot) *catalog.Snapshot {
+func (d *database) doubted(s *catalog.Snapshot) *catalog.Snapshot {
 	if d.peers == nil {
 		return s
 	}
@@ -54,8 +54,8 @@ func (g *Gateway) lift() {
 	}
 }
 
-// unveil puts the catalogue to use as it is known now.
-func (d *database) unveil() {
+// reconsider puts the catalogue to use as it is known now.
+func (d *database) reconsider() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.current.Load()
@@ -135,7 +135,7 @@ func (g *Gateway) numbered(ctx context.Context, database string, but *database) 
 // to it.
 func (g *Gateway) staleAll(database string) {
 	for _, d := range g.bases {
-		if s := d.snapshot(); s != nil && (s.Identity == database) {
+		if s := d.snapshot(); s != nil && s.Identity == database {
 			d.stale()
 		}
 	}

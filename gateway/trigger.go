@@ -40,8 +40,8 @@ const (
 	maxTriggers = 100
 )
 
-// triggerName is what stands in the path, and in the record.
-var triggerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+// TriggerName is what stands in the path, and in the record.
+var TriggerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // triggerIssuer vouches for hooks: the configuration. No provider of people or jobs has a
 // name without a scheme.
@@ -60,7 +60,7 @@ func (t *Trigger) who(until time.Time) identity.Identity {
 func (t *Trigger) check(cfg *Config) error {
 	at := slices.IndexFunc(cfg.Connections, func(c Connection) bool { return c.Name == t.Connection })
 	switch {
-	case !triggerName.MatchString(t.Name):
+	case !TriggerName.MatchString(t.Name):
 		return fmt.Errorf("the name of a hook is %q, must be lower-case letters, digits and -", cutName(t.Name))
 	case len(t.Key) < MinTriggerKey || len(t.Key) > MaxTriggerKey:
 		return fmt.Errorf("the secret of hook %s has %d bytes, must be %d to %d", t.Name, len(t.Key), MinTriggerKey, MaxTriggerKey)

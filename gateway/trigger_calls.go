@@ -331,7 +331,7 @@ func (t *triggers) prepare(ctx context.Context, h *inbound, m signedMessage, in 
 	}
 	k := &hookRun{t: t, hook: h}
 	k.kept = keptHookRun{
-		Hook: h.Name, Message: m.id, From: m.from, Run: newHookRunID(), BookFile: file, Reason: cutText(reason, maxWhy), Began: now.UTC(),
+		Hook: h.Name, Message: m.id, From: m.from, Run: runbook.NewRunID(), BookFile: file, Reason: cutText(reason, maxWhy), Began: now.UTC(),
 		Values: bound.Values, Runbook: book.Name, Hash: book.Hash,
 	}
 	return k, nil

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"net"
@@ -62,8 +61,6 @@ type keptHookRun struct {
 	Request string             `json:"request,omitempty"` // what people were asked ahead of time
 	State   *runbook.State     `json:"state,omitempty"`
 }
-
-func newHookRunID() string { return "rb-" + strings.ToLower(rand.Text()[:12]) }
 
 func (t *triggers) dir() string {
 	if t.g.cfg.StateDir == "" {

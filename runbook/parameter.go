@@ -215,6 +215,30 @@ func brief(v string) string {
 // it is.
 func (p *Parameter) Check(v string) string { return p.check(v) }
 
+// Words say what a parameter may be, in a line for people.
+func (p *Parameter) Words() string {
+	parts := []string{string(p.Type)}
+	if len(p.Choices) > 0 {
+		parts = append(parts, "one of "+strings.Join(p.Choices, ", "))
+	}
+	for _, x := range []struct{ word, value string }{{"at least", p.Min}, {"at most", p.Max}} {
+		if x.value != "" {
+			parts = append(parts, x.word+" "+x.value)
+		}
+	}
+	if p.Default != nil {
+		parts = append(parts, "default "+*p.Default)
+	}
+	if p.Optional {
+		parts = append(parts, "may be left out")
+	}
+	text := strings.Join(parts, ", ")
+	if p.Description != "" {
+		text += "; " + p.Description
+	}
+	return text
+}
+
 // check says why a value is not one that the parameter allows; "" is that it is.
 func (p *Parameter) check(v string) string {
 	if why := p.form(v); why != "" {

@@ -138,7 +138,7 @@ func (m *model) bookPage(p *page, b Book) {
 		if i == 0 {
 			label = "Asks for"
 		}
-		p.field(label, b.Parameters[i].Name+": "+paramSays(&b.Parameters[i]))
+		p.field(label, b.Parameters[i].Name+": "+b.Parameters[i].Words())
 	}
 	p.field("File", b.File+" "+shortHash(b.Hash)+" "+b.Commit)
 	for i := range b.Steps {
@@ -159,30 +159,6 @@ func (m *model) bookPage(p *page, b Book) {
 	}
 }
 
-// paramSays is what a parameter may be.
-func paramSays(p *runbook.Parameter) string {
-	parts := []string{string(p.Type)}
-	if len(p.Choices) > 0 {
-		parts = append(parts, "one of "+strings.Join(p.Choices, ", "))
-	}
-	for _, x := range []struct{ word, value string }{{"at least", p.Min}, {"at most", p.Max}} {
-		if x.value != "" {
-			parts = append(parts, x.word+" "+x.value)
-		}
-	}
-	if p.Default != nil {
-		parts = append(parts, "else "+*p.Default)
-	}
-	if p.Optional {
-		parts = append(parts, "may be left out")
-	}
-	text := strings.Join(parts, ", ")
-	if p.Description != "" {
-		text += "; " + p.Description
-	}
-	return text
-}
-
 // formPage asks for the values, and says of each what is wrong with it as it is typed.
 func (m *model) formPage(p *page) {
 	f := m.books.form
@@ -190,7 +166,7 @@ func (m *model) formPage(p *page) {
 		x := &f.fields[i]
 		name, says := "why", "a few words for approvers and the record"
 		if x.param != nil {
-			name, says = x.param.Name, paramSays(x.param)
+			name, says = x.param.Name, x.param.Words()
 		}
 		mark, label := "  ", pad(cutTo(line(name), 15), 16)
 		if i == f.at {
