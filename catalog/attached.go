@@ -37,7 +37,7 @@ where r.ev_type <> '1' and r.ev_enabled <> 'D'
   and c.relnamespace not in ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace) order by r.oid`
 
 const keysSQL = `
-select k.confrelid, k.conrelid, k.conname, k.confdeltype::text, k.confupdtype::text,
+select k.confrelid, k.conrelid, k.conname, k.confdeltype::text, k.confupdtype::text, k.convalidated,
        coalesce((select pg_catalog.array_agg(a.attname::text) from pg_catalog.pg_attribute a
                  where a.attrelid = k.confrelid and a.attnum = any (k.confkey)), '{}'),
        coalesce((select pg_catalog.array_agg(a.attname::text) from pg_catalog.pg_attribute a
@@ -189,12 +189,13 @@ func (at *attachments) keys(ctx context.Context, tx pgx.Tx) error {
 	var to, from uint32
 	var name, onDelete, onUpdate string
 	var columns, own []string
-	return each(ctx, tx, "foreign keys", keysSQL, []any{&to, &from, &name, &onDelete, &onUpdate, &columns, &own}, func() {
+	var valid bool
+	return each(ctx, tx, "foreign keys", keysSQL, []any{&to, &from, &name, &onDelete, &onUpdate, &valid, &columns, &own}, func() {
 		x, y := at.byOID[to], at.byOID[from]
 		if x == nil || y == nil {
 			return
 		}
-		k := query.Key{Name: name, From: y.Ref, Columns: slices.Clone(columns), Own: slices.Clone(own)}
+		k := query.Key{Name: name, From: y.Ref, Columns: slices.Clone(columns), Own: slices.Clone(own), Valid: valid}
 		switch onDelete {
 		case "c":
 			k.OnDelete = query.Delete

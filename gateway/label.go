@@ -122,8 +122,8 @@ func referring(s *catalog.Snapshot, labels map[query.Ref]catalog.Label, named ma
 	for table := range tables {
 		for _, a := range s.Attached(table.Schema, table.Table) {
 			for _, k := range a.Keys {
-				if len(k.Columns) != 1 || len(k.Own) != 1 {
-					continue // which of them refers to which is not known
+				if len(k.Columns) != 1 || len(k.Own) != 1 || !k.Valid {
+					continue // which of them refers to which is not known, or whether they do
 				}
 				key := query.Ref{Schema: table.Schema, Table: table.Table, Column: k.Columns[0]}
 				own := query.Ref{Schema: k.From.Schema, Table: k.From.Table, Column: k.Own[0]}

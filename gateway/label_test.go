@@ -99,3 +99,25 @@ func TestColumnOfOneValueIsJudged(t *testing.T) {
 		}
 	}
 }
+
+// Attack: a key that nobody checked, so that a column of personal data would count as a
+// copy of one that is clean when a gateway starts and judges it for the first time.
+func TestForeignKeyThatIsNotValidHidesNothingLess(t *testing.T) {
+	th := start(t, "dev", `
+create table codes (code bigint primary key);
+insert into codes select i from generate_series(1, 300) i;
+create table letters (id int primary key, patient_id bigint);
+insert into letters select i, 70000000 + i from generate_series(1, 300) i;
+alter table letters add foreign key (patient_id) references codes not valid;
+analyze`, nil)
+	columns, err := th.Scan(t.Context(), person("ada"), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := columns["public.letters.patient_id"]; !c.PII {
+		t.Errorf("%+v", c)
+	}
+	if c := columns["public.codes.code"]; c.State != "clean" {
+		t.Errorf("the key: %+v", c)
+	}
+}

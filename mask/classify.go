@@ -261,8 +261,8 @@ func (c *judge) contradicted() bool {
 		}
 		return c.coded*2 > c.n
 	case Phone, Card, Account, SSN, NationalID, TaxID, Passport, Licence, Plate:
-		if c.class == classInteger && c.length < rowNumber*c.n {
-			return true // numbers of rows: patient_id, account_id
+		if toks := tokens(c.in.Column); c.class == classInteger && c.length < rowNumber*c.n && len(toks) > 0 && toks[len(toks)-1] == "id" {
+			return true // numbers of rows: patient_id
 		}
 		return c.digits*2 < c.n
 	case BirthDate:

@@ -88,6 +88,7 @@ func TestClassify(t *testing.T) {
 		{"things that are numbered", "t", "c1", 25, numbered("Town 1%d"), "clean"},
 		{"logins, not names", "t", "full_name", 25, numbered("svc-1%d-batch"), "clean"},
 		{"row numbers of patients", "visits", "patient_id", 23, numbered("1%d"), "clean"},
+		{"short numbers of accounts", "t", "account_number", 23, numbered("1%d"), "account:whole"},
 		{"numbers of patients that a hospital gives", "visits", "patient_id", 20, numbered("7200481%d"), "national_id:whole"},
 		{"int4", "t", "quantity", 23, nil, "clean"},
 		{"type of the user", "t", "c1", 16999, nil, "unknown"},
@@ -165,5 +166,13 @@ func TestClassify(t *testing.T) {
 				t.Error("no evidence")
 			}
 		})
+	}
+}
+
+// A column without a letter in its name is judged by its comment.
+func TestColumnWithoutALetter(t *testing.T) {
+	f := mask.Classify(mask.ColumnInfo{Table: "customers", Column: "1", Type: "integer", TypeOID: 23, Comment: "account number", Samples: numbered("1%d")})
+	if !f.PII || f.Type != mask.Account {
+		t.Errorf("%+v", f)
 	}
 }

@@ -44,6 +44,7 @@ type Key struct {
 	From               Ref
 	OnDelete, OnUpdate Kind     // what happens to the referring rows: Delete or Update; Unknown is nothing
 	Columns, Own       []string // referred to, and referring
+	Valid              bool     // all rows were checked; what is added NOT VALID may refer to nothing
 }
 
 // Hook is a function of a user that the server calls by itself.
