@@ -4,7 +4,7 @@
 GO       ?= go
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 # The slowest package starts several PostgreSQL servers under the race detector.
-TIMEOUT  ?= 40m
+TIMEOUT  ?= 25m
 BENCH    ?= .
 
 .PHONY: build demo test fuzz soak audit-scale lineage-scale conformance idp mcp cross bench lint fmt vet check vuln postgres compiler python tmux clean

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync"
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/policy"
@@ -27,7 +28,7 @@ func (g *Gateway) Again(ev audit.Event, catalogue bool) (v policy.Verdict, needs
 func (g *Gateway) Stall(connection string) (release func()) {
 	turn := g.bases[connection].aside.turn
 	turn <- struct{}{}
-	return func() { <-turn }
+	return sync.OnceFunc(func() { <-turn })
 }
 
 // Wanted is how many asks are to be looked into before others.

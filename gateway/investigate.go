@@ -41,6 +41,7 @@ type investigation struct {
 	shape  string    // fingerprint; "" if it has none
 	since  time.Time // when it began to wait: what was asked before does not count for it
 
+	begun  bool          // it was taken from the lists, or is not to be looked into any more; the lists' lock guards it
 	looked chan struct{} // closed when approvers were told
 }
 
@@ -48,7 +49,7 @@ type investigation struct {
 func (q *investigations) add(c *investigation) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.over {
+	if q.over || c.begun {
 		return
 	}
 	if q.rest == nil {
@@ -64,12 +65,13 @@ func (q *investigations) add(c *investigation) {
 	}
 }
 
-// want puts an investigation ahead of all others, until it is let go again.
+// want puts an investigation ahead of all others, until it is let go again. It may be
+// wanted before it is added: approvers see a request a moment earlier.
 func (q *investigations) want(c *investigation) (letGo func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !slices.Contains(q.rest[c.caller], c) {
-		return func() {} // it is under way, or over
+	if c.begun {
+		return func() {}
 	}
 	q.wanted = append(q.wanted, c)
 	return func() {
@@ -88,8 +90,9 @@ func (q *investigations) leave(c *investigation) {
 	q.take(c)
 }
 
-// take takes an investigation out of all lists; the lock is held.
+// take takes an investigation out of all lists, for good; the lock is held.
 func (q *investigations) take(c *investigation) {
+	c.begun = true
 	q.wanted = slices.DeleteFunc(q.wanted, func(other *investigation) bool { return other == c })
 	own := q.rest[c.caller]
 	i := slices.Index(own, c)
@@ -116,10 +119,9 @@ func (q *investigations) end() {
 func (q *investigations) next() *investigation {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var c *investigation
+	c := q.lastWanted()
 	switch {
-	case len(q.wanted) > 0:
-		c = q.wanted[len(q.wanted)-1]
+	case c != nil:
 	case len(q.turns) > 0:
 		caller := q.turns[0]
 		q.turns = append(q.turns[1:], caller) // others have their turn before
@@ -130,6 +132,16 @@ func (q *investigations) next() *investigation {
 	}
 	q.take(c)
 	return c
+}
+
+// lastWanted is what was wanted last of what was added; nil if nothing was. The lock is held.
+func (q *investigations) lastWanted() *investigation {
+	for _, c := range slices.Backward(q.wanted) {
+		if slices.Contains(q.rest[c.caller], c) {
+			return c
+		}
+	}
+	return nil
 }
 
 // run looks into what waits, one after the other.

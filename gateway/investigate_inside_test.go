@@ -55,6 +55,29 @@ func TestWhatIsLookedAtComesFirst(t *testing.T) {
 	}
 }
 
+// An ask is listed before it is in the queue: its record is written in between. Who looks
+// at it in that moment has it looked into first all the same.
+func TestWhatIsLookedAtBeforeItIsInTheQueueComesFirst(t *testing.T) {
+	q, _ := queue("ada", "ada")
+	soon := &investigation{held: &held{ctx: context.Background()}, caller: "ben", id: "soon", looked: make(chan struct{})}
+	letGo := q.want(soon)
+	if c := q.next(); c == nil || c.id != "ada0" {
+		t.Errorf("begun with %+v", c)
+	}
+	q.add(soon)
+	if got, want := order(q), "soon ada1"; got != want {
+		t.Errorf("in the order %s, want %s", got, want)
+	}
+	letGo()
+	gone := &investigation{held: soon.held, caller: "ben", id: "gone"}
+	q.want(gone)
+	q.leave(gone) // withdrawn before it was added
+	q.add(gone)
+	if len(q.wanted)+len(q.rest)+len(q.turns) != 0 {
+		t.Errorf("left are %v, %v, %v", q.wanted, q.rest, q.turns)
+	}
+}
+
 // An answer is given to those who waited when it was asked for, and to nobody who came
 // later: what happened in between would be missing.
 func TestWhatIsSharedIsNoOlderThanTheAsk(t *testing.T) {

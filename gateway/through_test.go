@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -194,6 +196,23 @@ func (th *through) run(t testing.TB) {
 	}
 	th.stop = sync.OnceValue(func() error {
 		cancel()
-		return <-done
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(time.Minute):
+			return fmt.Errorf("it does not stop:\n%s", goroutinesOfTheGateway())
+		}
 	})
+}
+
+// goroutinesOfTheGateway are the stacks that have to do with it, for a test that hangs.
+func goroutinesOfTheGateway() string {
+	all := make([]byte, 16<<20)
+	var ours []string
+	for g := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(g, "sluice/gateway.") {
+			ours = append(ours, g)
+		}
+	}
+	return strings.Join(ours, "\n\n")
 }
