@@ -16,9 +16,6 @@ type sheet struct{ sheets.Sheet }
 // read fills the struct that into points to.
 func (s *sheet) read(data []byte, into any) { s.Read(data, into) }
 
-// say notes what is wrong at a line.
-func (s *sheet) say(line int, format string, args ...any) { s.Say(line, format, args...) }
-
 // sayAt notes what is wrong with the value at a path, or with what would hold it.
 func (s *sheet) sayAt(path, format string, args ...any) { s.SayAt(path, format, args...) }
 

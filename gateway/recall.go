@@ -223,9 +223,9 @@ func (r *recalled) inside(ev *audit.Event) {
 	known := len(ev.Signs) == 0 && len(ev.Writes) == 0
 	switch st.Kind {
 	case query.Select, query.Call, query.Do, query.FunctionCall, query.CopyTo, query.Execute:
-		known = known || r.lacks["statement.functions"] == false && len(st.Functions) == 0 && st.Kind == query.Select
+		known = known || !r.lacks["statement.functions"] && len(st.Functions) == 0 && st.Kind == query.Select
 	case query.Insert, query.Update, query.Delete, query.Merge:
-		known = known || len(ev.Writes) <= 1 || r.lacks["statement.functions"] == false && len(st.Functions) == 0
+		known = known || len(ev.Writes) <= 1 || !r.lacks["statement.functions"] && len(st.Functions) == 0
 	default:
 		known = true
 	}

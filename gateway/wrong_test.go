@@ -68,12 +68,11 @@ func TestMistypedStatementInATransaction(t *testing.T) {
 // later statement of a held message has run while it waits.
 func TestCheckedStatementDoesNotRun(t *testing.T) {
 	th := start(t, "prod", shop+"create sequence seen;", nil)
-	conn := connect(t, th.as(person("ada")))
 	for _, sql := range []string{
 		"do $$ begin execute format('select nextval(%L)', 'seen'); end $$", "alter table cities add column unseen int; select nextval('seen')",
 		"select nextval('seen'); alter table cities add column unseen int",
 	} {
-		conn = connect(t, th.as(person("ada")))
+		conn := connect(t, th.as(person("ada")))
 		done := background(conn, sql)
 		for len(th.Asks(approver)) == 0 {
 			select {

@@ -247,7 +247,7 @@ func (f folder) everyRow(sel *ast.SelectStmt, depth int) (out []copied) {
 
 // under finds the table that rel shows if it is a view of one, through views of views.
 func (f *folder) under() {
-	rel, bases, shown := f.rel, f.tables, map[string]string(nil)
+	bases, shown := f.tables, map[string]string(nil)
 	for range maxInView {
 		if len(bases) != 1 {
 			return
@@ -268,8 +268,8 @@ func (f *folder) under() {
 			}
 		}
 		shown = through(out.renamed(bases[0].Columns), shown)
-		rel, bases = next, tables
-		f.base, f.bases, f.shown = rel, bases, shown
+		bases = tables
+		f.base, f.bases, f.shown = next, bases, shown
 	}
 }
 

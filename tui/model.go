@@ -104,8 +104,7 @@ type model struct {
 
 	page     []string // the detail, laid out; nil if it must be made anew
 	rows     []string // ids of the list on the screen, filtered; nil as above
-	pageOf   string
-	clickTop int // line of the screen on which the list begins
+	clickTop int      // line of the screen on which the list begins
 	firstRow int
 }
 

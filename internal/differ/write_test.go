@@ -88,7 +88,6 @@ func (m *maker) insert(goal table, depth int) string {
 	cols := m.some(goal.cols)
 	head := "insert into " + goal.name + " as g (" + list(cols) + ")"
 	if goal.name == "contacts" {
-		head = strings.Replace(head, ", mail", "", 1)
 		cols = goal.cols[:2]
 		head = "insert into contacts as g (id, who)"
 	}

@@ -159,9 +159,6 @@ func (c *client) run(w way, m message) (failed string, err error) {
 	return c.answer(m.data, append(begin, &pgproto3.Execute{}, &pgproto3.Sync{})...)
 }
 
-// call sends a FunctionCall.
-func (c *client) call(m *pgproto3.FunctionCall) (string, error) { return c.answer(nil, m) }
-
 // ended reports whether err says that the other side ended the session.
 func ended(err error) bool {
 	var op *net.OpError

@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// piece is n bytes that come after a time, and how often anything went the other way.
+// piece is n bytes that come after a time.
 type piece struct {
 	n     int
 	after time.Duration
-	turn  int64
 }
 
 func TestOnlyBulkWaits(t *testing.T) {

@@ -91,13 +91,13 @@ func TestEachEventArrivesAtLeastOnce(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "events.jsonl")
 	c := newCollector(t)
 	c.fail, c.code = 5, http.StatusServiceUnavailable
-	s, d := follow(t, record, dir, c.URL, file)
+	_, d := follow(t, record, dir, c.URL, file)
 	stop := run(t, d)
 	c.wait(t, 3)
 	stop()
-	_ = s // it crashes: nothing is saved
+	// It crashes: nothing is saved.
 
-	s, d = follow(t, record, dir, c.URL, file)
+	s, _ := follow(t, record, dir, c.URL, file)
 	if err := s.Close(); err != nil { // all of it is on disk now
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestEachEventArrivesAtLeastOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "openlineage.jsonl"), append(slices.Clone(data), []byte(`{"eventType":"STA`)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, d = follow(t, record, dir, c.URL, file)
+	_, d = follow(t, record, dir, c.URL, file)
 	want := map[string]bool{}
 	for line := range bytes.Lines(data) {
 		var ev struct {
