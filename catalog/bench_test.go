@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,9 +53,14 @@ func BenchmarkLarge(b *testing.B) {
 			}
 		}
 	})
-	b.Run("changed", func(b *testing.B) {
+	b.Run("unchanged", func(b *testing.B) {
+		r := &Reader{Conn: conn}
+		last, err := r.Read(ctx, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
 		for b.Loop() {
-			if _, err := Changed(ctx, conn); err != nil {
+			if next, err := r.Read(ctx, last); err != nil || next != last {
 				b.Fatal(err)
 			}
 		}
@@ -97,4 +104,62 @@ end loop; end $$;`); err != nil {
 			}
 		})
 	}
+}
+
+// medium makes two thousand tables with keys, checks and defaults, two hundred views, and
+// four hundred functions, half of them of triggers.
+const medium = `do $$ begin
+  create table base (id bigint primary key, name text);
+  for i in 1..2000 loop
+    execute format('create table t%s (id bigint primary key, customer_id bigint references base, email text default ''x'' || now(), full_name varchar(80), amount numeric(12,2) check (amount > 0), created_at timestamptz default now(), notes text, state int)', i);
+    if i % 500 = 0 then commit; end if;
+  end loop;
+  for i in 1..200 loop
+    execute format('create view v%1$s as select a.id, a.email, b.amount from t%1$s a join t%2$s b on a.id = b.customer_id', i, i + 1);
+    execute format('create function f%1$s(n int) returns bigint language plpgsql as $f$ begin return (select count(*) from t%1$s where id < n); end $f$', i);
+    execute format('create function g%1$s() returns trigger language plpgsql as $f$ begin return new; end $f$', i);
+    execute format('create trigger tr before insert on t%1$s for each row execute function g%1$s()', i);
+  end loop;
+end $$`
+
+// BenchmarkRefresh is reading the catalogue of two thousand tables again after one
+// ALTER TABLE: only what changed, and everything, in turn.
+func BenchmarkRefresh(b *testing.B) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, pgtest.Database(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range []string{medium, "analyze"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r := &Reader{Conn: conn}
+	last, err := r.Read(ctx, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var some, whole time.Duration
+	for i := 0; b.Loop(); i++ {
+		if _, err := conn.Exec(ctx, fmt.Sprintf("alter table t%d add column c%d text", 1+i%2000, i)); err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		next, err := r.Read(ctx, last)
+		some += time.Since(start)
+		if err != nil || next == last || r.whole != 1 {
+			b.Fatalf("everything was read %d times, %v", r.whole, err)
+		}
+		start = time.Now()
+		if _, err = Load(ctx, conn, last); err != nil {
+			b.Fatal(err)
+		}
+		whole += time.Since(start)
+		last = next
+	}
+	b.ReportMetric(float64(some.Milliseconds())/float64(b.N), "ms/changed")
+	b.ReportMetric(float64(whole.Milliseconds())/float64(b.N), "ms/whole")
+	b.ReportMetric(float64(some)/float64(whole), "changed/whole")
 }

@@ -12,7 +12,7 @@ import (
 // keepBodies remembers the users' routines with what their bodies say, and which
 // names routines of the system have that are not harmless. It answers with the users'
 // routines by their OID.
-func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
+func (s *Snapshot) keepBodies(all []*routine) map[uint32]*query.Routine {
 	s.routines, s.doubtful, s.bodies = map[string][]*query.Routine{}, map[string]bool{}, &query.Bodies{}
 	s.operators = map[string][]*query.Routine{}
 	byOID := map[uint32]*query.Routine{}
@@ -20,7 +20,7 @@ func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 	for _, r := range all {
 		harmless[r.oid] = r.reckons()
 		if isSystem(r.schema) {
-			harmless[r.oid] = builtInHarmless(r)
+			harmless[r.oid] = r.safe
 			if !harmless[r.oid] {
 				s.doubtful[r.name] = true
 			}
@@ -55,7 +55,7 @@ func (s *Snapshot) keepBodies(all []routine) map[uint32]*query.Routine {
 	return byOID
 }
 
-func (r routine) public() *query.Routine {
+func (r *routine) public() *query.Routine {
 	q := &query.Routine{Schema: r.schema, Name: r.name, Procedure: r.kind == "p", Volatile: r.volatility == "v",
 		Language: r.language, Body: r.body, Defaults: r.absent, Least: int(r.args - r.defaults), Most: int(r.args), Extension: r.extension, Reckons: r.reckons()}
 	if r.def != "" {
@@ -93,7 +93,7 @@ func (r routine) public() *query.Routine {
 }
 
 // given are the names of the arguments that a call gives.
-func (r routine) given() (args []string) {
+func (r *routine) given() (args []string) {
 	for i := 0; len(args) < int(r.args); i++ {
 		if i < len(r.modes) && (r.modes[i] == "o" || r.modes[i] == "t") {
 			continue
@@ -108,7 +108,7 @@ func (r routine) given() (args []string) {
 }
 
 // gives are the columns of what it gives, if these have names.
-func (r routine) gives() (out []string) {
+func (r *routine) gives() (out []string) {
 	if len(r.row) > 0 {
 		return r.row
 	}

@@ -5,9 +5,11 @@
 package catalog
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sluicehq/sluice/query"
 )
@@ -45,6 +47,8 @@ type Snapshot struct {
 	Identity   string // what tells the database from all others: its cluster, and its number there; "" if the role may not ask
 	Version    uint64 // grows with every refresh or labelling that found a difference
 	relations  map[string][]*entry
+	ordered    []*entry          // the same, by schema and name
+	byOID      map[uint32]*entry // and by number
 	harmless   map[string]bool
 	functions  map[uint32]Function
 	routines   map[string][]*query.Routine // the users' own, by name
@@ -86,6 +90,20 @@ type entry struct {
 	system      bool     // labels are built in
 	stored      bool     // has rows of its own that may be sampled
 	partitioned bool     //
+	sum         uint64   // of all this but labels and rows
+	own         bool     // columns are this snapshot's alone; else they are shared
+}
+
+// relabel gives a column a label. Columns that are shared with another snapshot are
+// copied first.
+func (e *entry) relabel(i int, l Label) {
+	if e.columns[i].Label == l {
+		return
+	}
+	if !e.own {
+		e.columns, e.own = slices.Clone(e.columns), true
+	}
+	e.columns[i].Label = l
 }
 
 // Lookup implements query.Schema. The search path being unknown, a name without a
@@ -254,15 +272,14 @@ func (s *Snapshot) BaseType(oid uint32) uint32 {
 // column of its partitions, children and parents.
 func (s *Snapshot) WithLabels(labels map[query.Ref]Label) *Snapshot {
 	next := s.copy()
-	for _, list := range next.relations {
-		for _, e := range list {
-			if e.system {
+	for ref, l := range labels {
+		for _, e := range next.relations[ref.Table] {
+			if e.rel.Schema != ref.Schema || e.system {
 				continue
 			}
 			for i := range e.columns {
-				c := &e.columns[i]
-				if l, ok := labels[query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}]; ok {
-					c.Label = l
+				if e.columns[i].Name == ref.Column {
+					e.relabel(i, l)
 				}
 			}
 		}
@@ -278,17 +295,13 @@ func (s *Snapshot) WithLabels(labels map[query.Ref]Label) *Snapshot {
 // found, also for the same column of the relations below, which hold its rows.
 func (s *Snapshot) Overruled(labels map[query.Ref]Label) *Snapshot {
 	next := s.copy()
-	byOID := map[uint32]*entry{}
-	for _, e := range next.entries() {
-		byOID[e.oid] = e
-	}
-	for _, e := range byOID {
+	for _, e := range next.ordered {
 		if e.system {
 			continue
 		}
 		for i := range e.columns {
-			if l, ok := inherited(byOID, e, e.columns[i].Name, labels, maxHeirs); ok {
-				e.columns[i].Label = l
+			if l, ok := inherited(next.byOID, e, e.columns[i].Name, labels, maxHeirs); ok {
+				e.relabel(i, l)
 			}
 		}
 	}
@@ -339,6 +352,22 @@ func (s *Snapshot) Attribute(ref query.Ref) (Attribute, bool) {
 	return Attribute{}, false
 }
 
+// Numbered finds the column that is known by a number; those of the system are not.
+func (s *Snapshot) Numbered(at Attribute) (query.Ref, bool) {
+	if s == nil {
+		return query.Ref{}, false
+	}
+	e := s.byOID[at.Relation]
+	if e == nil || e.system {
+		return query.Ref{}, false
+	}
+	c := e.numbered(at.Number)
+	if c == nil {
+		return query.Ref{}, false
+	}
+	return query.Ref{Schema: e.rel.Schema, Table: e.rel.Name, Column: c.Name}, true
+}
+
 // Attributes are the columns by what PostgreSQL knows them by, those of the system
 // left out.
 func (s *Snapshot) Attributes() map[Attribute]query.Ref {
@@ -354,31 +383,39 @@ func (s *Snapshot) Attributes() map[Attribute]query.Ref {
 	return out
 }
 
-// copy has columns of its own; everything else is shared, since nothing changes it.
+// copy has relations of its own; everything else is shared until it is changed.
 func (s *Snapshot) copy() *Snapshot {
 	next := *s
-	next.relations = make(map[string][]*entry, len(s.relations))
-	for name, list := range s.relations {
-		own := make([]*entry, len(list))
-		for i, e := range list {
-			x := *e
-			if !e.system {
-				x.columns = slices.Clone(e.columns)
-			}
-			own[i] = &x
-		}
-		next.relations[name] = own
+	next.ordered = make([]*entry, 0, len(s.ordered))
+	for _, e := range s.entries() {
+		x := *e
+		x.own = false
+		next.ordered = append(next.ordered, &x)
 	}
+	next.index()
 	return &next
 }
 
+// index fills in what relations are found by from those in order.
+func (s *Snapshot) index() {
+	s.relations, s.byOID = make(map[string][]*entry, len(s.ordered)), make(map[uint32]*entry, len(s.ordered))
+	for _, e := range s.ordered {
+		s.relations[e.rel.Name], s.byOID[e.oid] = append(s.relations[e.rel.Name], e), e
+	}
+	for _, list := range s.relations {
+		slices.SortFunc(list, func(a, b *entry) int { return cmp.Compare(a.oid, b.oid) })
+	}
+}
+
 func (s *Snapshot) sameLabels(other *Snapshot) bool {
-	for name, list := range s.relations {
-		for i, e := range list {
-			for j, c := range e.columns {
-				if c.Label != other.relations[name][i].columns[j].Label {
-					return false
-				}
+	for i, e := range s.ordered {
+		was := other.ordered[i].columns
+		if len(was) == 0 || &e.columns[0] == &was[0] {
+			continue // they are shared
+		}
+		for j, c := range e.columns {
+			if c.Label != was[j].Label {
+				return false
 			}
 		}
 	}
@@ -388,27 +425,23 @@ func (s *Snapshot) sameLabels(other *Snapshot) bool {
 // shareLabels spreads personal data along inheritance, up and then down, so that
 // siblings share it too.
 func (s *Snapshot) shareLabels() {
-	byOID := map[uint32]*entry{}
 	var heirs []*entry
-	for _, list := range s.relations {
-		for _, e := range list {
-			byOID[e.oid] = e
-			if len(e.parents) > 0 {
-				heirs = append(heirs, e)
-			}
+	for _, e := range s.ordered {
+		if len(e.parents) > 0 {
+			heirs = append(heirs, e)
 		}
 	}
 	for changed := true; changed; {
 		changed = false
 		for _, e := range heirs {
 			for _, oid := range e.parents {
-				if p := byOID[oid]; p != nil {
+				if p := s.byOID[oid]; p != nil {
 					changed = spread(e, p) || changed
 					changed = spread(p, e) || changed
 				}
 			}
 		}
-		for _, e := range byOID {
+		for _, e := range s.ordered {
 			changed = e.generate() || changed
 		}
 	}
@@ -417,11 +450,10 @@ func (s *Snapshot) shareLabels() {
 // generate gives columns that are computed from others of the row the labels of these.
 func (e *entry) generate() (changed bool) {
 	for i := range e.columns {
-		c := &e.columns[i]
-		for _, name := range c.from {
+		for _, name := range e.columns[i].from {
 			for _, src := range e.columns {
-				if src.Name == name && src.Label.PII && !c.Label.PII {
-					c.Label = Label{PII: true, Type: "personal", Where: "whole", Confidence: src.Label.Confidence, Evidence: "generated from " + name}
+				if src.Name == name && src.Label.PII && !e.columns[i].Label.PII {
+					e.relabel(i, Label{PII: true, Type: "personal", Where: "whole", Confidence: src.Label.Confidence, Evidence: "generated from " + name})
 					changed = true
 				}
 			}
@@ -433,12 +465,12 @@ func (e *entry) generate() (changed bool) {
 func spread(from, to *entry) (changed bool) {
 	for _, c := range from.columns {
 		for i := range to.columns {
-			x := &to.columns[i]
+			x := to.columns[i]
 			if x.Name != c.Name || x.Label.PII == c.Label.PII && x.Label.Clean == c.Label.Clean {
 				continue
 			}
 			if c.Label.PII || (x.Label.Clean && !c.Label.Clean) { // personal wins over unknown, unknown over clean
-				x.Label = c.Label
+				to.relabel(i, c.Label)
 				changed = true
 			}
 		}
@@ -446,24 +478,11 @@ func spread(from, to *entry) (changed bool) {
 	return changed
 }
 
-func (s *Snapshot) entries() []*entry {
-	var all []*entry
-	for _, list := range s.relations {
-		all = append(all, list...)
-	}
-	slices.SortFunc(all, func(a, b *entry) int {
-		if a.rel.Schema != b.rel.Schema {
-			if a.rel.Schema < b.rel.Schema {
-				return -1
-			}
-			return 1
-		}
-		if a.rel.Name < b.rel.Name {
-			return -1
-		}
-		return 1
-	})
-	return all
+// entries are the relations by schema and name.
+func (s *Snapshot) entries() []*entry { return s.ordered }
+
+func compareEntries(a, b *entry) int {
+	return cmp.Or(strings.Compare(a.rel.Schema, b.rel.Schema), strings.Compare(a.rel.Name, b.rel.Name))
 }
 
 // Schemas are the names of the schemas that hold relations.

@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -49,7 +51,8 @@ func (at *attachments) converts(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	runs := map[uint32][]*query.Routine{}
-	for typ, name := range names {
+	for _, typ := range slices.Sorted(maps.Keys(names)) {
+		name := names[typ]
 		for _, h := range at.calls.checks[typ] {
 			runs[typ] = append(runs[typ], h.Runs)
 		}
@@ -57,7 +60,7 @@ func (at *attachments) converts(ctx context.Context, tx pgx.Tx) error {
 		at.s.casts[name] = append(at.s.casts[name], runs[typ]...)
 	}
 	for _, list := range at.s.casts {
-		slices.SortFunc(list, compareRoutines)
+		slices.SortStableFunc(list, compareRoutines)
 	}
 	for oid, types := range at.taken {
 		r := at.routines[oid]
@@ -69,7 +72,7 @@ func (at *attachments) converts(ctx context.Context, tx pgx.Tx) error {
 			}
 		}
 		if len(r.Converts) > 0 {
-			slices.SortFunc(r.Converts, compareRoutines)
+			slices.SortStableFunc(r.Converts, compareRoutines)
 			at.s.harmless[routineKey("", r.Name)], at.s.harmless[routineKey(r.Schema, r.Name)] = false, false
 		}
 	}
@@ -109,13 +112,16 @@ func (at *attachments) spread(ctx context.Context, tx pgx.Tx, names map[uint32]s
 	if err != nil {
 		return err
 	}
+	for _, list := range above { // in an order of their own
+		slices.SortFunc(list, func(a, b holder) int { return cmp.Compare(a.oid, b.oid) })
+	}
 	type step struct {
 		typ  uint32
 		hook query.Hook
 	}
 	var todo []step
-	for typ, list := range at.calls.checks {
-		for _, h := range list {
+	for _, typ := range slices.Sorted(maps.Keys(at.calls.checks)) {
+		for _, h := range at.calls.checks[typ] {
 			todo = append(todo, step{typ, h})
 		}
 	}
@@ -128,7 +134,7 @@ func (at *attachments) spread(ctx context.Context, tx pgx.Tx, names map[uint32]s
 			}
 			at.calls.checks[h.oid] = append(at.calls.checks[h.oid], s.hook)
 			names[h.oid] = h.name
-			for _, rel := range at.columns[h.oid] {
+			for _, rel := range at.withType(h.oid) {
 				at.hook(rel, s.hook)
 			}
 			todo = append(todo, step{h.oid, s.hook})

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 
 	"github.com/sluicehq/sluice/query"
@@ -24,7 +25,7 @@ type Declared struct {
 // other function is unknown, and so are the relations of the system.
 func Declare(tables []Declared) *Snapshot {
 	s := &Snapshot{
-		Version: 1, relations: map[string][]*entry{}, harmless: map[string]bool{}, functions: map[uint32]Function{},
+		Version: 1, harmless: map[string]bool{}, functions: map[uint32]Function{},
 		routines: map[string][]*query.Routine{}, operators: map[string][]*query.Routine{}, doubtful: map[string]bool{}, bodies: &query.Bodies{},
 		base: map[uint32]uint32{},
 	}
@@ -39,8 +40,11 @@ func Declare(tables []Declared) *Snapshot {
 			e.columns = append(e.columns, c)
 			e.rel.Columns = append(e.rel.Columns, c.Name)
 		}
-		s.relations[t.Table] = append(s.relations[t.Table], e)
+		e.sum = e.digest()
+		s.ordered = append(s.ordered, e)
 	}
+	slices.SortStableFunc(s.ordered, compareEntries)
+	s.index()
 	s.sum = s.digest()
 	return s
 }

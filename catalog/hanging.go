@@ -9,17 +9,20 @@ import (
 	"github.com/sluicehq/sluice/query"
 )
 
+// hangs is true of the rows of pg_depend that are read.
+const hangs = `refclassid in ('pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass)
+    and deptype in ('n', 'a', 'i', 'e')`
+
 // hangingSQL are the relations, types and routines that depend on types, routines and
 // extensions. What belongs to a relation (a default, a check, an index, a trigger, a
 // policy, what a view says) counts as the relation.
 const hangingSQL = `
 with d as (
   select d.refclassid as rc, d.refobjid as ro, d.classid as c, d.objid as o from pg_catalog.pg_depend d
-  where d.refclassid in ('pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass)
-    and d.deptype in ('n', 'a', 'i', 'e'))
-select case d.rc when 'pg_catalog.pg_type'::pg_catalog.regclass then 'type' when 'pg_catalog.pg_proc'::pg_catalog.regclass then 'routine' else 'extension' end,
-       d.ro, x.kind, x.oid
-from d cross join lateral (
+  where ` + hangs + ` [[and (d.classid, d.objid) in (select * from unnest($1::oid[], $2::oid[]))]])
+select d.c, d.o, case d.rc when 'pg_catalog.pg_type'::pg_catalog.regclass then 'type' when 'pg_catalog.pg_proc'::pg_catalog.regclass then 'routine' else 'extension' end,
+       d.ro, coalesce(x.kind, ''), coalesce(x.oid, 0)
+from d left join lateral (
   select 'type' as kind, d.o as oid where d.c = 'pg_catalog.pg_type'::pg_catalog.regclass
   union all select 'routine', d.o where d.c = 'pg_catalog.pg_proc'::pg_catalog.regclass
   union all select 'relation', coalesce((select i.indrelid from pg_catalog.pg_index i where i.indexrelid = d.o), d.o) where d.c = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -29,14 +32,11 @@ from d cross join lateral (
   union all select 'type', k.contypid from pg_catalog.pg_constraint k where d.c = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = d.o and k.contypid <> 0
   union all select 'relation', t.tgrelid from pg_catalog.pg_trigger t where d.c = 'pg_catalog.pg_trigger'::pg_catalog.regclass and t.oid = d.o
   union all select 'relation', p.polrelid from pg_catalog.pg_policy p where d.c = 'pg_catalog.pg_policy'::pg_catalog.regclass and p.oid = d.o
-) x`
+) x on true`
 
-const ownersSQL = `
-select 'type', t.oid, n.nspname, t.typname from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.oid = any ($1)
-union all
-select 'routine', p.oid, n.nspname, p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid = any ($1)
-union all
-select 'extension', e.oid, '', e.extname from pg_catalog.pg_extension e`
+const typeOwnersSQL = `
+select t.oid, n.nspname, t.typname from unnest($1::oid[]) x(oid) join pg_catalog.pg_type t on t.oid = x.oid
+join pg_catalog.pg_namespace n on n.oid = t.typnamespace`
 
 // node is one object by its kind, since OIDs are unique within a kind only.
 type node struct {
@@ -50,42 +50,44 @@ type object struct {
 	schema, name string
 }
 
-// hanging reads which relations go, or lose a part, with what they depend on.
+// hanging notes which relations go, or lose a part, with what they depend on.
 func (at *attachments) hanging(ctx context.Context, tx pgx.Tx) error {
 	edges := map[node][]node{}
-	var from, to node
-	err := each(ctx, tx, "what depends on types and functions", hangingSQL, []any{&from.kind, &from.oid, &to.kind, &to.oid}, func() {
-		edges[from] = append(edges[from], to)
-	})
-	if err != nil {
-		return err
-	}
-	reach := map[node][]query.Ref{}
-	var oids []uint32
-	for n := range edges {
-		if refs := at.reach(edges, n); len(refs) > 0 || n.kind == query.ExtensionObject {
-			reach[n] = refs
-			oids = append(oids, n.oid)
+	for _, list := range at.rows.edges {
+		for _, e := range list {
+			if e.counts.kind != "" {
+				edges[e.on] = append(edges[e.on], e.counts)
+			}
 		}
 	}
 	at.s.dependents, at.s.extensions = map[object][]query.Ref{}, map[string]bool{}
-	var n node
-	var o object
-	rows, err := tx.Query(ctx, ownersSQL, oids)
-	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&n.kind, &n.oid, &o.schema, &o.name}, func() error {
-			o.kind = n.kind
-			if o.kind == query.ExtensionObject {
-				at.s.extensions[o.name] = true
-			}
-			if len(reach[n]) == 0 {
-				return nil
-			}
-			at.s.dependents[o] = sorted(append(at.s.dependents[o], reach[n]...))
-			return nil
-		})
+	note := func(o object, n node) {
+		if refs := at.reach(edges, n); len(refs) > 0 {
+			at.s.dependents[o] = sorted(append(at.s.dependents[o], refs...))
+		}
 	}
-	return wrapRead("names of what relations depend on", err)
+	for _, x := range at.rows.extensions {
+		at.s.extensions[x.name] = true
+		note(object{kind: query.ExtensionObject, name: x.name}, node{query.ExtensionObject, x.oid})
+	}
+	var types []uint32
+	for n := range edges {
+		switch n.kind {
+		case query.RoutineObject:
+			if list := at.rows.routines[n.oid]; list != nil {
+				note(object{n.kind, list[0].schema, list[0].name}, n)
+			}
+		case query.TypeObject:
+			if len(at.reach(edges, n)) > 0 {
+				types = append(types, n.oid)
+			}
+		}
+	}
+	var oid uint32
+	o := object{kind: query.TypeObject}
+	return each(ctx, tx, "names of types that relations depend on", typeOwnersSQL, []any{&oid, &o.schema, &o.name}, func() {
+		note(o, node{query.TypeObject, oid})
+	}, types)
 }
 
 func (at *attachments) reach(edges map[node][]node, from node) (refs []query.Ref) {

@@ -3,11 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,50 +16,37 @@ import (
 // known to be clean is kept only if name and type are the same. If nothing changed
 // the answer is previous itself.
 func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return nil, fmt.Errorf("begin reading the catalogue: %w", err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	return (&Reader{Conn: conn}).Read(ctx, previous)
+}
 
-	s := &Snapshot{Version: 1, relations: map[string][]*entry{}}
-	// An empty path makes format_type and pg_get_viewdef print every schema, so that
-	// a view's text means the same whoever reads it.
-	if _, err := tx.Exec(ctx, "set local search_path = ''"); err != nil {
-		return nil, fmt.Errorf("empty the search path: %w", err)
-	}
-	if err := tx.QueryRow(ctx, "select pg_catalog.current_database()").Scan(&s.Database); err != nil {
-		return nil, fmt.Errorf("ask for the database's name: %w", err)
-	}
-	if s.Identity, err = identify(ctx, tx); err != nil {
-		return nil, err
-	}
-	types, err := loadTypes(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
+// assemble puts a snapshot together from rows. Names of what few relations depend on are
+// read here, since only now it is known of what.
+func assemble(ctx context.Context, tx pgx.Tx, r *rows, database, identity string) (*Snapshot, error) {
+	types := pgTypes(r.types)
+	s := &Snapshot{Database: database, Identity: identity, Version: 1}
 	s.base, s.enums = types.bases(), types.enums()
-	at := &attachments{rels: map[uint32]*entry{}, columns: map[uint32][]uint32{}}
-	if err := s.loadRelations(ctx, tx, types, at); err != nil {
-		return nil, err
-	}
-	if err = s.loadRoutines(ctx, tx, at); err != nil {
-		return nil, err
-	}
+	at := &attachments{s: s, rows: r, rels: make(map[uint32]*entry, len(r.relations))}
+	s.relate(types, r, at)
+	s.callable(at)
 	if err := s.attach(ctx, tx, at); err != nil {
 		return nil, err
 	}
 	s.sum = s.digest()
+	return s, nil
+}
+
+// after is the snapshot as one that follows previous.
+func (s *Snapshot) after(previous *Snapshot) *Snapshot {
 	if previous == nil {
-		return s, nil
+		return s
 	}
 	if previous.sum == s.sum && previous.Database == s.Database {
-		return previous, nil
+		return previous
 	}
 	s.Version = previous.Version + 1
 	s.keepLabels(previous)
 	s.shareLabels()
-	return s, nil
+	return s
 }
 
 // identify says which database it is, whatever name and address it was reached by. A
@@ -82,54 +65,44 @@ func identify(ctx context.Context, tx pgx.Tx) (identity string, err error) {
 	return identity, nil
 }
 
+// pgType is a domain, an enum or a base type.
 type pgType struct {
-	name string
-	kind byte // pg_type.typtype
-	base uint32
+	name, schema string
+	kind         byte // pg_type.typtype
+	base         uint32
 }
 
-type pgTypes map[uint32]pgType
+type pgTypes group[uint32, pgType]
 
-func loadTypes(ctx context.Context, tx pgx.Tx) (pgTypes, error) {
-	rows, err := tx.Query(ctx, `select oid, format_type(oid, null), typtype::text, typbasetype, typname = 'citext'
-		from pg_catalog.pg_type where typtype in ('d', 'e', 'b')`)
-	if err != nil {
-		return nil, fmt.Errorf("read types: %w", err)
-	}
-	types := pgTypes{}
-	var oid, base uint32
-	var name, kind string
-	var citext bool
-	_, err = pgx.ForEachRow(rows, []any{&oid, &name, &kind, &base, &citext}, func() error {
-		if citext { // same values as text, in both formats
-			kind, base = "d", 25
-		}
-		types[oid] = pgType{name, kind[0], base}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read types: %w", err)
-	}
-	return types, nil
-}
+const typesSQL = `
+select t.oid, pg_catalog.format_type(t.oid, null), n.nspname, t.typtype::text, t.typbasetype, t.typname = 'citext'
+from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+where t.typtype in ('d', 'e', 'b') [[and t.oid = any ($1)]]`
 
 // resolve follows domains to their base. Domains over domains are not deep; the
 // bound keeps a damaged catalogue from holding us.
 func (t pgTypes) resolve(oid uint32) uint32 {
 	for range 32 {
 		x, ok := t[oid]
-		if !ok || x.kind != 'd' || x.base == 0 {
+		if !ok || x[0].kind != 'd' || x[0].base == 0 {
 			break
 		}
-		oid = x.base
+		oid = x[0].base
 	}
 	return oid
 }
 
+func (t pgTypes) name(oid uint32) string {
+	if x, ok := t[oid]; ok {
+		return x[0].name
+	}
+	return ""
+}
+
 // under is the type that a domain is over; 0 if it is none.
 func (t pgTypes) under(oid uint32) uint32 {
-	if x, ok := t[oid]; ok && x.kind == 'd' {
-		return x.base
+	if x, ok := t[oid]; ok && x[0].kind == 'd' {
+		return x[0].base
 	}
 	return 0
 }
@@ -137,7 +110,7 @@ func (t pgTypes) under(oid uint32) uint32 {
 func (t pgTypes) enums() map[uint32]bool {
 	m := map[uint32]bool{}
 	for oid, x := range t {
-		if x.kind == 'e' {
+		if x[0].kind == 'e' {
 			m[oid] = true
 		}
 	}
@@ -147,7 +120,7 @@ func (t pgTypes) enums() map[uint32]bool {
 func (t pgTypes) bases() map[uint32]uint32 {
 	m := map[uint32]uint32{}
 	for oid, x := range t {
-		if x.kind == 'd' {
+		if x[0].kind == 'd' {
 			m[oid] = t.resolve(oid)
 		}
 	}
@@ -156,12 +129,11 @@ func (t pgTypes) bases() map[uint32]uint32 {
 
 const relationsSQL = `
 select c.oid, n.nspname, c.relname, c.relkind::text, c.reltuples::float8,
-       coalesce((select array_agg(i.inhparent) from pg_catalog.pg_inherits i where i.inhrelid = c.oid), '{}'),
+       coalesce((select array_agg(i.inhparent order by i.inhseqno, i.inhparent) from pg_catalog.pg_inherits i where i.inhrelid = c.oid), '{}'),
        case when c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
             then coalesce(pg_catalog.pg_get_viewdef(c.oid), '') else '' end
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
-order by c.oid`
+where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't') [[and c.oid = any ($1)]]`
 
 const columnsSQL = `
 select a.attrelid, a.attnum, a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(d.description, ''),
@@ -174,83 +146,81 @@ from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S', 't')
 left join pg_catalog.pg_description d
        on d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objoid = a.attrelid and d.objsubid = a.attnum
-where a.attnum > 0 and not a.attisdropped
-order by a.attrelid, a.attnum`
+where a.attnum > 0 and not a.attisdropped [[and a.attrelid = any ($1)]]`
 
-func (s *Snapshot) loadRelations(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments) error {
-	rows, err := tx.Query(ctx, relationsSQL)
-	if err != nil {
-		return fmt.Errorf("read relations: %w", err)
-	}
-	var oid uint32
-	var schema, name, kind, definition string
-	var tuples float64
-	var parents []uint32
-	_, err = pgx.ForEachRow(rows, []any{&oid, &schema, &name, &kind, &tuples, &parents, &definition}, func() error {
-		e := &entry{
-			rel:         query.Relation{Schema: schema, Name: name, Kind: relationKind(kind), Definition: strings.TrimSuffix(definition, ";"), Rows: max(tuples, 0)},
-			oid:         oid,
-			rows:        tuples,
-			parents:     slices.Clone(parents),
-			system:      isSystem(schema) || kind == "S",
-			stored:      kind == "r" || kind == "m",
-			partitioned: kind == "p",
+// relate makes the relations with their columns, of those that the reader made before
+// where nothing changed.
+func (s *Snapshot) relate(types pgTypes, r *rows, at *attachments) {
+	s.ordered = make([]*entry, 0, len(r.relations))
+	for oid, row := range r.relations {
+		made := r.made[oid]
+		if made == nil {
+			made = relationOf(oid, row[0], r.columns[oid], types)
+			r.made[oid] = made
 		}
-		if e.system && kind == "v" {
-			// What a system view shows is said by its own labels: it counts as a table.
-			e.rel.Kind = query.Table
-		}
-		at.rels[oid] = e
-		s.relations[name] = append(s.relations[name], e)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read relations: %w", err)
+		e := *made
+		e.rows, e.rel.Rows = row[0].tuples, max(row[0].tuples, 0)
+		at.rels[oid] = &e
+		s.ordered = append(s.ordered, &e)
 	}
-	return loadColumns(ctx, tx, types, at)
+	slices.SortFunc(s.ordered, compareEntries)
+	s.index()
 }
 
-func loadColumns(ctx context.Context, tx pgx.Tx, types pgTypes, at *attachments) error {
-	rows, err := tx.Query(ctx, columnsSQL)
-	if err != nil {
-		return fmt.Errorf("read columns: %w", err)
+func relationOf(oid uint32, row relationRow, columns []columnRow, types pgTypes) *entry {
+	e := &entry{
+		rel:         query.Relation{Schema: row.schema, Name: row.name, Kind: relationKind(row.kind), Definition: row.definition},
+		oid:         oid,
+		parents:     row.parents,
+		system:      isSystem(row.schema) || row.kind == "S",
+		stored:      row.kind == "r" || row.kind == "m",
+		partitioned: row.kind == "p",
 	}
-	var rel, typ uint32
-	var num int16
-	var name, typeName, comment string
-	var from []string
-	var required bool
-	_, err = pgx.ForEachRow(rows, []any{&rel, &num, &name, &typ, &typeName, &required, &comment, &from}, func() error {
-		e := at.rels[rel]
-		if e == nil {
-			return nil
-		}
-		if !e.system {
-			for t, depth := typ, 0; t != 0 && depth < 32; t, depth = types.under(t), depth+1 {
-				at.columns[t] = append(at.columns[t], rel)
-			}
-		}
-		c := Column{Name: name, Type: typeName, TypeOID: types.resolve(typ), Comment: comment, num: num, from: slices.Clone(from)}
-		if c.TypeOID != typ && c.TypeOID != 25 {
-			c.Type = types[c.TypeOID].name
-		} else if c.TypeOID != typ {
+	if e.system && row.kind == "v" {
+		// What a system view shows is said by its own labels: it counts as a table.
+		e.rel.Kind = query.Table
+	}
+	n := len(columns)
+	e.columns, e.rel.Columns, e.rel.Types = make([]Column, 0, n), make([]string, 0, n), make([]string, 0, n)
+	for _, row := range columns {
+		c := Column{Name: row.name, Type: row.typeName, TypeOID: types.resolve(row.typ), Comment: row.comment, num: row.num, from: row.from}
+		if c.TypeOID != row.typ && c.TypeOID != 25 {
+			c.Type = types.name(c.TypeOID)
+		} else if c.TypeOID != row.typ {
 			c.Type = "text"
 		}
-		if l, ok := builtInLabel(e, name); ok {
+		if l, ok := builtInLabel(e, row.name); ok {
 			c.Label = l
 		}
 		e.columns = append(e.columns, c)
-		e.rel.Columns = append(e.rel.Columns, name)
+		e.rel.Columns = append(e.rel.Columns, row.name)
 		e.rel.Types = append(e.rel.Types, c.Type)
-		if required {
-			e.rel.Required = append(e.rel.Required, name)
+		if row.required {
+			e.rel.Required = append(e.rel.Required, row.name)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read columns: %w", err)
 	}
-	return nil
+	e.sum = e.digest()
+	return e
+}
+
+// withType are the relations with a column of a type, or of a domain over it.
+func (at *attachments) withType(typ uint32) []uint32 {
+	if at.columns != nil {
+		return at.columns[typ]
+	}
+	at.columns = map[uint32][]uint32{}
+	types := pgTypes(at.rows.types)
+	for _, oid := range sortedKeys(at.rows.columns) {
+		if e := at.rels[oid]; e == nil || e.system {
+			continue
+		}
+		for _, row := range at.rows.columns[oid] {
+			for t, depth := row.typ, 0; t != 0 && depth < 32; t, depth = types.under(t), depth+1 {
+				at.columns[t] = append(at.columns[t], oid)
+			}
+		}
+	}
+	return at.columns[typ]
 }
 
 func relationKind(relkind string) query.RelationKind {
@@ -267,100 +237,77 @@ func relationKind(relkind string) query.RelationKind {
 
 // keepLabels takes over what previous knew.
 func (s *Snapshot) keepLabels(previous *Snapshot) {
-	type key struct {
-		rel uint32
-		num int16
-	}
-	known := map[key]Column{}
-	for _, e := range previous.entries() {
-		for _, c := range e.columns {
-			if c.Label != (Label{}) {
-				known[key{e.oid, c.num}] = c
+	for _, e := range s.ordered {
+		was := previous.byOID[e.oid]
+		if e.system || was == nil {
+			continue
+		}
+		if was.sum == e.sum { // nothing but labels could differ
+			e.columns = was.columns
+			continue
+		}
+		for i, c := range e.columns {
+			old := was.numbered(c.num)
+			if old != nil && old.Label != (Label{}) && (old.Label.PII || old.Name == c.Name && old.TypeOID == c.TypeOID) {
+				e.relabel(i, old.Label)
 			}
 		}
 	}
-	for _, list := range s.relations {
-		for _, e := range list {
-			if e.system {
-				continue
-			}
-			for i := range e.columns {
-				c := &e.columns[i]
-				old, ok := known[key{e.oid, c.num}]
-				if ok && (old.Label.PII || old.Name == c.Name && old.TypeOID == c.TypeOID) {
-					c.Label = old.Label
-				}
-			}
-		}
+}
+
+// numbered finds a column by its number, in whose order they are.
+func (e *entry) numbered(num int16) *Column {
+	if i := int(num) - 1; i >= 0 && i < len(e.columns) && e.columns[i].num == num { // none before it was dropped
+		return &e.columns[i]
 	}
+	i, ok := slices.BinarySearchFunc(e.columns, num, func(c Column, num int16) int { return int(c.num) - int(num) })
+	if !ok {
+		return nil
+	}
+	return &e.columns[i]
 }
 
 // digest changes when anything changes that a statement's meaning or a column's
 // label may depend on. The planner's row counts are not among these.
 func (s *Snapshot) digest() uint64 {
-	h := fnv.New64a()
-	put := func(parts ...string) {
-		for _, p := range parts {
-			io.WriteString(h, p) //nolint:errcheck // a hash takes everything
-			h.Write([]byte{0})   //nolint:errcheck // as above
-		}
-	}
+	d := newDigester()
+	d.put(s.Identity)
 	for _, e := range s.entries() {
-		put(e.rel.Schema, e.rel.Name, string(e.rel.Kind), e.rel.Definition, strconv.Itoa(int(e.oid)), fmt.Sprint(e.parents, e.partitioned))
-		for _, c := range e.columns {
-			put(c.Name, c.Type, c.Comment, fmt.Sprint(c.from), strconv.Itoa(int(c.TypeOID)), strconv.Itoa(int(c.num)))
+		d.num(e.sum)
+	}
+	d.bag(func(item func(func(*digester))) {
+		for name, ok := range s.harmless {
+			item(func(d *digester) { d.put(name); d.flag(ok) })
 		}
-	}
-	names := make([]string, 0, len(s.harmless))
-	for name, ok := range s.harmless {
-		names = append(names, name+strconv.FormatBool(ok))
-	}
-	slices.Sort(names)
-	put(names...)
-	s.digestBodies(put)
-	s.digestAttached(put)
-	return h.Sum64()
+		for oid, f := range s.functions {
+			item(func(d *digester) { d.put(f.Schema, f.Name); d.num(uint64(oid), uint64(f.Returns)) })
+		}
+		for oid, base := range s.base {
+			item(func(d *digester) { d.put("base"); d.num(uint64(oid), uint64(base)) })
+		}
+		for oid := range s.enums {
+			item(func(d *digester) { d.put("enum"); d.num(uint64(oid)) })
+		}
+	})
+	s.digestBodies(d.put)
+	s.digestAttached(d)
+	return d.sum()
 }
 
-// changedSQL sums the transactions that last wrote each row of the tables that DDL
-// changes. Temporary objects are left out: they come and go with sessions, and a
-// snapshot does not resolve them. ANALYZE and VACUUM overwrite rows in place.
-const changedSQL = `
-with rels as materialized (
-  select oid, xmin::text::bigint as x from pg_catalog.pg_class
-  where relpersistence <> 't' and relkind in ('r', 'p', 'f', 'v', 'm', 'S')),
-parts(part, n, x) as (
-  select 'class', count(*), sum(x) from rels
-  union all select 'attribute', count(*), sum(a.xmin::text::bigint)
-    from pg_catalog.pg_attribute a join rels on rels.oid = a.attrelid where a.attnum > 0
-  union all select 'proc', count(*), sum(xmin::text::bigint) from pg_catalog.pg_proc
-  union all select 'namespace', count(*), sum(xmin::text::bigint) from pg_catalog.pg_namespace
-    where nspname !~ '^pg_(toast_)?temp_'
-  union all select 'rewrite', count(*), sum(r.xmin::text::bigint)
-    from pg_catalog.pg_rewrite r join rels on rels.oid = r.ev_class
-  union all select 'type', count(*), sum(xmin::text::bigint) from pg_catalog.pg_type where typtype in ('d', 'e', 'b') and typelem = 0
-  union all select 'inherits', count(*), sum(i.xmin::text::bigint)
-    from pg_catalog.pg_inherits i join rels on rels.oid = i.inhrelid
-  union all select 'trigger', count(*), sum(t.xmin::text::bigint)
-    from pg_catalog.pg_trigger t join rels on rels.oid = t.tgrelid where not t.tgisinternal
-  union all select 'constraint', count(*), sum(k.xmin::text::bigint)
-    from pg_catalog.pg_constraint k left join rels on rels.oid = k.conrelid where k.contype in ('f', 'c') and (rels.oid is not null or k.contypid <> 0)
-  union all select 'default', count(*), sum(f.xmin::text::bigint) from pg_catalog.pg_attrdef f join rels on rels.oid = f.adrelid
-  union all select 'index', count(*), sum(i.xmin::text::bigint)
-    from pg_catalog.pg_index i join rels on rels.oid = i.indrelid where i.indexprs is not null or i.indpred is not null
-  union all select 'policy', count(*), sum(xmin::text::bigint) from pg_catalog.pg_policy
-  union all select 'event', count(*), sum(xmin::text::bigint) from pg_catalog.pg_event_trigger
-  union all select 'cast', count(*), sum(xmin::text::bigint) from pg_catalog.pg_cast
-  union all select 'operator', count(*), sum(xmin::text::bigint) from pg_catalog.pg_operator
-  union all select 'description', count(*), sum(xmin::text::bigint) from pg_catalog.pg_description
-    where classoid = 'pg_catalog.pg_class'::pg_catalog.regclass)
-select pg_catalog.string_agg(part || ':' || n || ':' || coalesce(x, 0), ' ' order by part) from parts`
-
-// Changed returns a fingerprint of the database's structure: if it differs from the
-// one before, Load will find something new.
-func Changed(ctx context.Context, conn *pgx.Conn) (fingerprint string, err error) {
-	if err := conn.QueryRow(ctx, changedSQL).Scan(&fingerprint); err != nil {
-		return "", fmt.Errorf("ask whether the catalogue changed: %w", err)
+// digest is of the relation and its columns.
+func (e *entry) digest() uint64 {
+	d := newDigester()
+	d.put(e.rel.Schema, e.rel.Name, string(e.rel.Kind), e.rel.Definition)
+	d.num(uint64(e.oid), uint64(len(e.parents)))
+	for _, oid := range e.parents {
+		d.num(uint64(oid))
 	}
-	return fingerprint, nil
+	d.flag(e.partitioned)
+	for _, c := range e.columns {
+		d.put(c.Name, c.Type, c.Comment)
+		d.put(c.from...)
+		d.num(uint64(c.TypeOID), uint64(c.num))
+	}
+	d.put(e.rel.Required...)
+	return d.sum()
 }

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -46,7 +45,7 @@ join pg_catalog.pg_type t on t.oid = p.prorettype
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
 left join (select oprcode::oid as code, array_agg(distinct oprname::text) as names from pg_catalog.pg_operator
-           where oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace group by oprcode) o on o.code = p.oid`
+           where oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace group by oprcode) o on o.code = p.oid [[where p.oid = any ($1)]]`
 
 // trustedExtensions are those whose functions in C only reckon with their arguments:
 // they come with PostgreSQL, or are made by projects that many look at and whose sources
@@ -63,7 +62,7 @@ var beyondArguments = words(`st_estimatedextent st_estimated_extent geometry_est
 	_postgis_join_selectivity _postgis_index_extent st_fromflatgeobuftotable`)
 
 // reckons reports whether a function of a trusted extension only gives a value.
-func (r routine) reckons() bool {
+func (r *routine) reckons() bool {
 	return r.trusted && r.kind == "f" && !r.special && !beyondArguments[r.name] && (r.volatility == "i" || r.volatility == "s" || extensionHarmless[r.name])
 }
 
@@ -88,29 +87,31 @@ type routine struct {
 	types                  []uint32 // that it takes and gives
 	modes                  []string // of the arguments, if not all of them are given
 	row                    []string // columns of what it gives, if that is a composite type
+	unsettled              bool     // what is printed of it may change without notice
+	safe                   bool     // the system's own, and harmless
 }
 
-// loadRoutines finds which names are harmless. A name is harmless only if all
-// routines that it can mean are: which of them is called depends on argument types
-// and on the search path.
-func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx, at *attachments) error {
-	rows, err := tx.Query(ctx, routinesSQL)
-	if err != nil {
-		return fmt.Errorf("read routines: %w", err)
-	}
-	var all []routine
-	var r routine
-	_, err = pgx.ForEachRow(rows, []any{&r.schema, &r.name, &r.volatility, &r.language, &r.special, &r.kind, &r.body, &r.def,
-		&r.oid, &r.returns, &r.names, &r.args, &r.defaults, &r.variadic, &r.allArg, &r.settings, &r.absent, &r.operators, &r.pieces, &r.trusted, &r.extension, &r.result, &r.types, &r.modes, &r.row}, func() error {
-		r := r
-		r.names, r.settings = slices.Clone(r.names), slices.Clone(r.settings)
-		r.operators, r.pieces, r.types = slices.Clone(r.operators), slices.Clone(r.pieces), slices.Clone(r.types)
-		r.modes, r.row, r.result = slices.Clone(r.modes), slices.Clone(r.row), slices.Clone(r.result)
-		all = append(all, r)
-		return nil
+func (r *rows) readRoutines(ctx context.Context, tx pgx.Tx, some []uint32) error {
+	var x routine
+	return of(ctx, tx, "routines", routinesSQL, some, []any{&x.schema, &x.name, &x.volatility, &x.language, &x.special, &x.kind, &x.body, &x.def,
+		&x.oid, &x.returns, &x.names, &x.args, &x.defaults, &x.variadic, &x.allArg, &x.settings, &x.absent, &x.operators, &x.pieces, &x.trusted, &x.extension, &x.result, &x.types, &x.modes, &x.row}, func() {
+		row := x
+		row.names, row.settings = slices.Clone(x.names), slices.Clone(x.settings)
+		row.operators, row.pieces, row.types = slices.Clone(x.operators), slices.Clone(x.pieces), slices.Clone(x.types)
+		row.modes, row.row, row.result = slices.Clone(x.modes), slices.Clone(x.row), slices.Clone(x.result)
+		row.safe = isSystem(row.schema) && builtInHarmless(&row)
+		row.unsettled = row.oid >= firstUserOID && (!settled(row.def, r.enums) || !settled(row.absent, r.enums))
+		r.routines[row.oid] = []routine{row}
 	})
-	if err != nil {
-		return fmt.Errorf("read routines: %w", err)
+}
+
+// callable finds which names are harmless. A name is harmless only if all routines that
+// it can mean are: which of them is called depends on argument types and on the search
+// path.
+func (s *Snapshot) callable(at *attachments) {
+	all := make([]*routine, 0, len(at.rows.routines))
+	for _, oid := range sortedKeys(at.rows.routines) {
+		all = append(all, &at.rows.routines[oid][0])
 	}
 	at.taken, at.strange = map[uint32][]uint32{}, strangeOnes(all)
 	s.harmless = make(map[string]bool, 2*len(all))
@@ -120,7 +121,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx, at *attachments)
 			s.functions[r.oid] = Function{Schema: r.schema, Name: r.name, Returns: r.returns}
 		}
 	}
-	note := func(r routine, ok bool) {
+	note := func(r *routine, ok bool) {
 		for _, key := range []string{routineKey("", r.name), routineKey(r.schema, r.name)} {
 			was, known := s.harmless[key]
 			s.harmless[key] = ok && (was || !known)
@@ -132,7 +133,7 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx, at *attachments)
 			names[r.name], at.taken[r.oid] = true, r.types
 			continue
 		}
-		note(r, builtInHarmless(r))
+		note(r, r.safe)
 	}
 	for _, r := range all { // after the built-in ones, which their bodies may call
 		if !isSystem(r.schema) {
@@ -140,12 +141,11 @@ func (s *Snapshot) loadRoutines(ctx context.Context, tx pgx.Tx, at *attachments)
 		}
 	}
 	at.routines = s.keepBodies(all)
-	return nil
 }
 
 // builtInHarmless trusts PostgreSQL's own marks for its own functions, but for those
 // that read tables, files or what other sessions do, which "stable" allows.
-func builtInHarmless(r routine) bool {
+func builtInHarmless(r *routine) bool {
 	if r.kind == "p" || dangerous[r.name] {
 		return false
 	}
@@ -165,7 +165,7 @@ func builtInHarmless(r routine) bool {
 //
 // Functions in C are the superuser's. Those of some extensions that come with
 // PostgreSQL are trusted like its own.
-func (s *Snapshot) userHarmless(r routine, users map[string]bool) bool {
+func (s *Snapshot) userHarmless(r *routine, users map[string]bool) bool {
 	if r.trusted {
 		return r.reckons()
 	}

@@ -24,7 +24,7 @@ func (k *known) crossed(x *run, c wire.Column, own bool) (l mask.SourceLabel, ok
 	if c.TableOID < firstOwn || k == nil || k.Snapshot == nil || x.means.Kind != query.Select {
 		return l, false
 	}
-	ref, found := k.numbered[catalog.Attribute{Relation: c.TableOID, Number: c.Attr}]
+	ref, found := k.Numbered(catalog.Attribute{Relation: c.TableOID, Number: c.Attr})
 	if !found {
 		return mask.SourceLabel{Direct: true}, !own // made since, by somebody else
 	}

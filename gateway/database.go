@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 const (
 	// pollEvery is how often a catalogue is checked for changes made elsewhere: one
-	// cheap query on the gateway's own connection.
+	// look on the gateway's own connection.
 	pollEvery = 10 * time.Second
 	// lookEvery is how often at most it is checked besides, for statements that name
 	// what it does not have. Who sends many of those does not load the database.
@@ -38,8 +39,9 @@ type database struct {
 	current atomic.Pointer[known]
 	changes atomic.Uint64 // grows with every change of the catalogue seen
 
-	mu   sync.Mutex // held while the catalogue is read
-	conn *pgx.Conn  // guarded by mu; nil until needed and after an error
+	mu     sync.Mutex      // held while the catalogue is read
+	conn   *pgx.Conn       // guarded by mu; nil until needed and after an error
+	reader *catalog.Reader // guarded by mu; of conn
 
 	aside aside          // for what approvers want to know
 	cases investigations // what they are still to be told
@@ -58,17 +60,14 @@ type database struct {
 // known is a catalogue that is in use.
 type known struct {
 	*catalog.Snapshot
-	certain     *catalog.Snapshot  // without what is only doubted because another gateway is silent
-	told        map[query.Ref]bool // columns of which the labels kept say that they are personal
-	path        []string           // search_path of a fresh session, resolved
-	fingerprint string             // of the structure it was read from
-	seen        uint64             // changes when it was read
-	number      uint64             // grows with every read: part of cache keys
-	holders     map[query.Ref]bool // relations with a column of personal data
-	paths       [2]query.Schema    // the catalogue as a fresh session sees it, and with an unknown search_path
-	abouts      *abouts            // of statements, under this catalogue
-
-	numbered map[catalog.Attribute]query.Ref // columns by what the server knows them by
+	certain *catalog.Snapshot  // without what is only doubted because another gateway is silent
+	told    map[query.Ref]bool // columns of which the labels kept say that they are personal
+	path    []string           // search_path of a fresh session, resolved
+	seen    uint64             // changes when it was read
+	number  uint64             // grows with every read that found a change: part of cache keys
+	holders map[query.Ref]bool // relations with a column of personal data
+	paths   [2]query.Schema    // the catalogue as a fresh session sees it, and with an unknown search_path
+	abouts  *abouts            // of statements, under this catalogue
 }
 
 // ready makes sure that the catalogue has been read once.
@@ -153,13 +152,8 @@ func (d *database) refresh(ctx context.Context) error {
 	if old != nil && old.seen == changes {
 		return nil // another session has just done it
 	}
-	if old != nil && d.same(ctx, old) {
-		next := *old
-		next.seen = changes
-		d.current.Store(&next)
-		return nil
-	}
-	return d.load(ctx, old, changes)
+	_, err := d.load(ctx, old, changes)
+	return err
 }
 
 // behind reports whether the catalogue is no longer k: if it was not checked a moment
@@ -180,52 +174,39 @@ func (d *database) behind(ctx context.Context, k *known, every time.Duration) bo
 		return false
 	}
 	d.looked = time.Now()
-	if d.same(ctx, now) {
-		return false
-	}
-	if err := d.load(ctx, now, d.changes.Load()); err != nil {
-		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
-		return false
-	}
-	return true
-}
-
-// same reports whether the structure is still the one that old was read from; d.mu
-// is held. If that cannot be found out, it is not.
-func (d *database) same(ctx context.Context, old *known) bool {
-	if err := d.connect(ctx); err != nil {
-		return false
-	}
-	fingerprint, err := catalog.Changed(ctx, d.conn)
+	changed, err := d.load(ctx, now, d.changes.Load())
 	if err != nil {
-		d.drop(ctx)
-		return false
+		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
 	}
-	return fingerprint == old.fingerprint
+	return changed
 }
 
-// load reads the catalogue; d.mu is held.
-func (d *database) load(ctx context.Context, old *known, changes uint64) error {
+// load reads what changed of the catalogue, and reports whether anything did; d.mu is
+// held. Until it has been read once everything is new.
+func (d *database) load(ctx context.Context, old *known, changes uint64) (changed bool, err error) {
 	if err := d.connect(ctx); err != nil {
-		return err
+		return false, err
 	}
 	k := &known{seen: changes, number: 1, abouts: &abouts{}}
 	var previous *catalog.Snapshot
 	if old != nil {
 		previous, k.number = old.certain, old.number+1
 	}
-	var err error
-	if k.fingerprint, err = catalog.Changed(ctx, d.conn); err == nil {
-		if k.Snapshot, err = catalog.Load(ctx, d.conn, previous); err == nil {
-			err = d.conn.QueryRow(ctx, "select pg_catalog.current_schemas(false)").Scan(&k.path)
-		}
+	if k.Snapshot, err = d.reader.Read(ctx, previous); err == nil {
+		err = d.conn.QueryRow(ctx, "select pg_catalog.current_schemas(false)").Scan(&k.path)
 	}
 	if err != nil {
 		d.drop(ctx)
-		return fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
+		return false, fmt.Errorf("read the catalogue of %s: %w", d.Name, err)
+	}
+	if old != nil && k.Snapshot == previous && slices.Equal(k.path, old.path) {
+		next := *old
+		next.seen = changes
+		d.current.Store(&next)
+		return false, nil
 	}
 	if d.peers != nil && k.Identity == "" {
-		return fmt.Errorf("read the catalogue of %s: the gateway's role may not call pg_control_system(), so that peers cannot know which database it is", d.Name)
+		return false, fmt.Errorf("read the catalogue of %s: the gateway's role may not call pg_control_system(), so that peers cannot know which database it is", d.Name)
 	}
 	var budget catalog.Budget
 	if old != nil { // what is new is looked at; the rest was, and is again now and then
@@ -235,7 +216,7 @@ func (d *database) load(ctx context.Context, old *known, changes uint64) error {
 		d.log.Warn("some columns could not be sampled; they stay unknown", "connection", d.Name, "error", err)
 	}
 	d.publish(k)
-	return nil
+	return true, nil
 }
 
 // without are the relations that have a column without a label.
@@ -265,7 +246,6 @@ func (k *known) settle() {
 			k.holders[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
 		}
 	}
-	k.numbered = k.Attributes()
 	k.paths = [2]query.Schema{k.InPath(k.path), k.InPath(nil)}
 }
 
@@ -284,7 +264,7 @@ func (d *database) connect(ctx context.Context) error {
 	if err != nil {
 		return postgres.Explain(d.Database, err)
 	}
-	d.conn = conn
+	d.conn, d.reader = conn, &catalog.Reader{Conn: conn}
 	return nil
 }
 
@@ -292,7 +272,7 @@ func (d *database) drop(ctx context.Context) {
 	if d.conn != nil {
 		// It may be broken already; what matters is that it is not used again.
 		_ = d.conn.Close(context.WithoutCancel(ctx))
-		d.conn = nil
+		d.conn, d.reader = nil, nil
 	}
 }
 
@@ -333,20 +313,8 @@ func (d *database) poll(ctx context.Context) {
 	defer cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.connect(ctx); err != nil {
+	if _, err := d.load(ctx, old, d.changes.Load()); err != nil {
 		d.log.Warn("look for catalogue changes", "connection", d.Name, "error", err)
-		return
-	}
-	fingerprint, err := catalog.Changed(ctx, d.conn)
-	if err != nil {
-		d.drop(ctx)
-		return
-	}
-	if fingerprint == old.fingerprint {
-		return
-	}
-	if err := d.load(ctx, old, d.changes.Load()); err != nil {
-		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/policy"
 )
 
@@ -52,3 +53,12 @@ func (g *Gateway) Poll(ctx context.Context, connection string) { g.bases[connect
 
 // Silent names the peers that this gateway does not hear; "" if there are none.
 func (g *Gateway) Silent() string { return g.peers.silent() }
+
+// ForgetRows has the next reading of a catalogue read everything.
+func (g *Gateway) ForgetRows() {
+	for _, d := range g.bases {
+		d.mu.Lock()
+		d.reader = &catalog.Reader{Conn: d.conn}
+		d.mu.Unlock()
+	}
+}

@@ -50,14 +50,8 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 	if err != nil {
 		return err
 	}
-	tables := map[query.Ref][]string{}
-	var missing bool
-	for ref, c := range k.Columns() {
-		missing = missing || which(ref, c)
-		table := query.Ref{Schema: ref.Schema, Table: ref.Table}
-		tables[table] = append(tables[table], ref.Column)
-	}
-	if missing {
+	tables := k.beside(which)
+	if len(tables) > 0 {
 		var samples map[query.Ref][]string
 		samples, err = catalog.Sample(ctx, d.conn, k.Snapshot, budget)
 		labels, named := map[query.Ref]catalog.Label{}, map[query.Ref]bool{}
@@ -73,10 +67,31 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 			}
 		}
 		k.Snapshot = k.WithLabels(labels)
-		k.Snapshot = k.WithLabels(referring(k.Snapshot, labels, named))
+		if more := referring(k.Snapshot, labels, named); len(more) > 0 {
+			k.Snapshot = k.WithLabels(more)
+		}
 	}
 	k.overrule(said)
 	return err
+}
+
+// beside are the columns of each table that has one which is picked.
+func (k *known) beside(which func(query.Ref, catalog.Column) bool) map[query.Ref][]string {
+	tables, columns, picked, of := map[query.Ref][]string{}, []string(nil), false, query.Ref{}
+	leave := func() {
+		if picked {
+			tables[of] = slices.Clone(columns)
+		}
+	}
+	for ref, c := range k.Columns() {
+		if table := (query.Ref{Schema: ref.Schema, Table: ref.Table}); table != of {
+			leave()
+			columns, picked, of = columns[:0], false, table
+		}
+		columns, picked = append(columns, ref.Column), picked || which(ref, c)
+	}
+	leave()
+	return tables
 }
 
 // overrule puts what was said over what was found.
@@ -115,29 +130,23 @@ func judged(old catalog.Label, f mask.Finding, doubted bool) catalog.Label {
 // is clean, and what a key holds is in all that refer to it.
 func referring(s *catalog.Snapshot, labels map[query.Ref]catalog.Label, named map[query.Ref]bool) map[query.Ref]catalog.Label {
 	out := map[query.Ref]catalog.Label{}
-	tables := map[query.Ref]bool{}
-	for ref := range s.Columns() {
-		tables[query.Ref{Schema: ref.Schema, Table: ref.Table}] = true
-	}
-	for table := range tables {
-		for _, a := range s.Attached(table.Schema, table.Table) {
-			for _, k := range a.Keys {
-				if len(k.Columns) != 1 || len(k.Own) != 1 || !k.Valid {
-					continue // which of them refers to which is not known, or whether they do
-				}
-				key := query.Ref{Schema: table.Schema, Table: table.Table, Column: k.Columns[0]}
-				own := query.Ref{Schema: k.From.Schema, Table: k.From.Table, Column: k.Own[0]}
-				to, _ := s.Label(key)
-				l, judgedNow := labels[own]
-				switch {
-				case !judgedNow:
-				case to.Clean && l.PII && named[own]:
-					out[own] = catalog.Label{Clean: true, Confidence: to.Confidence, Evidence: "refers to " + key.String() + ", which holds nothing personal"}
-				case to.PII && !l.PII:
-					to.Evidence = "refers to " + key.String()
-					out[own] = to
-				}
-			}
+	for table, k := range s.Keys() {
+		if len(k.Columns) != 1 || len(k.Own) != 1 || !k.Valid {
+			continue // which of them refers to which is not known, or whether they do
+		}
+		own := query.Ref{Schema: k.From.Schema, Table: k.From.Table, Column: k.Own[0]}
+		l, judgedNow := labels[own]
+		if !judgedNow {
+			continue
+		}
+		key := query.Ref{Schema: table.Schema, Table: table.Table, Column: k.Columns[0]}
+		to, _ := s.Label(key)
+		switch {
+		case to.Clean && l.PII && named[own]:
+			out[own] = catalog.Label{Clean: true, Confidence: to.Confidence, Evidence: "refers to " + key.String() + ", which holds nothing personal"}
+		case to.PII && !l.PII:
+			to.Evidence = "refers to " + key.String()
+			out[own] = to
 		}
 	}
 	return out

@@ -191,7 +191,6 @@ func (r ruling) same(x ruling) bool {
 func (r *rulings) in(connection string, s *catalog.Snapshot) (map[query.Ref]ruling, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	byNumber := s.Attributes()
 	out := map[query.Ref]ruling{}
 	moved, grown := false, false
 	next := slices.Clone(r.list)
@@ -206,7 +205,7 @@ func (r *rulings) in(connection string, s *catalog.Snapshot) (map[query.Ref]ruli
 		if !own && (x.Server == "" || x.Server != s.Identity || x.As == asNone) || x.As == asAuto {
 			continue
 		}
-		ref, found := byNumber[catalog.Attribute{Relation: x.Relation, Number: x.Number}]
+		ref, found := s.Numbered(catalog.Attribute{Relation: x.Relation, Number: x.Number})
 		near := found && (ref.Column == x.Column || ref.Schema == x.Schema && ref.Table == x.Table)
 		at, named := s.Attribute(x.ref())
 		// It was said before the table was there, or that table was made anew since. Of what
