@@ -28,7 +28,8 @@ is connected and what they run, the record, the policy, and runbooks to run, if 
 are any here. ? shows the keys.
 
 With --plain it prints a line as something happens and reads commands such as
-"show k7m2p" and "approve k7m2p", for screen readers and terminals that only print.`,
+"show k7m2p", "approve k7m2p" and "replay s-k2fj4x7qmzpd", for screen readers and
+terminals that only print; help lists them.`,
 		Example: "  sluice approvals\n  sluice approvals --plain\n  sluice approvals ls",
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {

@@ -41,7 +41,8 @@ Values are as the record keeps them. While nothing happened for long it waits tw
 seconds, and says so. Without a terminal nothing is waited for.
 
 Ids of sessions are in: sluice audit query --kind connected
-R on the screen of sluice approvals does the same with keys to pause, step and jump.
+R on the screen of sluice approvals does the same with keys to pause, step and jump, and
+the command replay of sluice approvals --plain in lines.
 
 A gateway answers its auditors about everyone, and others about themselves; it records
 each page that is read. With --record a copy is read, without a gateway.`,

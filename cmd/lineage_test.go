@@ -53,7 +53,7 @@ func TestLineageScripts(t *testing.T) {
 			must(t, w.house.admit(client.NewStore(homes["dan"], time.Now), w.addr, dan, time.Hour))
 			cmds := map[string]func(*testscript.TestScript, bool, []string){"keep": keep, "field": field, "expand": expand, "idOf": idOf}
 			for who, home := range homes {
-				cmds[who] = inWork(as(home, true))
+				cmds[who] = inWork(as(home, true, new(string)))
 			}
 			cmds["ends"] = func(ts *testscript.TestScript, neg bool, args []string) { ends(ts, homes[args[1]], args[0], args[2:]) }
 			cmds["approved"] = func(ts *testscript.TestScript, neg bool, args []string) {

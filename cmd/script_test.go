@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +18,9 @@ import (
 
 // The scenarios of testdata/script, in a town of their own each. Who does something is
 // the verb: "ada exec orders -c …" is sluice as Ada. job and agent are nobody who is
-// logged in, with what the script has put into the environment. keep NAME puts what was
-// printed last into a variable; token NAME makes a token of an issuer of jobs.
+// logged in, with what the script has put into the environment. keep NAME [PATTERN] puts
+// what was printed last, or the pattern's group of it, into a variable; token NAME makes a token of an issuer of jobs; typed LINE…
+// is what the next command reads.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
 	if err != nil || len(files) == 0 {
@@ -36,9 +38,12 @@ func TestScripts(t *testing.T) {
 			if err := w.house.admit(client.NewStore(homes["dan"], time.Now), w.addr, dan, time.Hour); err != nil {
 				t.Fatal(err)
 			}
-			cmds := map[string]func(*testscript.TestScript, bool, []string){"keep": keep, "token": is.give}
+			typed := ""
+			cmds := map[string]func(*testscript.TestScript, bool, []string){"keep": keep, "token": is.give, "typed": func(_ *testscript.TestScript, _ bool, lines []string) {
+				typed = strings.Join(append(lines, ""), "\n")
+			}}
 			for who, home := range homes {
-				cmds[who] = as(home, who == "job" || who == "agent")
+				cmds[who] = as(home, who == "job" || who == "agent", &typed)
 			}
 			testscript.Run(t, testscript.Params{Files: []string{file}, Cmds: cmds, Setup: func(env *testscript.Env) error {
 				env.Setenv("SLUICE_GATEWAY", w.addr)
@@ -50,10 +55,12 @@ func TestScripts(t *testing.T) {
 }
 
 // as is one command as whoever has that home. People have nothing of a job's environment.
-func as(home string, program bool) func(*testscript.TestScript, bool, []string) {
+func as(home string, program bool, typed *string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		var out, errs bytes.Buffer
-		a := &app{in: strings.NewReader(""), out: &out, err: &errs, now: time.Now, env: func(name string) string {
+		in := strings.NewReader(*typed)
+		*typed = ""
+		a := &app{in: in, out: &out, err: &errs, now: time.Now, env: func(name string) string {
 			if name == "SLUICE_HOME" {
 				return home
 			}
@@ -75,10 +82,18 @@ func as(home string, program bool) func(*testscript.TestScript, bool, []string) 
 }
 
 func keep(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: keep NAME")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: keep NAME [PATTERN]")
 	}
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+	text := strings.TrimSpace(ts.ReadFile("stdout"))
+	if len(args) == 2 {
+		found := regexp.MustCompile(args[1]).FindStringSubmatch(text)
+		if len(found) != 2 {
+			ts.Fatalf("%s is not in what was printed", args[1])
+		}
+		text = found[1]
+	}
+	ts.Setenv(args[0], text)
 }
 
 // give puts a token for an audience into a variable, with a claim changed: token NAME

@@ -63,6 +63,8 @@ func Plain(ctx context.Context, gw Gateway, in io.Reader, out io.Writer, opt Pla
 			return ctx.Err()
 		case msg := <-news:
 			p.hear(msg)
+		case <-p.clock:
+			p.playOn(ctx)
 		case text, ok := <-commands:
 			if !ok {
 				return p.err
@@ -84,6 +86,8 @@ type plainScreen struct {
 	st, fresh *state
 	linked    bool
 	shown     map[string]string // seals of the asks that were shown, by id
+	again     *plainReplay      // a session that is shown again; nil if none is
+	clock     <-chan time.Time  // its next step is due; nil while it is not played
 	err       error
 }
 
@@ -177,13 +181,22 @@ const plainHelp = `Commands:
   sessions           who is connected
   kill SESSION       end a session
   history WORDS      search the record: who:ada table:orders since:7d
+  replay SESSION     show a session again as the record has it, a step at a time
+  next [N]           its next step, or N of them; an empty line is next
+  back [N]           the step before, or N before
+  goto TIME          to 15:04, +10m or 2026-11-30 15:04:05
+  play [SPEED]       step by step at its pace: 1x, 10x or another number, or instant
+  pause              stop playing; any other step does so too
   quit`
 
 // obey does one command; true ends the program.
 func (p *plainScreen) obey(ctx context.Context, text string) bool {
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return false
+		if p.again == nil {
+			return false
+		}
+		words = []string{"next"}
 	}
 	id, rest := "", ""
 	if len(words) > 1 {
@@ -214,6 +227,8 @@ func (p *plainScreen) obey(ctx context.Context, text string) bool {
 		p.sessions()
 	case "history":
 		p.history(ctx, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), words[0])))
+	case "replay", "next", "back", "goto", "play", "pause":
+		p.replay(ctx, words[0], strings.Join(words[1:], " "))
 	case "help", "?":
 		p.say("%s", plainHelp)
 	default:
@@ -321,6 +336,10 @@ func (p *plainScreen) history(ctx context.Context, typed string) {
 		if text == "" {
 			text = ev.Detail
 		}
-		p.say("%s, %s on %s, %s, %s: %s", ev.Time.Local().Format(time.DateTime), line(ev.Who), line(ev.Connection), line(string(ev.Kind)), line(result), cutTo(flat(text), 100))
+		in := ""
+		if ev.Session != "" {
+			in = ", in " + line(ev.Session)
+		}
+		p.say("%s, %s on %s, %s, %s%s: %s", ev.Time.Local().Format(time.DateTime), line(ev.Who), line(ev.Connection), line(string(ev.Kind)), line(result), in, cutTo(flat(text), 100))
 	}
 }

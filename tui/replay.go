@@ -91,10 +91,14 @@ const (
 	before             // before it
 )
 
+func newReplay(session string) *replay {
+	return &replay{session: session, total: -1, done: -1, index: map[string]int{}}
+}
+
 // startReplay shows the session under the cursor again: from the event that is chosen in
 // the history, or from its beginning.
 func (m *model) startReplay() tea.Cmd {
-	r := &replay{total: -1, done: -1, index: map[string]int{}}
+	r := newReplay("")
 	from := uint64(0)
 	switch {
 	case m.tab == historyTab:
@@ -137,19 +141,24 @@ func (m *model) base() mode {
 // of what was there comes how many statements were before it, and at first how many
 // there are in all.
 func (m *model) askReplay(where part, q api.AuditQuery) tea.Cmd {
-	r := m.replay
+	ask := m.replay.question(where, q)
+	return m.do(func(ctx context.Context) tea.Msg { return ask(ctx, m.gw) })
+}
+
+// question notes that a part of the session is asked for; what it returns asks.
+func (r *replay) question(where part, q api.AuditQuery) func(context.Context, Gateway) replayMsg {
 	r.asked++
 	r.asking, r.problem = true, ""
 	q.Session, q.Whole, q.Limit = r.session, true, replayPage
 	msg := replayMsg{asked: r.asked, where: where, done: -1, toTime: q.Since}
 	whole, summary := where == fresh, r.total < 0 || where == behind && r.next == 0
-	return m.do(func(ctx context.Context) tea.Msg {
-		msg.err = m.gw.Call(ctx, http.MethodPost, api.AuditQueryPath, q, &msg.res)
+	return func(ctx context.Context, gw Gateway) replayMsg {
+		msg.err = gw.Call(ctx, http.MethodPost, api.AuditQueryPath, q, &msg.res)
 		if msg.err == nil && (whole || summary) && len(msg.res.Events) > 0 {
-			msg.err = msg.sumUp(ctx, m.gw, msg.res.Events[0], summary)
+			msg.err = msg.sumUp(ctx, gw, msg.res.Events[0], summary)
 		}
 		return msg
-	})
+	}
 }
 
 // sumUp counts the statements of a session before an event, and in all.
@@ -202,7 +211,6 @@ func (m *model) takeReplay(msg replayMsg) tea.Cmd {
 		return nil
 	}
 	if msg.about != nil {
-		r.total, r.begun, r.ended = msg.about.statements, msg.about.first, msg.about.last
 		r.head = line(strings.Trim(msg.about.who+" on "+msg.about.on, " "))
 		if msg.about.how != "from" && msg.about.how != "" {
 			r.head += ", " + line(msg.about.how)
@@ -210,30 +218,48 @@ func (m *model) takeReplay(msg replayMsg) tea.Cmd {
 	}
 	events := msg.res.Events
 	switch {
-	case msg.where == fresh && len(events) == 0 && !msg.toTime.IsZero():
+	case msg.nothing():
 		m.say(true, "nothing happened in this session from %s on", msg.toTime.Local().Format(time.DateTime))
 		return nil
 	case msg.where == fresh:
-		r.steps, r.next, r.done, r.at, r.scroll = events, msg.res.Next, msg.done, 0, 0
-		r.first = len(events) > 0 && msg.done == 0 && !events[0].Time.After(r.begun)
-		if toEnd {
-			r.at = max(0, len(events)-1)
-		}
+		r.scroll = 0
 		r.pause()
-	case msg.where == behind:
+	}
+	r.join(msg)
+	if toEnd {
+		r.at = max(0, len(events)-1)
+	}
+	m.page = nil
+	if r.ticking {
+		return m.moreReplay()
+	}
+	return m.playOn()
+}
+
+// nothing reports whether nothing happened from the time on that was jumped to.
+func (msg *replayMsg) nothing() bool {
+	return msg.where == fresh && len(msg.res.Events) == 0 && !msg.toTime.IsZero()
+}
+
+// join puts a part of the session where it belongs.
+func (r *replay) join(msg replayMsg) {
+	events := msg.res.Events
+	if msg.about != nil {
+		r.total, r.begun, r.ended = msg.about.statements, msg.about.first, msg.about.last
+	}
+	switch msg.where {
+	case fresh:
+		r.steps, r.next, r.done, r.at = events, msg.res.Next, msg.done, 0
+		r.first = len(events) > 0 && msg.done == 0 && !events[0].Time.After(r.begun)
+	case behind:
 		r.steps, r.next = append(r.steps, events...), msg.res.Next
-	case msg.where == before:
+	case before:
 		slices.Reverse(events)
 		r.steps, r.first = append(events, r.steps...), msg.res.Next == 0
 		r.at += len(events)
 		r.done -= statementsIn(events)
 	}
 	r.trim(msg.where)
-	m.page = nil
-	if r.ticking {
-		return m.moreReplay()
-	}
-	return m.playOn()
 }
 
 func statementsIn(events []audit.Event) (n int64) {
@@ -248,10 +274,10 @@ func statementsIn(events []audit.Event) (n int64) {
 // trim forgets what is far from the step shown, on the side that did not grow.
 func (r *replay) trim(grown part) {
 	if extra := len(r.steps) - replayKeep; extra > 0 && grown == before {
-		extra = min(extra, len(r.steps)-1-r.at)
-		cut := len(r.steps) - extra
-		r.next = r.steps[cut].Seq
-		r.steps = slices.Clone(r.steps[:cut])
+		if cut := max(replayKeep, r.at+1); cut < len(r.steps) {
+			r.next = r.steps[cut].Seq
+			r.steps = slices.Clone(r.steps[:cut])
+		}
 	} else if extra > 0 {
 		extra = min(extra, r.at)
 		r.done += statementsIn(r.steps[:extra])

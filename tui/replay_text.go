@@ -125,37 +125,55 @@ func (r *ReplayText) Gap(ev *audit.Event) (time.Duration, string) {
 // Lines are what is said of an event; of the first, whose session it is comes before. The
 // end is nil.
 func (r *ReplayText) Lines(ev *audit.Event) []string {
-	const indent = "             "
 	if ev == nil {
 		return []string{plural(r.statements, "statement") + " shown."}
 	}
 	var lines []string
 	if !r.begun {
 		r.begun = true
-		who := "Session " + ev.Session + " of " + ev.Who + " on " + ev.Connection
-		if ev.From != "" {
-			who += ", from " + strings.TrimSuffix(ev.From+" with "+ev.Client, " with ")
-		}
-		lines = append(lines, line(who+", "+ev.Time.Local().Format("2006-01-02")+":"))
+		lines = append(lines, sessionLine(ev))
 	}
-	s := stepOf(ev, r.open[ev.Of])
+	of := r.open[ev.Of]
 	if ev.Kind == audit.Answered {
 		delete(r.open, ev.Of)
 	}
-	at := ev.Time.Local().Format("15:04:05.000") + " "
 	if ev.Kind == audit.Decided {
 		r.statements++
-		lines = append(lines, fmt.Sprintf("%sstatement %d: %s", at, r.statements, flat(s.sql)))
-		if len(s.params) > 0 {
-			lines = append(lines, indent+"with "+paramLine(s.params))
-		}
-		at = indent
 		if ev.Effect == "hold" {
 			if r.open == nil {
 				r.open = map[string]*audit.Event{}
 			}
 			r.open[ev.ID] = ev
 		}
+	}
+	return append(lines, linesOf(ev, of, int64(r.statements))...)
+}
+
+// sessionLine says whose session an event is of.
+func sessionLine(ev *audit.Event) string {
+	who := "Session " + ev.Session + " of " + ev.Who + " on " + ev.Connection
+	if ev.From != "" {
+		who += ", from " + strings.TrimSuffix(ev.From+" with "+ev.Client, " with ")
+	}
+	return line(who + ", " + ev.Time.Local().Format("2006-01-02") + ":")
+}
+
+// linesOf says a step: its time, then the statement with its number, if it is one, and
+// what came of it. of is as for stepOf; 0 is no number.
+func linesOf(ev, of *audit.Event, number int64) (lines []string) {
+	const indent = "             "
+	s := stepOf(ev, of)
+	at := ev.Time.Local().Format("15:04:05.000") + " "
+	if ev.Kind == audit.Decided {
+		which := "statement"
+		if number > 0 {
+			which += fmt.Sprintf(" %d", number)
+		}
+		lines = append(lines, at+which+": "+flat(s.sql))
+		if len(s.params) > 0 {
+			lines = append(lines, indent+"with "+paramLine(s.params))
+		}
+		at = indent
 	}
 	for _, n := range s.notes {
 		lines = append(lines, at+line(n))

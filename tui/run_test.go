@@ -7,10 +7,12 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/audit"
 )
 
 // output collects what is drawn and lets the test wait for a text.
@@ -280,5 +282,104 @@ func TestPlain(t *testing.T) {
 	defer r.out.mu.Unlock()
 	if strings.Contains(r.out.read+r.out.text.String(), "\x1b") {
 		t.Error("an escape sequence was printed")
+	}
+}
+
+// plainReplayOf is a conversation about the sessions of a record.
+func plainReplayOf(t *testing.T, events []audit.Event, away *atomic.Bool) *ran {
+	t.Helper()
+	r, _ := run(t, func(ctx context.Context, gw Gateway, in io.Reader, out io.Writer) error {
+		return Plain(ctx, gw, in, out, PlainOptions{Me: person("bo"), Now: func() time.Time { return now }, Silent: true})
+	})
+	shelf := shelfOf(events)
+	r.gw.reply = func(path string, in any) (any, error) {
+		if away.Load() {
+			return nil, errors.New("it is away")
+		}
+		return shelf(path, in)
+	}
+	r.gw.calls = make(chan string, 1000)
+	r.gw.lines <- api.Live{Whole: true}
+	r.out.waitFor(t, "Nothing is waiting.")
+	return r
+}
+
+// A session is shown again in lines: forwards, backwards, from a time on and at its pace,
+// and never its end before the answer.
+func TestPlainReplay(t *testing.T) {
+	var away atomic.Bool
+	r := plainReplayOf(t, replaySample(), &away)
+	say := func(command string, want ...string) {
+		t.Helper()
+		r.press(command + "\n")
+		for _, w := range want {
+			r.out.waitFor(t, w)
+		}
+	}
+	say("next", "No session is shown again. Type replay and the id of one: sessions and history have them.")
+	say("history", ", in s-aaaa: update customers")
+	say("replay", "Which session?")
+	say("replay s-none", "The record has nothing of a session s-none, or it is not yours.")
+	say("replay s-aaaa", "Session s-aaaa of ana@example.com on orders, from 10.1.2.3:5012 with psql, ", ": 4 statements. Type next for the next step, or play.\n", " connected; as role app\n")
+	say("next", "statement 1: select id, email from customers where id = $1\n", "with $1", "allowed by default; ok, 1 row, 1 value hidden (email:email) in 830µs\n")
+	say("", "3m19s later\n", "statement 2: drop table customers␛[2J\n", "refused by no-drop: DROP cannot be undone\n")
+	say("next", "statement 3: update customers", "held by writes-need-a-second-person: changes of production data need a second person\n")
+	say("next 3", "it waits for people: ask k7f2q\n", "25s later\n", "bo@example.com voted allow: looks right\n", "approved by bo@example.com\n", "ok, 1 row in 1.2ms\n")
+	r.out.mu.Lock()
+	before, _, _ := strings.Cut(r.out.read, "approved by bo@example.com")
+	r.out.mu.Unlock()
+	if strings.Contains(before, "1.2ms") {
+		t.Errorf("the end is told before the answer:\n%s", before)
+	}
+	say("back 3", "statement 3: update")
+	say("back 50", "connected; as role app\n")
+	say("back", "This is the beginning")
+	say("goto +10m", "Session s-aaaa", "the session ended\n")
+	say("next", "This is the end of what the record has of the session.")
+	say("goto +10h", "Nothing happened in this session from ")
+	say("goto soon", "\"soon\" is no time")
+	say("next many", "How many steps?")
+	say("play slowly", "a speed is 1x")
+	say("goto -20h", "connected; as role app\n")
+	say("play 1000x", "statement 1: ", "3m19s later\n", "statement 2: ", "the session ended\n", "This is the end")
+	say("back", "statement 4: ")
+	say("replay s-aaaa", "connected; as role app\n")
+	say("play", "statement 1: ") // and two seconds later the next
+	say("pause", "Paused.")
+	away.Store(true)
+	say("goto -1h", "The record was not read: it is away.")
+	say("back 50", "connected; as role app\n") // what is there is there
+	r.press("quit\n")
+	if err := <-r.done; err != nil || strings.Contains(r.out.read+r.out.text.String(), "\x1b") {
+		t.Errorf("it printed an escape sequence, or ended with %v", err)
+	}
+}
+
+// A long session is read page by page, whatever is asked for, and what waits for people is
+// told while it is played.
+func TestPlainReplayOfALongSession(t *testing.T) {
+	const n = 1500
+	r := plainReplayOf(t, longSession(n), new(atomic.Bool))
+	r.press("replay s-long\nnext 1000\n")
+	r.out.waitFor(t, "statement 1001: select 1000\n")
+	r.press("back 900\n")
+	r.out.waitFor(t, "statement 101: select 100\n")
+	r.press("back 1001\nback 1000\n")
+	r.out.waitFor(t, "How many steps?")
+	r.out.waitFor(t, "statement 1: select 0\n")
+	r.press("play 0.001\n") // the next is sixteen minutes away, shown as two seconds
+	r.gw.lines <- api.Live{Whole: true, Asks: many(1)}
+	r.out.waitFor(t, "Ask a00000: ")
+	r.press("play instant\n")
+	r.out.waitFor(t, fmt.Sprintf("statement %d: select %d\n", n, n-1))
+	r.out.waitFor(t, "This is the end")
+	r.press("quit\n")
+	if err := <-r.done; err != nil {
+		t.Errorf("quit gave %v", err)
+	}
+	for len(r.gw.calls) > 0 {
+		if c := <-r.gw.calls; strings.Contains(c, "s-long") && !strings.Contains(c, `"by"`) && !strings.Contains(c, `"limit":100`) {
+			t.Errorf("it asked %s", c)
+		}
 	}
 }
