@@ -18,7 +18,7 @@ const module = "github.com/sluicehq/sluice"
 // a new word here.
 var rows = [][]string{
 	{"identity", "query", "wire", "audit", "tunnel", "runbooks"},
-	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index", "audit/export"},
+	{"wire/postgres", "catalog", "mask", "approval", "runbook", "lineage", "api", "audit/index", "audit/export", "audit/town"},
 	{"policy", "tui", "client", "store", "audit/report", "lineage/store", "runbook/steps"},
 	{"gateway", "mcp"},
 	{"cmd"},

@@ -41,11 +41,8 @@ func lineSeq(line []byte) (uint64, error) {
 // decodeLine reads a whole line, without its line break. Fields it does not
 // know are passed over: a later version may have written them.
 func decodeLine(line []byte) (Event, error) {
-	if len(line) > maxEventBytes {
-		return Event{}, fmt.Errorf("%w: %d bytes is longer than any event", errLine, len(line))
-	}
 	var ev Event
-	if err := decodeText(string(line), &ev); err != nil {
+	if err := DecodeTo(line, &ev); err != nil {
 		return Event{}, err
 	}
 	return ev, nil

@@ -30,7 +30,7 @@ func appendBody(b []byte, ev *Event) []byte {
 	b = append(b, `,"time":"`...)
 	b = ev.Time.UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","kind":`...)
-	b = appendString(b, string(ev.Kind))
+	b = AppendString(b, string(ev.Kind))
 	b = appendText(b, "session", ev.Session)
 	b = appendText(b, "of", ev.Of)
 	b = appendText(b, "who", ev.Who)
@@ -99,7 +99,7 @@ func appendText(b []byte, key, s string) []byte {
 	if s == "" {
 		return b
 	}
-	return appendString(appendKey(b, key), s)
+	return AppendString(appendKey(b, key), s)
 }
 
 func appendNumber(b []byte, key string, n int64) []byte {
@@ -118,14 +118,14 @@ func appendList(b []byte, key string, list []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, s)
+		b = AppendString(b, s)
 	}
 	return append(b, ']')
 }
 
-// appendString appends s as a JSON string. A line break never stays one, so a
+// AppendString appends s as a JSON string. A line break never stays one, so a
 // text cannot pose as another entry. Bytes that are no UTF-8 become U+FFFD.
-func appendString(b []byte, s string) []byte {
+func AppendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	from := 0

@@ -103,7 +103,7 @@ func TestStringsCannotBreakOut(t *testing.T) {
 		"\xe6\x97":    "\"\ufffd\ufffd\"",
 		"\u2028<&>":   "\"\u2028<&>\"",
 	} {
-		got := string(appendString(nil, in))
+		got := string(AppendString(nil, in))
 		if got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}

@@ -84,6 +84,14 @@ func forwardSegment(ctx context.Context, dir string, base uint64, from Place, gi
 // Decode reads an entry as Forward gives it.
 func Decode(line []byte) (Event, error) { return decodeLine(line) }
 
+// DecodeTo is Decode into an event that may have been another, for whoever reads many.
+func DecodeTo(line []byte, ev *Event) error {
+	if len(line) > maxEventBytes {
+		return fmt.Errorf("%w: %d bytes is longer than any event", errLine, len(line))
+	}
+	return decodeText(string(line), ev)
+}
+
 // Check says why dir has no record, nil if it has one.
 func Check(dir string) error {
 	_, err := os.Stat(filepath.Join(dir, vkeyName))

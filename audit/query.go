@@ -162,12 +162,12 @@ func (f Filter) literals() [][]byte {
 	}
 	for _, s := range all {
 		if s != "" {
-			must = append(must, appendString(nil, s))
+			must = append(must, AppendString(nil, s))
 		}
 	}
 	for _, s := range []string{f.Touches, f.Table, f.Column} {
 		if s != "" {
-			quoted := appendString(nil, s)
+			quoted := AppendString(nil, s)
 			must = append(must, quoted[1:len(quoted)-1])
 		}
 	}

@@ -17,28 +17,26 @@ var (
 	cefValue  = strings.NewReplacer(`\`, `\\`, `=`, `\=`, "\n", `\n`, "\r", `\r`)
 )
 
-func (f cef) message(ev *audit.Event, _ []byte) ([]byte, error) {
-	var b strings.Builder
-	b.WriteString("CEF:0")
+func (f cef) message(b []byte, ev *audit.Event, _ []byte) []byte {
+	b = append(b, "CEF:0"...)
 	id := string(ev.Kind)
 	if ev.Statement != "" {
 		id += "." + ev.Statement
 	}
-	for _, s := range []string{"Sluice", "Sluice", cmpOr(f.version, "0"), id, said(ev), []string{"1", "3", "6", "9"}[grave(ev)]} {
-		b.WriteByte('|')
-		b.WriteString(cefHeader.Replace(s))
+	for _, s := range [...]string{"Sluice", "Sluice", cmpOr(f.version, "0"), id, said(ev), [...]string{"1", "3", "6", "9"}[grave(ev)]} {
+		b = append(append(b, '|'), cefHeader.Replace(s)...)
 	}
-	b.WriteByte('|')
+	b = append(b, '|')
 	first := true
 	put := func(key, value string) {
 		if value == "" {
 			return
 		}
 		if !first {
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		}
 		first = false
-		b.WriteString(key + "=" + cefValue.Replace(value))
+		b = append(append(append(b, key...), '='), cefValue.Replace(value)...)
 	}
 	number := func(key string, n int64) {
 		if n != 0 {
@@ -84,5 +82,5 @@ func (f cef) message(ev *audit.Event, _ []byte) ([]byte, error) {
 	}
 	number("out", ev.Bytes)
 	put("msg", ev.Detail)
-	return []byte(b.String()), nil
+	return b
 }

@@ -56,7 +56,7 @@ type Config struct {
 
 // Limits of one delivery, and how long it waits.
 const (
-	batchEntries = 500
+	batchEntries = 2000 // each batch waits for the disk, or for whoever takes it
 	batchBytes   = 1 << 20
 	sendTime     = 30 * time.Second
 	every        = time.Second // a checkpoint comes as often
@@ -85,6 +85,8 @@ type Exporter struct {
 	ready bool        // place is that of an entry
 	was   string      // public key of the record that the cursor is of, until it was compared
 	limit int         // entries of a batch
+	list  []message   // room for a batch
+	room  []byte      // for what its messages say
 
 	mu    sync.Mutex
 	stats Stats
@@ -217,9 +219,10 @@ func (x *Exporter) CatchUp(ctx context.Context) error {
 		}
 		x.behind(size)
 		if n == 0 && x.place == before {
-			return nil
+			break
 		}
 	}
+	x.list, x.room = nil, nil // the next may be long after, and small
 	return nil
 }
 
@@ -293,34 +296,31 @@ func (x *Exporter) begin() error {
 
 var errFull = errors.New("the batch is full")
 
-// batch hands on the next entries, and gives how many were read.
+// batch hands on the next entries, and gives how many were read. If reading ends with an
+// error, what came before it is handed on all the same.
 func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
-	var list []message
-	bytes := 0
+	list, room := x.list[:0], x.room[:0]
 	place := x.place
 	chosen := audit.Filter{Since: x.cfg.Ask.Since, Until: x.cfg.Ask.Until}
-	next, err := x.src.next(ctx, place, size, func(line []byte) error {
-		if n >= x.limit || bytes >= batchBytes {
+	next, failed := x.src.next(ctx, place, size, func(line []byte) error {
+		if n >= x.limit || len(room) >= batchBytes {
 			return errFull
 		}
 		n++
-		ev, err := audit.Decode(line)
-		if err != nil {
+		list = append(list, message{})
+		m := &list[len(list)-1]
+		if err := audit.DecodeTo(line, &m.ev); err != nil || !chosen.Matches(&m.ev) {
+			list = list[:len(list)-1]
 			return err
 		}
-		if !chosen.Matches(&ev) {
-			return nil
-		}
-		body, err := x.form.message(&ev, line)
-		if err != nil {
-			return err
-		}
-		bytes += len(body)
-		list = append(list, message{ev: ev, body: body})
+		from := len(room)
+		room = x.form.message(room, &m.ev, line)
+		m.body = room[from:] // which stays as it is when room grows
 		return nil
 	})
-	if err != nil && !errors.Is(err, errFull) {
-		return 0, err
+	x.list, x.room = list, room
+	if errors.Is(failed, errFull) {
+		failed = nil
 	}
 	if len(list) > 0 {
 		send, cancel := context.WithTimeout(ctx, sendTime)
@@ -342,7 +342,7 @@ func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
 	x.place = next
 	x.stats.Delivered += uint64(len(list))
 	x.mu.Unlock()
-	return n, x.keep()
+	return n, errors.Join(failed, x.keep())
 }
 
 // keep writes down how far it got.

@@ -1,8 +1,6 @@
 package export
 
 import (
-	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -15,9 +13,9 @@ import (
 // Formats are what entries can be handed on as.
 var Formats = []string{"json", "ocsf", "cef", "otlp"}
 
-// form makes a message of an entry.
+// form makes a message of an entry, and appends it to b.
 type form interface {
-	message(ev *audit.Event, line []byte) ([]byte, error)
+	message(b []byte, ev *audit.Event, line []byte) []byte
 	join(list []message) (body []byte, contentType string)
 }
 
@@ -44,18 +42,21 @@ type source struct{ origin, host, version string }
 // plain is an entry as it stands in the record.
 type plain struct{}
 
-func (plain) message(_ *audit.Event, line []byte) ([]byte, error) { return bytes.Clone(line), nil }
+func (plain) message(b []byte, _ *audit.Event, line []byte) []byte { return append(b, line...) }
 
 func (plain) join(list []message) ([]byte, string) { return lines(list), "application/x-ndjson" }
 
 // lines are messages, each with a line break.
 func lines(list []message) []byte {
-	var b bytes.Buffer
-	for _, m := range list {
-		b.Write(m.body)
-		b.WriteByte('\n')
+	n := len(list)
+	for i := range list {
+		n += len(list[i].body)
 	}
-	return b.Bytes()
+	b := make([]byte, 0, n)
+	for i := range list {
+		b = append(append(b, list[i].body...), '\n')
+	}
+	return b
 }
 
 // grave says how much a person should care: 0 for what is ordinary, 1 for changes of who
@@ -85,11 +86,11 @@ func said(ev *audit.Event) string {
 	}
 	switch ev.Kind {
 	case audit.Decided:
-		return fmt.Sprintf("%s: %s%s: %s", who, cmpOr(ev.Statement, "statement"), on, map[string]string{"allow": "allowed", "hold": "held for approval", "deny": "refused"}[ev.Effect])
+		return who + ": " + cmpOr(ev.Statement, "statement") + on + ": " + decision(ev.Effect)
 	case audit.Finished:
-		return fmt.Sprintf("%s: %s%s ended: %s, %d rows", who, cmpOr(ev.Statement, "statement"), on, ev.Outcome, ev.Rows)
+		return who + ": " + cmpOr(ev.Statement, "statement") + on + " ended: " + ev.Outcome + ", " + strconv.FormatInt(ev.Rows, 10) + " rows"
 	case audit.Connected:
-		return fmt.Sprintf("%s: session%s: %s", who, on, ev.Outcome)
+		return who + ": session" + on + ": " + ev.Outcome
 	case audit.Closed:
 		return who + ": session ended" + on
 	case audit.LoggedIn:
@@ -99,6 +100,19 @@ func said(ev *audit.Event) string {
 		return who + ": " + string(ev.Kind) + on + ": " + ev.Detail
 	}
 	return who + ": " + string(ev.Kind) + on
+}
+
+// decision is an effect in words.
+func decision(effect string) string {
+	switch effect {
+	case "allow":
+		return "allowed"
+	case "hold":
+		return "held for approval"
+	case "deny":
+		return "refused"
+	}
+	return ""
 }
 
 func cmpOr(s, or string) string {

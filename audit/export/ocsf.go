@@ -1,10 +1,6 @@
 package export
 
-import (
-	"encoding/json"
-
-	"github.com/sluicehq/sluice/audit"
-)
+import "github.com/sluicehq/sluice/audit"
 
 // ocsfVersion is of the schema that the messages follow (github.com/ocsf/ocsf-schema).
 const ocsfVersion = "1.8.0"
@@ -23,76 +19,82 @@ const (
 // stands under "unmapped" by its name in the record.
 type ocsf struct{ *source }
 
-type object map[string]any
-
-// set puts a value that is not empty.
-func (o object) set(key string, value any) {
-	switch v := value.(type) {
-	case string:
-		if v == "" {
-			return
-		}
-	case []string:
-		if len(v) == 0 {
-			return
-		}
-	case int64:
-		if v == 0 {
-			return
-		}
-	case object:
-		if len(v) == 0 {
-			return
-		}
-	}
-	o[key] = value
-}
-
 func (f ocsf) join(list []message) ([]byte, string) { return lines(list), "application/x-ndjson" }
 
-func (f ocsf) message(ev *audit.Event, _ []byte) ([]byte, error) {
+func (f ocsf) message(b []byte, ev *audit.Event, _ []byte) []byte {
 	class, activity, name := ocsfClass(ev)
-	out := object{
-		"class_uid": class, "category_uid": class / 1000, "activity_id": activity, "type_uid": class*100 + activity,
-		"time": ev.Time.UnixMilli(), "severity_id": []int{1, 2, 3, 4}[grave(ev)], "message": said(ev),
-		"metadata": f.metadata(ev),
-	}
-	out.set("activity_name", name)
-	status(out, ev)
+	o := &object{append(b, '{')}
+	o.int("class_uid", int64(class))
+	o.int("category_uid", int64(class/1000))
+	o.int("activity_id", int64(activity))
+	o.int("type_uid", int64(class*100+activity))
+	o.text("activity_name", name)
+	o.int("time", ev.Time.UnixMilli())
+	o.int("severity_id", int64(1+grave(ev)))
+	o.str("message", said(ev))
+	f.metadata(o, ev)
+	status(o, ev)
 	switch class {
 	case classAuthentication:
-		user := ocsfUser(ev)
-		if len(user) == 0 {
-			user = object{"name": "unknown"} // who it was is what was not believed
+		if !ocsfUser(o, ev) {
+			o.open("user")
+			o.str("name", "unknown") // who it was is what was not believed
+			o.close()
 		}
-		out["user"], out["service"] = user, object{"name": "Sluice", "uid": f.origin}
-		out["auth_protocol_id"], out["auth_protocol"] = 4, "OpenID"
-		out["is_remote"] = true
+		f.service(o)
+		o.int("auth_protocol_id", 4)
+		o.str("auth_protocol", "OpenID")
+		o.yes("is_remote")
 	case classLifecycle:
-		out["app"] = f.product()
+		f.product(o, "app")
 	default:
-		out["actor"], out["src_endpoint"] = f.actor(ev), f.from(ev)
+		f.actor(o, ev)
+		f.from(o, ev)
 	}
 	switch class {
 	case classDatastore:
-		out["database"] = object{"name": cmpOr(ev.Connection, "unknown"), "type_id": 1, "type": "Relational"}
-		if t := tables(ev); len(t) == 1 {
-			out["table"] = object{"name": t[0]}
-		}
-		if ev.SQL != "" {
-			q := object{"query_string": ev.SQL, "uid": cmpOr(ev.Fingerprint, ev.ID)}
-			q.set("bytes", ev.Bytes)
-			out["query_info"] = q
-		}
-		out["dst_endpoint"] = object{"svc_name": cmpOr(ev.Connection, "unknown")}
+		datastore(o, ev)
 	case classAPI:
-		out["api"] = object{"operation": string(ev.Kind), "service": object{"name": "Sluice", "uid": f.origin}}
+		o.open("api")
+		o.str("operation", string(ev.Kind))
+		f.service(o)
+		o.close()
 		if ev.Connection != "" {
-			out["resources"] = []object{{"name": ev.Connection, "type": "connection"}}
+			o.list("resources")
+			o.open("")
+			o.str("name", ev.Connection)
+			o.str("type", "connection")
+			o.close()
+			o.endList()
 		}
 	}
-	out.set("unmapped", unmapped(ev, class))
-	return json.Marshal(out)
+	unmapped(o, ev, class)
+	o.close()
+	return o.b
+}
+
+// datastore is what a statement or session is about.
+func datastore(o *object, ev *audit.Event) {
+	o.open("database")
+	o.str("name", cmpOr(ev.Connection, "unknown"))
+	o.int("type_id", 1)
+	o.str("type", "Relational")
+	o.close()
+	if t := tables(ev); len(t) == 1 {
+		o.open("table")
+		o.str("name", t[0])
+		o.close()
+	}
+	if ev.SQL != "" {
+		o.open("query_info")
+		o.str("query_string", ev.SQL)
+		o.str("uid", cmpOr(ev.Fingerprint, ev.ID))
+		o.number("bytes", ev.Bytes)
+		o.close()
+	}
+	o.open("dst_endpoint")
+	o.str("svc_name", cmpOr(ev.Connection, "unknown"))
+	o.close()
 }
 
 // ocsfClass gives the class of an event, and its activity.
@@ -144,7 +146,7 @@ func datastoreActivity(statement string) (int, string) {
 }
 
 // status says how it went: of a decision, whether it let the statement run.
-func status(out object, ev *audit.Event) {
+func status(o *object, ev *audit.Event) {
 	id, name := 0, "Unknown"
 	switch ev.Kind {
 	case audit.Decided, audit.Voted, audit.Answered:
@@ -165,100 +167,140 @@ func status(out object, ev *audit.Event) {
 			id, name = 2, "Failure"
 		}
 	}
-	out["status_id"], out["status"] = id, name
-	out.set("status_code", ev.ErrorCode)
-	out.set("status_detail", cmpOr(ev.Error, ev.Reason))
+	o.int("status_id", int64(id))
+	o.str("status", name)
+	o.text("status_code", ev.ErrorCode)
+	o.text("status_detail", cmpOr(ev.Error, ev.Reason))
 }
 
-func (f ocsf) metadata(ev *audit.Event) object {
-	m := object{"version": ocsfVersion, "product": f.product(), "uid": ev.ID, "sequence": ev.Seq, "log_name": f.origin}
-	m.set("correlation_uid", cmpOr(ev.Of, ev.ID))
+func (f ocsf) metadata(o *object, ev *audit.Event) {
+	o.open("metadata")
+	o.str("version", ocsfVersion)
+	f.product(o, "product")
+	o.str("uid", ev.ID)
+	o.int("sequence", int64(ev.Seq))
+	o.str("log_name", f.origin)
+	o.text("correlation_uid", cmpOr(ev.Of, ev.ID))
 	if len(ev.Cut) > 0 {
-		m["is_truncated"] = true
+		o.yes("is_truncated")
 	}
-	return m
+	o.close()
 }
 
-func (f ocsf) product() object {
-	p := object{"name": "Sluice", "vendor_name": "Sluice", "uid": f.origin}
-	p.set("version", f.version)
-	return p
+func (f ocsf) product(o *object, key string) {
+	o.open(key)
+	o.str("name", "Sluice")
+	o.str("vendor_name", "Sluice")
+	o.str("uid", f.origin)
+	o.text("version", f.version)
+	o.close()
 }
 
-func (f ocsf) actor(ev *audit.Event) object {
-	a := object{}
-	a.set("user", ocsfUser(ev))
-	a.set("app_name", ev.Client)
-	if ev.Session != "" {
-		a["session"] = object{"uid": ev.Session, "is_remote": true}
-	}
-	if len(a) == 0 {
-		a["app_name"] = "sluice"
-	}
-	return a
+func (f ocsf) service(o *object) {
+	o.open("service")
+	o.str("name", "Sluice")
+	o.str("uid", f.origin)
+	o.close()
 }
 
-func ocsfUser(ev *audit.Event) object {
-	u := object{}
-	u.set("name", ev.Who)
-	u.set("uid", ev.Subject)
-	if len(u) == 0 {
-		return u
+func (f ocsf) actor(o *object, ev *audit.Event) {
+	o.open("actor")
+	known := ocsfUser(o, ev)
+	o.text("app_name", ev.Client)
+	switch {
+	case ev.Session != "":
+		o.open("session")
+		o.str("uid", ev.Session)
+		o.yes("is_remote")
+		o.close()
+	case !known && ev.Client == "":
+		o.str("app_name", "sluice")
 	}
-	u.set("credential_uid", ev.Credential)
+	o.close()
+}
+
+// ocsfUser is who it was; false if nobody is named.
+func ocsfUser(o *object, ev *audit.Event) bool {
+	if ev.Who == "" && ev.Subject == "" {
+		return false
+	}
+	o.open("user")
+	o.text("name", ev.Who)
+	o.text("uid", ev.Subject)
+	o.text("credential_uid", ev.Credential)
+	id, kind := int64(99), ev.CallerKind
 	switch ev.CallerKind {
 	case "person":
-		u["type_id"], u["type"] = 1, "User"
+		id, kind = 1, "User"
 	case "job":
-		u["type_id"], u["type"] = 4, "Service"
+		id, kind = 4, "Service"
 	case "":
-		u["type_id"], u["type"] = 0, "Unknown"
-	default:
-		u["type_id"], u["type"] = 99, ev.CallerKind
+		id, kind = 0, "Unknown"
 	}
-	var groups []object
-	for _, g := range ev.Groups {
-		groups = append(groups, object{"name": g})
+	o.int("type_id", id)
+	o.str("type", kind)
+	if len(ev.Groups) > 0 {
+		o.list("groups")
+		for _, g := range ev.Groups {
+			o.open("")
+			o.str("name", g)
+			o.close()
+		}
+		o.endList()
 	}
-	if groups != nil {
-		u["groups"] = groups
-	}
-	return u
+	o.close()
+	return true
 }
 
-func (f ocsf) from(ev *audit.Event) object {
-	ip, port := address(ev.From)
-	if ip == "" {
-		return object{"svc_name": "sluice", "uid": f.origin}
+func (f ocsf) from(o *object, ev *audit.Event) {
+	o.open("src_endpoint")
+	if ip, port := address(ev.From); ip != "" {
+		o.str("ip", ip)
+		o.number("port", int64(port))
+	} else {
+		o.str("svc_name", "sluice")
+		o.str("uid", f.origin)
 	}
-	o := object{"ip": ip}
-	if port > 0 {
-		o["port"] = port
-	}
-	return o
+	o.close()
 }
 
 // unmapped is what the schema has no place for.
-func unmapped(ev *audit.Event, class int) object {
-	o := object{}
-	for key, value := range map[string]any{
-		"kind": string(ev.Kind), "owner": ev.Owner, "role": ev.Role, "claims": ev.Claims, "purpose": ev.Purpose, "params": ev.Params, "statement": ev.Statement,
-		"signs": ev.Signs, "reads": ev.Reads, "writes": ev.Writes, "personal": ev.Personal, "effect": ev.Effect, "rule": ev.Rule, "reason": ev.Reason,
-		"approvers": ev.Approvers, "outcome": ev.Outcome, "rows": ev.Rows, "bytes": ev.Bytes, "masked": ev.Masked, "masked_cols": ev.MaskedCols,
-		"duration_us": ev.DurationUS, "detail": ev.Detail, "cut": ev.Cut, "sql_hash": ev.SQLHash,
-	} {
-		o.set(key, value)
-	}
+func unmapped(o *object, ev *audit.Event, class int) {
+	o.open("unmapped")
+	o.text("kind", string(ev.Kind))
+	o.text("owner", ev.Owner)
+	o.text("role", ev.Role)
+	o.texts("claims", ev.Claims)
+	o.text("purpose", ev.Purpose)
+	o.texts("params", ev.Params)
+	o.text("statement", ev.Statement)
+	o.texts("signs", ev.Signs)
+	o.texts("reads", ev.Reads)
+	o.texts("writes", ev.Writes)
+	o.texts("personal", ev.Personal)
+	o.text("effect", ev.Effect)
+	o.text("rule", ev.Rule)
+	o.text("reason", ev.Reason)
+	o.texts("approvers", ev.Approvers)
+	o.text("outcome", ev.Outcome)
+	o.number("rows", ev.Rows)
+	o.number("bytes", ev.Bytes)
+	o.number("masked", ev.Masked)
+	o.texts("masked_cols", ev.MaskedCols)
+	o.number("duration_us", ev.DurationUS)
+	o.text("detail", ev.Detail)
+	o.texts("cut", ev.Cut)
+	o.text("sql_hash", ev.SQLHash)
 	if ev.Who == "" && ev.Subject == "" {
-		o.set("groups", ev.Groups)
+		o.texts("groups", ev.Groups)
 	}
 	if class != classDatastore {
-		o.set("sql", ev.SQL)
+		o.text("sql", ev.SQL)
 	}
 	if class == classLifecycle || class == classAuthentication {
-		o.set("connection", ev.Connection)
-		o.set("from", ev.From)
-		o.set("session", ev.Session)
+		o.text("connection", ev.Connection)
+		o.text("from", ev.From)
+		o.text("session", ev.Session)
 	}
-	return o
+	o.close()
 }

@@ -211,10 +211,7 @@ func TestOCSFKeepsToItsSchema(t *testing.T) {
 	f := ocsf{&source{origin: "sluice/test", host: "h", version: "1"}}
 	classes := map[float64]bool{}
 	for _, ev := range variety() {
-		text, err := f.message(&ev, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := f.message(nil, &ev, nil)
 		if wrong := s.check(text); len(wrong) > 0 {
 			slices.Sort(wrong)
 			t.Fatalf("%s\n%s", text, strings.Join(wrong, "\n"))
@@ -236,10 +233,7 @@ func TestTheCheckOfOCSFFinds(t *testing.T) {
 	f := ocsf{&source{origin: "sluice/test"}}
 	ev := full()
 	ev.Kind = audit.Decided
-	text, err := f.message(&ev, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := f.message(nil, &ev, nil)
 	for _, break_ := range []func(map[string]any){
 		func(m map[string]any) { delete(m, "actor") },
 		func(m map[string]any) { m["actors"] = 1 },
@@ -274,10 +268,7 @@ func TestCEFCannotBeForged(t *testing.T) {
 	ev := full()
 	evil := "x|0|Sluice act=allow\nCEF:0|forged\\ suser=root"
 	ev.Kind, ev.SQL, ev.Who, ev.Statement, ev.Effect, ev.Connection, ev.Client = audit.Decided, evil, evil, evil, "deny", evil, evil
-	text, err := f.message(&ev, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := f.message(nil, &ev, nil)
 	if strings.ContainsAny(string(text), "\n\r") {
 		t.Fatalf("a line break is left: %q", text)
 	}
@@ -295,8 +286,8 @@ func TestCEFCannotBeForged(t *testing.T) {
 		t.Errorf("keys %v in %s", seen, rest)
 	}
 	for _, ev := range variety() {
-		if text, err := f.message(&ev, nil); err != nil || !header.Match(text) {
-			t.Fatalf("%q, %v", text, err)
+		if text := f.message(nil, &ev, nil); !header.Match(text) {
+			t.Fatalf("%q", text)
 		}
 	}
 }
@@ -306,13 +297,14 @@ func TestOTLPIsOneRequest(t *testing.T) {
 	f := otlp{&source{origin: "sluice/test", host: "h", version: "1"}}
 	var list []message
 	for _, ev := range variety()[:50] {
-		body, err := f.message(&ev, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		body := f.message(nil, &ev, nil)
 		list = append(list, message{ev: ev, body: body})
 	}
 	text, kind := f.join(list)
+	type attribute struct {
+		Key   string
+		Value map[string]any
+	}
 	var got struct {
 		ResourceLogs []struct {
 			Resource  struct{ Attributes []attribute }

@@ -1,8 +1,7 @@
 package export
 
 import (
-	"bytes"
-	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/sluicehq/sluice/audit"
@@ -13,31 +12,75 @@ import (
 // with "sluice." where not.
 type otlp struct{ *source }
 
-type attribute struct {
-	Key   string `json:"key"`
-	Value object `json:"value"`
+// Levels of OTLP, by how grave an entry is.
+var (
+	otlpNumbers = [...]int64{9, 10, 13, 17}
+	otlpLevels  = [...]string{"INFO", "INFO2", "WARN", "ERROR"}
+)
+
+func (f otlp) message(b []byte, ev *audit.Event, _ []byte) []byte {
+	o := &object{append(b, '{')}
+	at := strconv.FormatInt(ev.Time.UnixNano(), 10)
+	o.str("timeUnixNano", at)
+	o.str("observedTimeUnixNano", at)
+	g := grave(ev)
+	o.int("severityNumber", otlpNumbers[g])
+	o.str("severityText", otlpLevels[g])
+	o.str("eventName", "sluice."+string(ev.Kind))
+	o.open("body")
+	o.str("stringValue", said(ev))
+	o.close()
+	o.list("attributes")
+	otlpAttributes(o, ev)
+	o.endList()
+	o.close()
+	return o.b
 }
 
-func (f otlp) message(ev *audit.Event, _ []byte) ([]byte, error) {
-	var list []attribute
-	text := func(key, value string) {
-		if value != "" {
-			list = append(list, attribute{key, object{"stringValue": value}})
-		}
+// attribute begins an attribute and its value; two objects are open after it.
+func (o *object) attribute(key string) {
+	o.open("")
+	o.str("key", key)
+	o.open("value")
+}
+
+// textAttribute is an attribute, if it has a value.
+func (o *object) textAttribute(key, value string) {
+	if value != "" {
+		o.attribute(key)
+		o.str("stringValue", value)
+		o.close()
+		o.close()
 	}
+}
+
+// otlpAttributes are what an entry says beside its text. Numbers of 64 bits are texts.
+func otlpAttributes(o *object, ev *audit.Event) {
+	text := o.textAttribute
 	number := func(key string, n int64) {
 		if n != 0 {
-			list = append(list, attribute{key, object{"intValue": strconv.FormatInt(n, 10)}})
+			o.attribute(key)
+			o.str("intValue", strconv.FormatInt(n, 10))
+			o.close()
+			o.close()
 		}
 	}
 	texts := func(key string, values []string) {
-		if len(values) > 0 {
-			all := make([]object, len(values))
-			for i, v := range values {
-				all[i] = object{"stringValue": v}
-			}
-			list = append(list, attribute{key, object{"arrayValue": object{"values": all}}})
+		if len(values) == 0 {
+			return
 		}
+		o.attribute(key)
+		o.open("arrayValue")
+		o.list("values")
+		for _, v := range values {
+			o.open("")
+			o.str("stringValue", v)
+			o.close()
+		}
+		o.endList()
+		o.close()
+		o.close()
+		o.close()
 	}
 	text("log.record.uid", ev.ID)
 	text("user.name", ev.Who)
@@ -56,11 +99,12 @@ func (f otlp) message(ev *audit.Event, _ []byte) ([]byte, error) {
 	number("db.response.returned_rows", ev.Rows)
 	text("db.response.status_code", ev.ErrorCode)
 	text("error.message", ev.Error)
-	for _, v := range []struct{ key, value string }{
-		{"of", ev.Of}, {"caller_kind", ev.CallerKind}, {"owner", ev.Owner}, {"role", ev.Role}, {"application", ev.Client}, {"purpose", ev.Purpose},
-		{"fingerprint", ev.Fingerprint}, {"effect", ev.Effect}, {"rule", ev.Rule}, {"reason", ev.Reason}, {"outcome", ev.Outcome}, {"detail", ev.Detail},
+	for _, v := range [...]struct{ key, value string }{
+		{"sluice.of", ev.Of}, {"sluice.caller_kind", ev.CallerKind}, {"sluice.owner", ev.Owner}, {"sluice.role", ev.Role},
+		{"sluice.application", ev.Client}, {"sluice.purpose", ev.Purpose}, {"sluice.fingerprint", ev.Fingerprint}, {"sluice.effect", ev.Effect},
+		{"sluice.rule", ev.Rule}, {"sluice.reason", ev.Reason}, {"sluice.outcome", ev.Outcome}, {"sluice.detail", ev.Detail},
 	} {
-		text("sluice."+v.key, v.value)
+		text(v.key, v.value)
 	}
 	texts("sluice.params", ev.Params)
 	texts("sluice.signs", ev.Signs)
@@ -72,33 +116,26 @@ func (f otlp) message(ev *audit.Event, _ []byte) ([]byte, error) {
 	number("sluice.bytes", ev.Bytes)
 	number("sluice.masked", ev.Masked)
 	number("sluice.duration_us", ev.DurationUS)
-	g := grave(ev)
-	return json.Marshal(object{
-		"timeUnixNano": strconv.FormatInt(ev.Time.UnixNano(), 10), "observedTimeUnixNano": strconv.FormatInt(ev.Time.UnixNano(), 10),
-		"severityNumber": []int{9, 10, 13, 17}[g], "severityText": []string{"INFO", "INFO2", "WARN", "ERROR"}[g],
-		"eventName": "sluice." + string(ev.Kind), "body": object{"stringValue": said(ev)}, "attributes": list,
-	})
 }
 
 // join makes one ExportLogsServiceRequest.
 func (f otlp) join(list []message) ([]byte, string) {
-	resource := []attribute{
-		{"service.name", object{"stringValue": "sluice"}}, {"service.instance.id", object{"stringValue": f.origin}}, {"host.name", object{"stringValue": f.host}},
+	o := &object{[]byte(`{"resourceLogs":[{"resource":{"attributes":[`)}
+	o.textAttribute("service.name", "sluice")
+	o.textAttribute("service.instance.id", f.origin)
+	o.textAttribute("host.name", f.host)
+	o.textAttribute("service.version", f.version)
+	n := len(list)
+	for i := range list {
+		n += len(list[i].body)
 	}
-	if f.version != "" {
-		resource = append(resource, attribute{"service.version", object{"stringValue": f.version}})
-	}
-	head, _ := json.Marshal(object{"attributes": resource}) // texts only
-	var b bytes.Buffer
-	b.WriteString(`{"resourceLogs":[{"resource":`)
-	b.Write(head)
-	b.WriteString(`,"scopeLogs":[{"scope":{"name":"sluice.record"},"logRecords":[`)
-	for i, m := range list {
+	b := slices.Grow(o.b, n+64)
+	b = append(b, `]},"scopeLogs":[{"scope":{"name":"sluice.record"},"logRecords":[`...)
+	for i := range list {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.Write(m.body)
+		b = append(b, list[i].body...)
 	}
-	b.WriteString(`]}]}]}`)
-	return b.Bytes(), "application/json"
+	return append(b, `]}]}]}`...), "application/json"
 }

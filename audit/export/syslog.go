@@ -6,10 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -110,26 +110,31 @@ func (s *syslog) write(ctx context.Context, list []message) error {
 		}
 	}
 	if s.conn.LocalAddr().Network() == "tcp" {
-		var b strings.Builder
-		for _, m := range list {
-			line := s.line(m)
-			fmt.Fprintf(&b, "%d %s", len(line), line)
+		room := 0
+		for i := range list {
+			room += len(list[i].body) + 160 // which is more than a header, if the host has no long name
 		}
-		if _, err := io.WriteString(s.conn, b.String()); err != nil {
+		all, line := make([]byte, 0, room), []byte(nil)
+		for i := range list {
+			line = s.line(line[:0], &list[i])
+			all = append(append(strconv.AppendInt(all, int64(len(line)), 10), ' '), line...)
+		}
+		if _, err := s.conn.Write(all); err != nil {
 			return err
 		}
 		return s.open()
 	}
-	for _, m := range list {
-		line := s.line(m)
+	var line []byte
+	for i := range list {
+		line = s.line(line[:0], &list[i])
 		if len(line) > maxDatagram {
-			short, err := s.shortened(m)
+			short, err := s.shortened(&list[i])
 			if err != nil {
 				return err
 			}
-			line = s.line(short)
+			line = s.line(line[:0], &short)
 		}
-		if _, err := io.WriteString(s.conn, line); err != nil {
+		if _, err := s.conn.Write(line); err != nil {
 			return err
 		}
 	}
@@ -149,12 +154,17 @@ func (s *syslog) open() error {
 	return fmt.Errorf("the connection was closed: %w", err)
 }
 
-// line is one message: priority, version, time, host, program, process, kind, structured
-// data, text.
-func (s *syslog) line(m message) string {
-	severity := []int{6, 5, 4, 3}[grave(&m.ev)] // informational, notice, warning, error
-	return fmt.Sprintf("<%d>1 %s %s sluice %d %s [meta sequenceId=\"%d\"] \ufeff%s", facility*8+severity, m.ev.Time.UTC().Format("2006-01-02T15:04:05.000000Z"),
-		s.host, os.Getpid(), printable(string(m.ev.Kind), 32), m.ev.Seq%(1<<31-1)+1, m.body)
+// line appends one message: priority, version, time, host, program, process, kind,
+// structured data, text.
+func (s *syslog) line(b []byte, m *message) []byte {
+	severity := [...]int64{6, 5, 4, 3}[grave(&m.ev)] // informational, notice, warning, error
+	b = strconv.AppendInt(append(b, '<'), facility*8+severity, 10)
+	b = m.ev.Time.UTC().AppendFormat(append(b, ">1 "...), "2006-01-02T15:04:05.000000Z")
+	b = append(append(append(b, ' '), s.host...), " sluice "...)
+	b = append(strconv.AppendInt(b, int64(os.Getpid()), 10), ' ')
+	b = append(append(b, printable(string(m.ev.Kind), 32)...), ` [meta sequenceId="`...)
+	b = strconv.AppendUint(b, m.ev.Seq%(1<<31-1)+1, 10)
+	return append(append(b, "\"] \ufeff"...), m.body...)
 }
 
 // printable makes a text what a header of RFC 5424 may hold.
@@ -172,7 +182,7 @@ func printable(s string, most int) string {
 }
 
 // shortened is a message without its long texts, which the record has.
-func (s *syslog) shortened(m message) (message, error) {
+func (s *syslog) shortened(m *message) (message, error) {
 	ev := m.ev
 	cut := func(text string) string {
 		const most = 1 << 10
@@ -190,8 +200,7 @@ func (s *syslog) shortened(m message) (message, error) {
 	ev.Cut = append(append([]string{}, ev.Cut...), "sql", "params", "reads", "writes", "personal", "claims", "groups", "masked_cols")
 	line, err := audit.Encode(ev)
 	if err != nil {
-		return m, err
+		return message{}, err
 	}
-	body, err := s.form.message(&ev, line)
-	return message{ev: ev, body: body}, err
+	return message{ev: ev, body: s.form.message(nil, &ev, line)}, nil
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 // BenchmarkGrow takes in a record of a town's day; an operation is an entry.
 func BenchmarkGrow(b *testing.B) {
-	dir := build(b, filepath.Join(b.TempDir(), "record"), b.N)
+	dir := town.Build(b, filepath.Join(b.TempDir(), "record"), b.N)
 	x := New(Config{Record: dir})
 	b.ReportAllocs()
 	b.ResetTimer()

@@ -3,6 +3,8 @@ package index
 import (
 	"bytes"
 	"testing"
+
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 // blocks are those of the index, as they are packed.
@@ -26,7 +28,7 @@ func blocks(t *testing.T, x *Index) (out [][]byte) {
 // Taken in by small steps, with a restart and a rollback in between, blocks are packed from
 // memory or read back, and are the same as of one step.
 func TestBlocksAreTheSameByAnySteps(t *testing.T) {
-	record := build(t, t.TempDir(), 3*blockEntries+900)
+	record := town.Build(t, t.TempDir(), 3*blockEntries+900)
 	one := open(t, Config{Record: record, Path: t.TempDir() + "/one"})
 	if err := one.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 // killedDir tells the test binary that it is the one to be killed.
@@ -65,7 +66,7 @@ func TestIndexKilledMidWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := build(t, t.TempDir(), blockEntries+1500)
+	record := town.Build(t, t.TempDir(), blockEntries+1500)
 	killed := 0
 	for _, size := range []int64{1, 200_000, 600_000} { // bytes that it has written when it dies
 		if killAt(t, exe, record, size) {
@@ -112,7 +113,7 @@ func killAt(t *testing.T, exe, record string, size int64) (killed bool) {
 // A disk without room stops the index, not its answers: these come from the record. When
 // there is room again, it goes on.
 func TestDiskFullUnderTheIndex(t *testing.T) {
-	record := build(t, t.TempDir(), 3000)
+	record := town.Build(t, t.TempDir(), 3000)
 	x := New(Config{Record: record, maxPages: 60})
 	err := x.CatchUp(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "full") {
@@ -134,7 +135,7 @@ func TestDiskFullUnderTheIndex(t *testing.T) {
 
 // An index that is damaged is made anew, and says so.
 func TestADamagedIndexIsMadeAnew(t *testing.T) {
-	record := build(t, t.TempDir(), blockEntries+50)
+	record := town.Build(t, t.TempDir(), blockEntries+50)
 	for _, c := range []struct {
 		name string
 		harm func([]byte) []byte
@@ -177,12 +178,12 @@ func TestADamagedIndexIsMadeAnew(t *testing.T) {
 // Put another record in its place, and the index does not answer for the first.
 func TestAnIndexOfAnotherRecordIsMadeAnew(t *testing.T) {
 	dir := t.TempDir()
-	record := build(t, dir, 2000)
+	record := town.Build(t, dir, 2000)
 	x := New(Config{Record: record})
 	if err := errors.Join(x.CatchUp(t.Context()), x.Close()); err != nil {
 		t.Fatal(err)
 	}
-	other := build(t, filepath.Join(dir, "other"), 1500)
+	other := town.Build(t, filepath.Join(dir, "other"), 1500)
 	if err := errors.Join(os.RemoveAll(record), os.Rename(other, record)); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +196,7 @@ func TestAnIndexOfAnotherRecordIsMadeAnew(t *testing.T) {
 
 // Put an older state back, and the index does not answer for what is gone.
 func TestARecordPutBackMakesTheIndexAnew(t *testing.T) {
-	record := build(t, t.TempDir(), 2000)
+	record := town.Build(t, t.TempDir(), 2000)
 	x := New(Config{Record: record})
 	if err := errors.Join(x.CatchUp(t.Context()), x.Close()); err != nil {
 		t.Fatal(err)
@@ -218,7 +219,7 @@ func TestARecordPutBackMakesTheIndexAnew(t *testing.T) {
 
 // Where nothing can be written, the record answers.
 func TestAnIndexThatCannotBeMade(t *testing.T) {
-	record := build(t, t.TempDir(), 500)
+	record := town.Build(t, t.TempDir(), 500)
 	x := open(t, Config{Record: record, Path: filepath.Join(record, "log.vkey", "index")})
 	a, err := x.List(t.Context(), audit.Filter{Limit: 5})
 	if err != nil || len(a.Events) != 5 || a.Scanned == "" {
@@ -228,7 +229,7 @@ func TestAnIndexThatCannotBeMade(t *testing.T) {
 
 // The index holds statements, as the record does, and is as private.
 func TestTheIndexIsPrivate(t *testing.T) {
-	record := build(t, t.TempDir(), 500)
+	record := town.Build(t, t.TempDir(), 500)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
@@ -246,7 +247,7 @@ func TestTheIndexIsPrivate(t *testing.T) {
 
 // SQL can read the index, and nothing else.
 func TestSQLOnlySelects(t *testing.T) {
-	record := build(t, t.TempDir(), 1000)
+	record := town.Build(t, t.TempDir(), 1000)
 	x := open(t, Config{Record: record})
 	got, err := x.SQL(t.Context(), "select kind, count(*) as n from events group by 1 order by 2 desc", 0)
 	if err != nil || len(got.Rows) < 3 || got.Rows[0][0] != "decided" || len(got.Columns) != 2 {
@@ -280,7 +281,7 @@ func TestSQLOnlySelects(t *testing.T) {
 
 // A question that never ends, ends.
 func TestSQLEndsWithItsContext(t *testing.T) {
-	record := build(t, t.TempDir(), 200)
+	record := town.Build(t, t.TempDir(), 200)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)

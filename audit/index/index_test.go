@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 func open(t testing.TB, cfg Config) *Index {
@@ -25,19 +26,19 @@ func open(t testing.TB, cfg Config) *Index {
 }
 
 // questions are of every kind that the command line has, with answers in a town.
-func questions(w *town) map[string]audit.Filter {
-	who := w.people[0]
-	end := w.at
+func questions(w *town.Town) map[string]audit.Filter {
+	who := w.People[0]
+	end := w.At
 	return map[string]audit.Filter{
 		"everything": {}, "who": {Who: who.Who}, "subject": {Who: who.Subject}, "group": {Group: "team-1"}, "connection": {Connection: "db1"},
-		"table": {Table: w.tables[0]}, "table without schema": {Table: strings.SplitN(w.tables[1], ".", 2)[1]}, "column": {Column: strings.SplitN(w.tables[0], ".", 2)[1] + ".ssn"},
-		"bare column": {Column: "ssn"}, "touches": {Touches: w.tables[2]}, "statement": {Statement: "update"}, "kind": {Kind: audit.Connected},
-		"effect": {Effect: "deny"}, "held": {Effect: "hold"}, "rule": {Rule: "ddl-in-production"}, "approver": {Approver: w.people[0].Who},
-		"outcome": {Outcome: "error"}, "rows": {RowsOver: 100}, "masked": {Masked: true}, "fingerprint": {Fingerprint: w.texts[0].Fingerprint},
+		"table": {Table: w.Tables[0]}, "table without schema": {Table: strings.SplitN(w.Tables[1], ".", 2)[1]}, "column": {Column: strings.SplitN(w.Tables[0], ".", 2)[1] + ".ssn"},
+		"bare column": {Column: "ssn"}, "touches": {Touches: w.Tables[2]}, "statement": {Statement: "update"}, "kind": {Kind: audit.Connected},
+		"effect": {Effect: "deny"}, "held": {Effect: "hold"}, "rule": {Rule: "ddl-in-production"}, "approver": {Approver: w.People[0].Who},
+		"outcome": {Outcome: "error"}, "rows": {RowsOver: 100}, "masked": {Masked: true}, "fingerprint": {Fingerprint: w.Texts[0].Fingerprint},
 		"since": {Since: end.Add(-30 * 24 * time.Hour)}, "until": {Until: end.Add(-100 * 24 * time.Hour)},
 		"text of a shape": {Text: "note_1"}, "text in capitals": {Text: "ORDER BY created_at"}, "a value": {Text: "o''brien 17"}, "text of an error": {Text: "gone_1"},
-		"short text": {Text: "= $"}, "who and table": {Who: who.Who, Table: w.tables[0], Since: end.Add(-90 * 24 * time.Hour)},
-		"personal": {Personal: "*"}, "kind of personal data": {Personal: "ssn"}, "a personal column": {Personal: strings.SplitN(w.tables[0], ".", 2)[1] + ".email"}, "purpose": {Purpose: "month-end closing"},
+		"short text": {Text: "= $"}, "who and table": {Who: who.Who, Table: w.Tables[0], Since: end.Add(-90 * 24 * time.Hour)},
+		"personal": {Personal: "*"}, "kind of personal data": {Personal: "ssn"}, "a personal column": {Personal: strings.SplitN(w.Tables[0], ".", 2)[1] + ".email"}, "purpose": {Purpose: "month-end closing"},
 		"run": {Run: "run-10"}, "table in a run": {Run: "run-10", Statement: "select"},
 		"nobody": {Who: "nobody"}, "no such rule": {Rule: "none"}, "who ran what was refused": {Group: "staff", Effect: "deny", Connection: "db0"},
 	}
@@ -47,7 +48,7 @@ func questions(w *town) map[string]audit.Filter {
 // newest, whoever answers.
 func TestPagesInBothDirections(t *testing.T) {
 	const n = blockEntries + 300
-	record := build(t, t.TempDir(), n)
+	record := town.Build(t, t.TempDir(), n)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,14 +96,14 @@ func TestPagesInBothDirections(t *testing.T) {
 // The index gives what reading the record gives, for every kind of question.
 func TestIndexAnswersAsTheRecordDoes(t *testing.T) {
 	const n = blockEntries + 700
-	record := build(t, t.TempDir(), n)
+	record := town.Build(t, t.TempDir(), n)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := newTown(n)
+	w := town.New(n)
 	for range n {
-		w.event(func(int) string { return "" })
+		w.Event(func(int) string { return "" })
 	}
 	empty := 0
 	for name, f := range questions(w) {
@@ -147,11 +148,11 @@ func TestIndexAnswersAsTheRecordDoes(t *testing.T) {
 
 func TestIndexCountsAsTheRecordDoes(t *testing.T) {
 	const n = blockEntries + 300
-	record := build(t, t.TempDir(), n)
+	record := town.Build(t, t.TempDir(), n)
 	x := open(t, Config{Record: record})
-	w := newTown(n)
+	w := town.New(n)
 	for range n {
-		w.event(func(int) string { return "" })
+		w.Event(func(int) string { return "" })
 	}
 	counts := []Count{{By: []string{"who", "table"}}, {By: []string{"day", "effect"}, Order: "name"}}
 	for _, by := range Dimensions {

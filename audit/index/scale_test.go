@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 var (
@@ -37,7 +38,7 @@ func TestScale(t *testing.T) {
 	record := filepath.Join(dir, "record")
 	if _, err := os.Stat(record + ".key"); err != nil {
 		from := time.Now()
-		build(t, dir, *scaleEvents)
+		town.Build(t, dir, *scaleEvents)
 		fmt.Fprintf(os.Stderr, "record: %d entries in %v\n", *scaleEvents, time.Since(from).Round(time.Millisecond))
 	}
 	x := open(t, Config{Record: record})
@@ -46,8 +47,8 @@ func TestScale(t *testing.T) {
 		t.Fatal(err)
 	}
 	took, used, log := time.Since(from), cpuTime(t)-before, sizeOf(t, record)
-	w := newTown(*scaleEvents)
-	w.at = w.at.Add(w.step * time.Duration(*scaleEvents))
+	w := town.New(*scaleEvents)
+	w.At = w.At.Add(w.Step * time.Duration(*scaleEvents))
 	out := &strings.Builder{}
 	fmt.Fprintf(out, "%d entries, %d processors; record %.0f bytes an entry, index %.0f (%.0f %%); indexed in %v (%.0f µs of CPU an entry)\n\n", *scaleEvents, runtime.NumCPU(),
 		float64(log)/float64(*scaleEvents), float64(x.Size())/float64(*scaleEvents), 100*float64(x.Size())/float64(log), took.Round(time.Millisecond), float64(used.Microseconds())/float64(*scaleEvents))
@@ -125,7 +126,7 @@ func isRare(name string) bool {
 }
 
 // scaleQuestions are what auditors ask, the busiest and the rarest of each kind.
-func scaleQuestions(w *town) (list []scaleQuestion) {
+func scaleQuestions(w *town.Town) (list []scaleQuestion) {
 	add := func(name string, f audit.Filter) {
 		list = append(list, scaleQuestion{name, isRare(name), func(ctx context.Context, x *Index) (Answer, error) { return x.List(ctx, f) }})
 	}
@@ -134,24 +135,24 @@ func scaleQuestions(w *town) (list []scaleQuestion) {
 			return x.Count(ctx, f, Count{By: by, Order: order})
 		}})
 	}
-	month := w.at.Add(-30 * 24 * time.Hour)
-	busy, rare := w.tables[0], w.tables[len(w.tables)/3]
+	month := w.At.Add(-30 * 24 * time.Hour)
+	busy, rare := w.Tables[0], w.Tables[len(w.Tables)/3]
 	col := strings.SplitN(busy, ".", 2)[1] + ".ssn"
-	text := w.texts[len(w.texts)/8]
+	text := w.Texts[len(w.Texts)/8]
 	add("newest entries", audit.Filter{})
-	add("newest of a busy person", audit.Filter{Who: w.people[0].Who})
-	add("newest of a quiet person", audit.Filter{Who: w.people[len(w.people)/2].Who})
+	add("newest of a busy person", audit.Filter{Who: w.People[0].Who})
+	add("newest of a quiet person", audit.Filter{Who: w.People[len(w.People)/2].Who})
 	add("newest of a group", audit.Filter{Group: "team-7"})
 	add("nobody by that name", audit.Filter{Who: "nobody"})
-	add("writes of one person", audit.Filter{Who: w.people[1].Who, Statement: "update"})
+	add("writes of one person", audit.Filter{Who: w.People[1].Who, Statement: "update"})
 	add("who read a column of personal data", audit.Filter{Column: col})
 	add("the same, more than 500 rows", audit.Filter{Column: col, RowsOver: 500})
 	add("busiest table, more than 150,000 rows", audit.Filter{Table: busy, RowsOver: 150_000})
 	add("refused", audit.Filter{Effect: "deny"})
-	add("held, approved by one person", audit.Filter{Approver: w.people[1].Who})
+	add("held, approved by one person", audit.Filter{Approver: w.People[1].Who})
 	add("a rule", audit.Filter{Rule: "ddl-in-production", Since: month})
 	add("errors on a connection", audit.Filter{Outcome: "error", Connection: "db5"})
-	add("masked, of one person", audit.Filter{Masked: true, Who: w.people[3].Who})
+	add("masked, of one person", audit.Filter{Masked: true, Who: w.People[3].Who})
 	add("one shape of statement", audit.Filter{Fingerprint: text.Fingerprint})
 	add("text of a statement", audit.Filter{Text: "note_1"})
 	add("a value that somebody looked for, rare", audit.Filter{Text: fmt.Sprintf("o''brien %d", 4321%5000)})

@@ -7,13 +7,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/audit/town"
 )
 
 // What was removed from the record is in no answer, and no longer in the index's file; an
 // index that had not read it yet goes on behind it.
 func TestTheIndexShedsWhatWasRemoved(t *testing.T) {
 	const segment, n = 65536, 65536 + 5000
-	record := build(t, t.TempDir(), n)
+	record := town.Build(t, t.TempDir(), n)
 	x := open(t, Config{Record: record})
 	if err := x.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
@@ -32,9 +33,9 @@ func TestTheIndexShedsWhatWasRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		late := open(t, Config{Record: record, Path: t.TempDir() + "/late"})
-		w := newTown(n)
+		w := town.New(n)
 		for range n {
-			w.event(func(int) string { return "" })
+			w.Event(func(int) string { return "" })
 		}
 		all := questions(w)
 		for _, name := range []string{"everything", "who", "column", "a value", "rows", "personal", "since", "until"} {

@@ -1,4 +1,6 @@
-package index
+// Package town makes a record to try things on: the events of a company's databases, as
+// many as are wanted, the same ones for the same number. It is for tests only.
+package town
 
 import (
 	"fmt"
@@ -10,19 +12,19 @@ import (
 	"github.com/sluicehq/sluice/audit"
 )
 
-// town makes the events of a company's databases: people and jobs with sessions that
-// overlap, statements of which some come again and again, and everything else that is
-// recorded. The same seed makes the same town.
-type town struct {
-	r      *rand.Rand
-	at     time.Time
-	step   time.Duration
-	tables []string
-	people []audit.Event
-	texts  []audit.Event
-	open   []audit.Event
-	ends   []audit.Event // endings to come
-	next   int
+// Town is people and jobs with sessions that overlap, statements of which some come again
+// and again, and everything else that is recorded.
+type Town struct {
+	At     time.Time     // of the newest event
+	Step   time.Duration // from one to the next
+	Tables []string      // the busiest first
+	People []audit.Event // who there is, the busiest first
+	Texts  []audit.Event // what is run, the most frequent first
+
+	r    *rand.Rand
+	open []audit.Event
+	ends []audit.Event // endings to come
+	next int
 }
 
 var (
@@ -30,12 +32,13 @@ var (
 	schemas = []string{"public", "billing", "hr", "app"}
 )
 
-func newTown(events int) *town {
-	w := &town{r: rand.New(rand.NewPCG(1, uint64(events))), at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	w.step = 180 * 24 * time.Hour / time.Duration(events)
+// New founds the town of so many events.
+func New(events int) *Town {
+	w := &Town{r: rand.New(rand.NewPCG(1, uint64(events))), At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	w.Step = 180 * 24 * time.Hour / time.Duration(events)
 	size := min(400, 20+events/100)
 	for i := range size {
-		w.tables = append(w.tables, fmt.Sprintf("%s.%s_%d", schemas[i%4], nouns[i%len(nouns)], i/len(nouns)))
+		w.Tables = append(w.Tables, fmt.Sprintf("%s.%s_%d", schemas[i%4], nouns[i%len(nouns)], i/len(nouns)))
 	}
 	for i := range min(550, 12+events/500) {
 		ev := audit.Event{Who: fmt.Sprintf("person%03d@example.com", i), Subject: fmt.Sprintf("sub-%d", i), CallerKind: "person", Groups: []string{"staff", fmt.Sprint("team-", i%20)}}
@@ -45,21 +48,21 @@ func newTown(events int) *town {
 		case i%23 == 22:
 			ev.CallerKind, ev.Owner, ev.Who = "agent", ev.Who, fmt.Sprint("agent-", i)
 		}
-		w.people = append(w.people, ev)
+		w.People = append(w.People, ev)
 	}
 	for i := range min(20_000, 40+events/20) {
-		w.texts = append(w.texts, w.text(i))
+		w.Texts = append(w.Texts, w.text(i))
 	}
 	return w
 }
 
 // skew is a number below n, small ones far more often.
-func (w *town) skew(n int) int {
+func (w *Town) skew(n int) int {
 	return int(float64(n) * w.r.Float64() * w.r.Float64() * w.r.Float64())
 }
 
-func (w *town) text(i int) audit.Event {
-	table := w.tables[w.skew(len(w.tables))]
+func (w *Town) text(i int) audit.Event {
+	table := w.Tables[w.skew(len(w.Tables))]
 	ev := audit.Event{Fingerprint: fmt.Sprintf("%016x", i*0x9e3779b9), Statement: "select", Effect: "allow", Rule: "default"}
 	cols := func(names ...string) (out []string) {
 		for _, n := range names {
@@ -87,11 +90,11 @@ func (w *town) text(i int) audit.Event {
 	return ev
 }
 
-// event makes the next entry; id is what the log would call entry seq.
-func (w *town) event(id func(int) string) audit.Event {
+// Event makes the next entry; id is what the log would call entry seq.
+func (w *Town) Event(id func(int) string) audit.Event {
 	seq := w.next
 	w.next++
-	w.at = w.at.Add(w.step)
+	w.At = w.At.Add(w.Step)
 	// A statement is often still under way when others come.
 	if n := len(w.ends); n > 0 && (n > 40 || w.r.IntN(3) > 0) {
 		i := w.r.IntN(n)
@@ -100,7 +103,7 @@ func (w *town) event(id func(int) string) audit.Event {
 		}
 		end := w.ends[i]
 		w.ends = append(w.ends[:i:i], w.ends[i+1:]...)
-		end.Time = w.at
+		end.Time = w.At
 		return end
 	}
 	if seq%5000 < 14 { // a start
@@ -110,19 +113,19 @@ func (w *town) event(id func(int) string) audit.Event {
 		return w.aside()
 	}
 	if len(w.open) < 4 || len(w.open) < 60 && w.r.IntN(40) == 0 {
-		s := w.people[w.skew(len(w.people))]
+		s := w.People[w.skew(len(w.People))]
 		s.Session, s.Connection, s.Role, s.Client = fmt.Sprintf("%010x", seq*7919+1), fmt.Sprint("db", w.skew(10)), "sluice_rw", "psql"
 		s.From = "10.0.0.1:5555"
 		if w.r.IntN(3) == 0 {
 			s.Purpose = []string{"ticket SHOP-" + fmt.Sprint(w.r.IntN(40)), "month-end closing", "incident INC-7"}[w.r.IntN(3)]
 		}
 		w.open = append(w.open, s)
-		s.Kind, s.Time, s.Outcome = audit.Connected, w.at, "ok"
+		s.Kind, s.Time, s.Outcome = audit.Connected, w.At, "ok"
 		return s
 	}
 	i := w.r.IntN(len(w.open))
 	ev := w.open[i]
-	ev.Time = w.at
+	ev.Time = w.At
 	if w.r.IntN(120) == 0 {
 		w.open = append(w.open[:i:i], w.open[i+1:]...)
 		ev.Kind = audit.Closed
@@ -132,11 +135,11 @@ func (w *town) event(id func(int) string) audit.Event {
 }
 
 // start is what a gateway records when it starts.
-func (w *town) start(i int) audit.Event {
-	ev := audit.Event{Time: w.at, Kind: audit.Rights, Groups: []string{"staff", fmt.Sprint("team-", i)}, Detail: "env prod; may open the connection"}
+func (w *Town) start(i int) audit.Event {
+	ev := audit.Event{Time: w.At, Kind: audit.Rights, Groups: []string{"staff", fmt.Sprint("team-", i)}, Detail: "env prod; may open the connection"}
 	switch {
 	case i == 0:
-		return audit.Event{Time: w.at, Kind: audit.Started, Detail: "policy built-in"}
+		return audit.Event{Time: w.At, Kind: audit.Started, Detail: "policy built-in"}
 	case i < 12:
 		ev.Connection, ev.Role = fmt.Sprint("db", i-1), "sluice_rw"
 	case i == 12:
@@ -148,9 +151,9 @@ func (w *town) start(i int) audit.Event {
 }
 
 // aside is what people do beside their statements.
-func (w *town) aside() audit.Event {
-	ev := w.people[w.skew(len(w.people))]
-	ev.Time = w.at
+func (w *Town) aside() audit.Event {
+	ev := w.People[w.skew(len(w.People))]
+	ev.Time = w.At
 	switch w.r.IntN(5) {
 	case 0:
 		ev.Kind, ev.Outcome, ev.Error = audit.LoggedIn, "refused", "the identity provider's answer is too old"
@@ -166,8 +169,8 @@ func (w *town) aside() audit.Event {
 	return ev
 }
 
-func (w *town) statement(seq int, who audit.Event, id func(int) string) audit.Event {
-	ev := w.texts[w.skew(len(w.texts))]
+func (w *Town) statement(seq int, who audit.Event, id func(int) string) audit.Event {
+	ev := w.Texts[w.skew(len(w.Texts))]
 	ev.Kind, ev.Time, ev.Session, ev.Who, ev.Subject, ev.CallerKind, ev.Owner, ev.Groups = audit.Decided, who.Time, who.Session, who.Who, who.Subject, who.CallerKind, who.Owner, who.Groups
 	ev.Run = who.Run
 	ev.From, ev.Connection, ev.Role, ev.Client, ev.Purpose = who.From, who.Connection, who.Role, who.Client, who.Purpose
@@ -191,7 +194,7 @@ func (w *town) statement(seq int, who audit.Event, id func(int) string) audit.Ev
 		end.Outcome, end.Rows, end.Bytes = "refused", 0, 0
 	case ev.Effect == "hold":
 		yes := who
-		yes.Kind, yes.Of, yes.Effect, yes.Rule, yes.Approvers = audit.Answered, id(seq), "allow", ev.Rule, []string{w.people[w.r.IntN(3)].Who}
+		yes.Kind, yes.Of, yes.Effect, yes.Rule, yes.Approvers = audit.Answered, id(seq), "allow", ev.Rule, []string{w.People[w.r.IntN(3)].Who}
 		w.ends = append(w.ends, yes)
 	case len(ev.Reads) == 5 && ev.Params == nil:
 		end.Masked, end.MaskedCols = end.Rows*2, []string{"email:email", "ssn:ssn"}
@@ -200,22 +203,22 @@ func (w *town) statement(seq int, who audit.Event, id func(int) string) audit.Ev
 	return ev
 }
 
-// build makes a record of n entries in a directory of its own.
-func build(t testing.TB, dir string, n int) string {
+// Build makes a record of n entries in a directory of its own.
+func Build(t testing.TB, dir string, n int) string {
 	t.Helper()
 	record := filepath.Join(dir, "record")
 	l, err := audit.Open(audit.Config{Dir: record, Origin: "sluice/town"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newTown(n)
-	first, err := l.Append(w.event(func(int) string { return "" })) // a session opens, which has no ID in it
+	w := New(n)
+	first, err := l.Append(w.Event(func(int) string { return "" })) // a session opens, which has no ID in it
 	if err != nil {
 		t.Fatal(err)
 	}
 	prefix := first.ID[:len(first.ID)-1]
 	for i := 1; i < n; i++ {
-		if err := l.Later(w.event(func(seq int) string { return fmt.Sprint(prefix, seq) })); err != nil {
+		if err := l.Later(w.Event(func(seq int) string { return fmt.Sprint(prefix, seq) })); err != nil {
 			t.Fatal(err)
 		}
 	}
