@@ -69,6 +69,7 @@ var (
 	descBehind    = describe("export_behind_entries", "Entries that are still to be handed on.", "export")
 	descFailures  = describe("export_failures_total", "Deliveries that failed.", "export")
 	descFailing   = describe("export_failing_seconds", "Since when nothing is taken, 0 if all is well.", "export")
+	descSilent    = describe("peer_silent_seconds", "Since when another gateway that shares labels is not heard, 0 if it is.", "peer")
 )
 
 var perConnection = []gauge{
@@ -121,6 +122,9 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstHistogram(descSync, s.Record.Syncs, s.Record.SyncTime.Seconds(), buckets)
 	if s.Indexed {
 		put(descIndex, prometheus.GaugeValue, float64(s.IndexBehind))
+	}
+	for _, p := range s.Peers {
+		put(descSilent, prometheus.GaugeValue, p.Silent.Seconds(), p.Address)
 	}
 	for _, x := range m.exports {
 		e := x.Stats()

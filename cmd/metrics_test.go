@@ -16,6 +16,7 @@ import (
 	prom "github.com/prometheus/common/model"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/gateway"
 )
 
 // Operators see numbers and whether all is well; no path tells more, and a record that
@@ -26,6 +27,12 @@ func TestMetricsAndHealth(t *testing.T) {
 	h, err := a.openHouse(t.Context(), houseConfig{dir: dir, log: new(bytes.Buffer), metrics: "127.0.0.1:0", exports: []exportConfig{{Name: "copy", To: "file:" + filepath.Join(dir, "copy.jsonl")}}})
 	must(t, err)
 	defer func() { _ = h.close() }() // it fails in the end
+	count := h.metrics.stats
+	h.metrics.stats = func() gateway.Stats {
+		s := count()
+		s.Peers = []gateway.PeerStats{{Address: "gw-b:8443", Silent: 90 * time.Second}}
+		return s
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go h.metrics.serve(ctx, h.operators, h.log)
@@ -63,11 +70,14 @@ func TestMetricsAndHealth(t *testing.T) {
 			t.Errorf("there is no %s", want)
 		}
 	}
+	if !strings.Contains(text, `sluice_peer_silent_seconds{peer="gw-b:8443"} 90`) {
+		t.Error("a silent peer is in no metric")
+	}
 	for name, f := range families {
 		for _, m := range f.Metric {
 			for _, l := range m.Label {
 				switch {
-				case strings.HasPrefix(name, "sluice_") && l.GetName() != "connection" && l.GetName() != "effect" && l.GetName() != "export" && l.GetName() != "version":
+				case strings.HasPrefix(name, "sluice_") && l.GetName() != "connection" && l.GetName() != "effect" && l.GetName() != "export" && l.GetName() != "peer" && l.GetName() != "version":
 					t.Errorf("%s has the label %s, of which there may be many values", name, l.GetName())
 				}
 			}

@@ -46,6 +46,7 @@ type peers struct {
 	log   *slog.Logger
 	note  func(audit.Event) error
 	state durable.JSON
+	began time.Time // when this process did
 
 	mu       sync.Mutex
 	list     []*peer
@@ -103,7 +104,7 @@ func newPeers(g *Gateway, cfg *PeersConfig) (*peers, error) {
 		return nil, nil
 	}
 	p := &peers{
-		cfg: *cfg, id: g.cfg.ID, epoch: rand.Text(), log: g.cfg.Log, note: g.note, state: durable.JSON{Path: cfg.State},
+		cfg: *cfg, id: g.cfg.ID, epoch: rand.Text(), log: g.cfg.Log, note: g.note, state: durable.JSON{Path: cfg.State}, began: time.Now(),
 		changing: map[string]int{}, moved: make(chan struct{}), vouched: map[string]map[uint32]int16{},
 	}
 	if p.cfg.Lease == 0 {
@@ -123,6 +124,31 @@ func newPeers(g *Gateway, cfg *PeersConfig) (*peers, error) {
 		p.list = append(p.list, &peer{address: address, id: old.ID, has: old.Has, holds: time.Now().Add(p.cfg.Lease)})
 	}
 	return p, nil
+}
+
+// stats says of each of them how long it has been silent.
+func (p *peers) stats() (list []PeerStats) {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, x := range p.list {
+		if x.self {
+			continue
+		}
+		s := PeerStats{Address: x.address}
+		if x.until.past(now) {
+			since := x.heard
+			if since.IsZero() {
+				since = p.began
+			}
+			s.Silent = now.Sub(since)
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // save keeps what outlives the process; p.mu is held.

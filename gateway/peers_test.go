@@ -592,6 +592,7 @@ func TestPeersInOneList(t *testing.T) {
 	})
 	a.hears(t, true)
 	b.hears(t, true)
+	eventually(t, "a gateway does not count itself", func() bool { return len(a.Stats().Peers) == 2 })
 	for _, s := range []*site{a, b} {
 		s.does(t, "insert into plain (id, n) select id + 500, salary from staff")
 		for _, other := range []*site{a, b} {
@@ -608,10 +609,17 @@ func TestDoorPeerThatDoesNotListUs(t *testing.T) {
 	a.hears(t, true)
 	b.hears(t, true)
 	b.sees(t, "select 1 from plain")
+	if s := b.Stats().Peers; len(s) != 1 || s[0].Address != b.peers[0] || s[0].Silent != 0 {
+		t.Errorf("a peer that is heard is %+v", s)
+	}
 	a.down(t)
 	a.peers = nil
 	a.serve(t)
 	b.hears(t, false)
+	eventually(t, "it is counted how long a peer is silent", func() bool {
+		s := b.Stats().Peers
+		return len(s) == 1 && s[0].Silent > lease && s[0].Silent < time.Minute
+	})
 	eventually(t, "B doubts all", func() bool { return !strings.Contains(b.sees(t, "select n from plain where id = 7"), "7") })
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/policy"
@@ -18,6 +19,13 @@ type Stats struct {
 	Record      audit.Stats
 	IndexBehind uint64 // entries that the index has not taken in
 	Indexed     bool   // there is an index
+	Peers       []PeerStats
+}
+
+// PeerStats is how another gateway that shares labels is heard (decision 086).
+type PeerStats struct {
+	Address string
+	Silent  time.Duration // since it was heard last, or since the start; 0 while its word holds
 }
 
 // ConnectionStats are those of one connection, since the start.
@@ -78,5 +86,6 @@ func (g *Gateway) Stats() Stats {
 		s.Indexed = true
 		s.IndexBehind = s.Record.Entries - min(s.Record.Entries, g.cfg.Index.Place())
 	}
+	s.Peers = g.peers.stats()
 	return s
 }
