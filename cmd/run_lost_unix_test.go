@@ -146,7 +146,7 @@ func TestRunThatWasAwayIsBack(t *testing.T) {
 		t.Errorf("%v: %s", err, c.Stderr)
 	}
 	l.until("run_began ok", "run_began back", "run_ended lost", "run_ended ok")
-	l.delivered(run, "START", "ABORT", "START", "COMPLETE")
+	l.delivered(run, "START", "ABORT", "COMPLETE")
 	code, out, errs := l.run(l.boss, "", "lineage", "up", "model:m@1")
 	if code != 0 || !strings.Contains(out, "run:"+run) || strings.Contains(out, "lost") {
 		t.Errorf("%d %s %s", code, out, errs)

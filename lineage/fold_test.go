@@ -322,7 +322,7 @@ func TestARunThatIsBackHasAllThatItMoved(t *testing.T) {
 	var told []string
 	w.g.Done = func(h Happening) {
 		if h.Run >= 0 {
-			told = append(told, fmt.Sprint(h.Graph.Nodes[h.Run].Info.Status, " ", len(h.Edges), " ", len(h.Write)))
+			told = append(told, fmt.Sprint(h.Graph.Nodes[h.Run].Info.Status, " ", len(h.Edges), " ", len(h.Write), " ", h.Again))
 		}
 	}
 	move := func(into string) {
@@ -359,7 +359,7 @@ func TestARunThatIsBackHasAllThatItMoved(t *testing.T) {
 	if _, open := w.g.Open("r1"); open {
 		t.Error("it is back after its end")
 	}
-	same(t, told, "lost 1 1", "ok 3 3")
+	same(t, told, "lost 1 1 false", "ok 3 3 true")
 }
 
 func TestRunsInACircleEnd(t *testing.T) {

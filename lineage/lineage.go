@@ -130,6 +130,7 @@ type Info struct {
 	Error                string
 	BeganSeq, EndedSeq   int64 // entries of the record, -1 if there is none
 	Claimed              bool  // it ran elsewhere
+	WasLost              bool  // once, at least: that it began, and was lost, has been told
 
 	Ways   map[int32]Roles // of edges into it, and of Moves: as what columns steer; likewise
 	Moves  map[int32]bool  // edges between data sets that its statements made; only while it runs, or may be back
@@ -256,6 +257,7 @@ type Happening struct {
 	Conn  string
 	Began int64
 	Ended int64
+	Again bool // of a run that was lost before: that it began has been told
 }
 
 // New makes an empty graph.

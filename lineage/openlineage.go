@@ -72,7 +72,9 @@ func (o *OpenLineage) facet(schema string, fields object) object {
 	return fields
 }
 
-// Events are the two of a run or statement: that it began, and how it ended.
+// Events are the two of a run or statement: that it began, and how it ended. Of a run that
+// was lost and is back there is the end alone: a run has one START, and consumers that go
+// by the last event would take a second one for a run under way (decision 102).
 func (o *OpenLineage) Events(h Happening) ([]json.RawMessage, error) {
 	var start olEvent
 	start.EventType, start.Producer, start.SchemaURL = "START", o.Producer, specURL
@@ -107,8 +109,12 @@ func (o *OpenLineage) Events(h Happening) ([]json.RawMessage, error) {
 		})
 	}
 	end.Run.Facets["sluice_record"] = o.record(h)
+	list := []olEvent{start, end}
+	if h.Again {
+		list = list[1:]
+	}
 	var out []json.RawMessage
-	for _, ev := range []olEvent{start, end} {
+	for _, ev := range list {
 		data, err := json.Marshal(ev)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package lineage
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +190,52 @@ func TestOpenLineageEventsAreValid(t *testing.T) {
 	}
 	if bytes.Contains(text, []byte("2026-01-01'")) {
 		t.Error("a constant of a statement leaves")
+	}
+}
+
+// A run that was lost and is back has one START and, after ABORT, its true end: nothing says
+// that it is under way for ever, as OTHER would to a consumer that goes by the last event.
+func TestOpenLineageOfARunThatIsBack(t *testing.T) {
+	s := readSpecification(t)
+	o := &OpenLineage{Namespace: "gw-1", Producer: "https://github.com/sluicehq/sluice/tree/v1", Fields: func(_, _ string) []Field { return nil }}
+	w := newTeller()
+	var told []string
+	w.g.Done = func(h Happening) {
+		list, err := o.Events(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range list {
+			s.check(t, data)
+			var ev olEvent
+			if err := json.Unmarshal(data, &ev); err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, fmt.Sprint(ev.EventType, " ", len(ev.Outputs), " ", ev.Run.Facets["errorMessage"] != nil))
+		}
+	}
+	const id = "01890000-0000-7000-8000-000000000003"
+	lost := func() {
+		w.tell(w.by(audit.Event{Kind: audit.RunEnded, Run: id, Outcome: Lost, Error: "nothing was heard of it"}))
+	}
+	back := func() { w.tell(w.by(audit.Event{Kind: audit.RunBegan, Run: id, Job: "job", Outcome: Back})) }
+	w.begins(id, "")
+	lost()
+	var b bytes.Buffer // also if another gateway has read the state meanwhile
+	if err := w.g.Save(&b, Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	g, _, err := Load(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Done, w.g = w.g.Done, g
+	back()
+	lost() // again
+	back()
+	w.ends(id, "model:m@1")
+	if want := []string{"START 0 false", "ABORT 0 true", "ABORT 0 true", "COMPLETE 1 false"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

@@ -129,10 +129,11 @@ func (g *Graph) runEnded(ev *audit.Event, at int64) {
 		g.edge(n, parent, Part, false, by, at, 1, e)
 	}
 	if g.Done != nil {
-		h := Happening{Graph: g, Seq: ev.Seq, Run: n, Act: g.runAct(n), Began: in.Began, Ended: in.Ended}
+		h := Happening{Graph: g, Seq: ev.Seq, Run: n, Act: g.runAct(n), Began: in.Began, Ended: in.Ended, Again: in.WasLost}
 		h.Edges, h.Reads, h.Write, h.Ways = sorted(in.Moves), sorted(in.Reads), sorted(in.Writes), in.Ways
 		g.Done(h)
 	}
+	in.WasLost = in.WasLost || in.Status == Lost
 	if in.Status != Lost { // it may be back, and then tells of all of it
 		in.Moves, in.Reads, in.Writes, in.Ways = nil, nil, nil, nil
 	}

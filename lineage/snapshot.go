@@ -23,7 +23,7 @@ type Mark struct {
 
 // snapshotFormat changes whenever the state or what is folded from an event changes:
 // snapshots of other versions are made anew.
-const snapshotFormat = "sluice-lineage/3"
+const snapshotFormat = "sluice-lineage/4"
 
 var errSnapshot = errors.New("it is no snapshot of this version, or is damaged")
 
