@@ -41,6 +41,7 @@ type triggers struct {
 	g    *Gateway
 	list map[string]*inbound
 	work chan *hookRun // runs to serve, without room: who sends one knows that it is taken
+	old  []*hookRun    // what an earlier gateway left under way, for serve to begin with
 
 	mu      sync.Mutex           // guards what follows
 	runs    map[string]*hookRun  // by id

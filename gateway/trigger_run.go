@@ -111,6 +111,9 @@ func (t *triggers) open() error {
 			k.hook = &inbound{Trigger: Trigger{Name: k.kept.Hook}} // taken out of the configuration: it does not go on
 		}
 		t.runs[k.kept.Run] = k
+		if k.kept.Ended.IsZero() {
+			t.old = append(t.old, k)
+		}
 	}
 	return nil
 }
@@ -148,13 +151,11 @@ func (t *triggers) remove(k *hookRun) {
 func (t *triggers) serve(ctx context.Context) {
 	var group sync.WaitGroup
 	t.mu.Lock()
-	for _, k := range t.runs {
-		if !k.kept.Ended.IsZero() {
-			continue
-		}
+	for _, k := range t.old { // not what has begun meanwhile, which comes by work
 		k.hook.running++
 		group.Go(func() { k.run(ctx) })
 	}
+	t.old = nil
 	t.mu.Unlock()
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

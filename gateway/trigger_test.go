@@ -364,6 +364,30 @@ func TestReplayedMessageRunsOnce(t *testing.T) {
 	}
 }
 
+// A message that comes before the gateway is quite there begins one run, not two.
+func TestMessageWhileTheGatewayStartsRunsOnce(t *testing.T) {
+	w := hookedBook(t, "dev", "", nil)
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if w.Gateway, err = gateway.New(w.cfg); err != nil {
+		t.Fatal(err)
+	}
+	w.listen()
+	answer := make(chan hookAnswer, 1)
+	go func() { answer <- w.call(goodCall) }()
+	eventually(t, "the run is kept", func() bool {
+		found, err := filepath.Glob(filepath.Join(w.dir, "hooks", "rb-*"))
+		return err == nil && len(found) == 1
+	})
+	w.through.run(t)
+	w.ends((<-answer).run.Run)
+	if n := howMany(w.outcomes(), "began"); n != 1 {
+		t.Errorf("it began %d times", n)
+	}
+}
+
 func howMany(list []string, want string) (n int) {
 	for _, s := range list {
 		if s == want {
