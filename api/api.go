@@ -47,6 +47,8 @@ const (
 	RunbookPath     = "/v1/runbook"            // POST NewRun: Run
 	PeerPath        = "/v1/peer"               // between gateways that share labels, who know each other by a key
 	RunbookEndPath  = "/v1/runbook/{id}/end"   // POST RunEnd: Run
+	HookRunsPath    = "/v1/hookruns"           // GET: []HookRun, those that broke and may be gone on with
+	HookRunPath     = "/v1/hookruns/{id}"      // GET: HookRun, of who went on with it; POST HookResume: HookRun
 )
 
 // The paths of lineage and of runs.

@@ -89,24 +89,23 @@ steps:
   - {name: rename, sql: 'update people set email = :name where id = :id', expect: rows == 1}
 `
 
-// From gateway.yaml to the database: a message over TLS begins the runbook of the file as
-// it is by then, with the commit that has it.
-func TestHookOverTLS(t *testing.T) {
-	books := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(books, "rename.yaml"), []byte(nameBook), 0o600))
+// hookTown is a town with the hook tidy, which begins a runbook of books, and what posts
+// signed messages to it.
+func hookTown(t *testing.T, books string) (w *town, post func(path, body string) (status int, run api.HookRun)) {
+	t.Helper()
 	cfg := &gatewayConfig{Triggers: triggersConfig{Runbooks: books, Hooks: []triggerConfig{{
 		Name: "tidy", Secret: secret{Env: "KEY"}, Owner: ownerConfig{"olga", "olga@example.com"}, Connection: "orders", Runbooks: []string{"rename"}, Set: map[string]string{"id": "1"}, Allow: []string{"name"},
 	}}}}
-	w := newTownIn(t, "dev", func(hc *houseConfig) {
+	w = newTownIn(t, "dev", func(hc *houseConfig) {
 		hc.triggers = "127.0.0.1:0"
 		must(t, cfg.triggers(t.Context(), &hc.base, func(string) string { return hookValue }))
 	}, nil, func(*pgconn.Config) {})
 	key, _ := gateway.HookKey(hookValue)
 	trust := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // clients of the gateway pin it; this test is of what is served
 	hc := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
-	defer hc.CloseIdleConnections()
+	t.Cleanup(hc.CloseIdleConnections)
 	n := 0
-	post := func(path, body string) (status int, run api.HookRun) {
+	return w, func(path, body string) (status int, run api.HookRun) {
 		t.Helper()
 		n++
 		id := fmt.Sprint("msg_", n)
@@ -126,15 +125,30 @@ func TestHookOverTLS(t *testing.T) {
 		}
 		return res.StatusCode, run
 	}
-	status, run := post("/v1/hooks/tidy", `{"parameters": {"name": "Hooked"}}`)
-	if status != http.StatusAccepted {
-		t.Fatal(status)
-	}
+}
+
+// hookEnds waits for the end of a run of the hook.
+func hookEnds(t *testing.T, post func(path, body string) (int, api.HookRun), run api.HookRun) api.HookRun {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); run.Ended.IsZero(); <-time.After(300 * time.Millisecond) {
 		if _, run = post("/v1/hooks/tidy/status", fmt.Sprintf(`{"run": %q}`, run.Run)); time.Now().After(deadline) {
 			t.Fatalf("%+v", run)
 		}
 	}
+	return run
+}
+
+// From gateway.yaml to the database: a message over TLS begins the runbook of the file as
+// it is by then, with the commit that has it.
+func TestHookOverTLS(t *testing.T) {
+	books := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(books, "rename.yaml"), []byte(nameBook), 0o600))
+	w, post := hookTown(t, books)
+	status, run := post("/v1/hooks/tidy", `{"parameters": {"name": "Hooked"}}`)
+	if status != http.StatusAccepted {
+		t.Fatal(status)
+	}
+	run = hookEnds(t, post, run)
 	if run.Status != "done" || run.Steps[0].Rows != 1 {
 		t.Errorf("%+v: %+v", run, run.Failure)
 	}

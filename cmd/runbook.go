@@ -267,9 +267,14 @@ func (a *app) printLinted(out []lintedRunbook) {
 
 func (a *app) runbookRunsCommand() *cobra.Command {
 	var f format
+	var hooks bool
+	var addr string
 	c := &cobra.Command{
-		Use: "runs", Short: "list the runs from this machine, and which can be gone on with", Args: noArgs, Example: "  sluice runbook runs",
-		RunE: func(*cobra.Command, []string) error {
+		Use: "runs", Short: "list the runs from this machine, and which can be gone on with", Args: noArgs, Example: "  sluice runbook runs\n  sluice runbook runs --hooks",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if hooks {
+				return a.hookRuns(c.Context(), addr, f)
+			}
 			list, err := a.store().Runs().List()
 			if err != nil {
 				return err
@@ -296,6 +301,8 @@ func (a *app) runbookRunsCommand() *cobra.Command {
 			return f.print(a.out, t)
 		},
 	}
+	c.Flags().BoolVar(&hooks, "hooks", false, "those that webhooks began and that broke, at the gateway, which you may go on with")
+	c.Flags().StringVar(&addr, "gateway", "", "with --hooks: the gateway to ask; without it the one last logged in to")
 	addFormat(c, &f, "table", "json", "csv")
 	return c
 }

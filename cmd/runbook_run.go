@@ -83,15 +83,24 @@ func (a *app) runbookResumeCommand() *cobra.Command {
 		Use: "resume RUN", Short: "go on with a run that broke, or take back what it did", Args: oneArg,
 		Long: `Go on with a run that broke. It is the runbook as it was when the run began, with the
 same values. What became of a transaction whose end was not heard is asked of the
-server; if it no longer knows, look at the database and say it with --take.`,
+server; if it no longer knows, look at the database and say it with --take.
+
+A run that a webhook began is the gateway's: if you may run its runbook, the gateway
+goes on with it as you, and this command shows how. sluice runbook runs --hooks lists
+those.`,
 		Example: "  sluice runbook runs\n  sluice runbook resume rb-k3x9q2\n  sluice runbook resume rb-k3x9q2 --undo",
 		RunE: func(c *cobra.Command, args []string) error {
-			kept, err := a.store().Runs().Load(args[0])
-			if err != nil {
-				return tell(exitUsage, "run: sluice runbook runs", "%v", err)
-			}
 			if take != "" && take != string(runbook.TakenDone) && take != string(runbook.TakenNotDone) {
 				return usageError{fmt.Errorf("--take is %q, must be done or not-done", short(take, 40))}
+			}
+			kept, err := a.store().Runs().Load(args[0])
+			if errors.Is(err, client.ErrNoRun) {
+				return a.withToken(c.Context(), o.addr, o.tokenFile, a.notice, func(gw *client.Gateway) error {
+					return notHere(args[0], a.resumeAtGateway(c.Context(), gw, args[0], api.HookResume{Undo: undo, Take: take, Reason: o.reason}, o))
+				})
+			}
+			if err != nil {
+				return tell(exitUsage, "run: sluice runbook runs", "%v", err)
 			}
 			b, err := runbook.Load(kept.File, []byte(kept.Text))
 			if err != nil {

@@ -186,6 +186,7 @@ var guarded = map[string]struct {
 	api.LineagePath: {"POST", lineage.Question{Target: "x"}}, api.LineageProvePath: {"POST", api.LineageProve{Target: "x"}}, api.LineageImportPath: {"POST", api.LineageImport{Events: []string{"{}"}}}, api.RunsPath: {"POST", api.JobRunStart{Job: "x"}}, api.RunEndPath: {"POST", api.JobRunEnd{Outcome: "ok"}}, api.RunBeatPath: {"POST", nil},
 	api.PreviewPath: {"POST", nil}, api.RequestsPath: {"GET", nil}, api.RequestEndPath: {"POST", nil},
 	api.RunbookPath: {"POST", api.NewRun{Connection: "orders", File: "a.yaml", Text: "title: a"}}, api.RunbookEndPath: {"POST", api.RunEnd{Status: "done"}},
+	api.HookRunsPath: {"GET", nil}, api.HookRunPath: {"POST", api.HookResume{}},
 }
 
 // pathsOfAPI reads the paths from the source, so that a new one cannot be forgotten here.

@@ -555,4 +555,9 @@ func (g *Gateway) runbookRoutes(mux *http.ServeMux, who identity.Identity) {
 	g.closed(mux, who, "POST "+api.RunbookEndPath, with(func(r *http.Request, in api.RunEnd) (any, error) {
 		return g.EndRun(who, r.PathValue("id"), in)
 	}))
+	g.closed(mux, who, "GET "+api.HookRunsPath, func(*http.Request) (any, error) { return g.HookRuns(who), nil })
+	g.closed(mux, who, "GET "+api.HookRunPath, func(r *http.Request) (any, error) { return g.HookRun(who, r.PathValue("id")) })
+	g.closed(mux, who, "POST "+api.HookRunPath, with(func(r *http.Request, in api.HookResume) (any, error) {
+		return g.ResumeHookRun(r.Context(), who, r.RemoteAddr, r.PathValue("id"), in)
+	}))
 }

@@ -257,6 +257,9 @@ func (t *triggers) call(ctx context.Context, h *inbound, m signedMessage) (int, 
 	if no := m.read(&in); no != nil {
 		return 0, nil, no
 	}
+	if in.Resume != "" || in.Undo {
+		return t.callAgain(ctx, h, m, in)
+	}
 	values, no := h.values(&in)
 	if no != nil {
 		return 0, nil, no
@@ -326,16 +329,21 @@ func (t *triggers) prepare(ctx context.Context, h *inbound, m signedMessage, in 
 		}
 		return nil, e
 	}
-	reason := strings.TrimSpace(strings.Map(visible, in.Reason))
+	reason := saidWhy(in.Reason)
 	if reason == "" {
 		reason = "begun by the hook " + h.Name
 	}
 	k := &hookRun{t: t, hook: h}
 	k.kept = keptHookRun{
-		Hook: h.Name, Message: m.id, From: m.from, Run: runbook.NewRunID(), BookFile: file, Reason: cutText(reason, maxWhy), Began: now.UTC(),
+		Hook: h.Name, Message: m.id, From: m.from, Run: runbook.NewRunID(), BookFile: file, Reason: reason, Began: now.UTC(),
 		Values: bound.Values, Runbook: book.Name, Hash: book.Hash,
 	}
 	return k, nil
+}
+
+// saidWhy is a reason in a line that people read.
+func saidWhy(reason string) string {
+	return cutText(strings.TrimSpace(strings.Map(visible, reason)), maxWhy)
 }
 
 // visible drops what is not for a line that people read.
@@ -351,23 +359,35 @@ func (t *triggers) begin(ctx context.Context, k *hookRun) *hookError {
 	if !t.enter(k) {
 		return hookFail(http.StatusTooManyRequests, api.CodeRefused, "wait until one has ended, or was answered", "%d runs of this hook are under way, which is the most", runsAtOnce)
 	}
-	later := hookFail(http.StatusServiceUnavailable, api.CodeError, "send it again, as a message of its own", "the run could not be begun")
 	err := k.keep()
 	if err == nil {
-		ev := k.event("called")
-		ev.From, ev.Detail, ev.Reason = k.kept.From, "message "+k.kept.Message, k.kept.Reason
-		err = t.g.note(ev)
+		err = t.start(ctx, k, "message "+k.kept.Message)
 	}
 	if err == nil {
-		select {
-		case t.work <- k:
-			return nil
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		return nil
 	}
 	t.g.cfg.Log.Error("begin a run of a hook", "hook", k.hook.Name, "run", k.kept.Run, "error", err)
 	t.drop(k)
+	return notBegun(err)
+}
+
+// start records that somebody has a run begin, or go on, and hands it to serve.
+func (t *triggers) start(ctx context.Context, k *hookRun, detail string) error {
+	ev := k.event("called")
+	ev.From, ev.Detail, ev.Reason = k.kept.From, detail, k.kept.Reason
+	if err := t.g.note(ev); err != nil {
+		return err
+	}
+	select {
+	case t.work <- k:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func notBegun(err error) *hookError {
+	later := hookFail(http.StatusServiceUnavailable, api.CodeError, "send it again, as a message of its own", "the run could not be begun")
 	later.why = err.Error()
 	return later
 }
@@ -383,7 +403,7 @@ func (t *triggers) status(_ context.Context, h *inbound, m signedMessage) (int, 
 	defer t.mu.Unlock()
 	for _, k := range t.runs {
 		if k.hook == h && (in.Run != "" && k.kept.Run == in.Run || in.Run == "" && in.ID != "" && k.kept.Message == in.ID) {
-			return http.StatusOK, k.shown(), nil
+			return http.StatusOK, k.toHook(), nil
 		}
 	}
 	return 0, nil, hookFail(http.StatusNotFound, api.CodeError, "the record has it, if there ever was: sluice audit query --kind ran", "this hook has no such run that is still known")

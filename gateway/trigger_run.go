@@ -41,11 +41,14 @@ type hookRun struct {
 
 	mu      sync.Mutex // guards what follows
 	kept    keptHookRun
-	waiting string // id of the approval that it waits for
+	waiting string             // id of the approval that it waits for
+	as      *identity.Identity // the person who goes on with it; nil is the hook
+	take    runbook.Taken      // what they found out
 }
 
 // keptHookRun is what the next gateway needs to go on with a run, or to say how it ended.
-// Run, Hook, Message, Runbook and Hash never change.
+// Run, Hook, Message, Runbook and Hash never change. The file and the values are there
+// while it is under way, and after it broke, for whoever goes on with it.
 type keptHookRun struct {
 	Run     string `json:"run"`
 	Hook    string `json:"hook"`
@@ -60,6 +63,9 @@ type keptHookRun struct {
 	Ended   time.Time          `json:"ended,omitzero"`
 	Request string             `json:"request,omitempty"` // what people were asked ahead of time
 	State   *runbook.State     `json:"state,omitempty"`
+	Resumed time.Time          `json:"resumed,omitzero"` // when it was gone on with last
+	By      *resumedBy         `json:"by,omitempty"`     // by whom, if not by the hook
+	Undo    bool               `json:"undo,omitempty"`   // what it did is taken back
 }
 
 func (t *triggers) dir() string {
@@ -202,26 +208,43 @@ func (k *hookRun) run(ctx context.Context) {
 		k.hook.running--
 	}()
 	bound, err := k.bound()
+	if err == nil && k.kept.By == nil && k.hook.Key == nil {
+		err = errors.New("the hook is no longer in the configuration")
+	}
 	if err != nil {
 		k.end(nil, &runbook.Failure{Cause: runbook.Refused, Sentence: err.Error()})
 		return
 	}
-	until := k.kept.Began.Add(bound.Book.Limits.Time)
+	if k.kept.By != nil && k.as == nil {
+		k.end(nil, &runbook.Failure{Cause: runbook.Interrupted, Sentence: "the gateway ended while " + k.kept.By.Name + " went on with it"})
+		return
+	}
+	since := k.kept.Began
+	if !k.kept.Resumed.IsZero() {
+		since = k.kept.Resumed
+	}
+	until := since.Add(bound.Book.Limits.Time)
 	r := &hookRunner{hookRun: k, bound: bound, who: k.hook.who(until.Add(settleRoom))}
+	if k.as != nil {
+		r.who = *k.as
+	}
 	r.serve = func(far net.Conn) { // sessions outlive the time of the run, to be asked what became of it
 		r.sessions.Go(func() {
-			k.t.g.Session(ctx, far, Caller{Who: r.who, Connection: k.hook.Connection, From: k.kept.From})
+			k.t.g.Session(ctx, far, Caller{Who: r.who, Connection: bound.Book.Connection, From: k.kept.From})
 		})
 	}
-	o := runbook.Options{Open: r.open, Now: k.t.g.cfg.Now, Wait: waitFor, Save: k.save}
+	o := runbook.Options{Open: r.open, Now: k.t.g.cfg.Now, Wait: waitFor, Save: k.save, Undo: k.kept.Undo, Take: k.take}
 	if k.kept.State != nil && k.kept.State.Resumable() {
 		o.From, r.goes = k.kept.State, "on"
+	}
+	if k.kept.Undo {
+		r.goes = "back"
 	}
 	within, cancel := context.WithTimeout(ctx, max(until.Sub(k.t.g.cfg.Now()), 0)) // over, it only finds out what is in doubt
 	defer cancel()
 	state, err := runbook.Run(within, bound, o)
 	r.sessions.Wait()
-	if ctx.Err() != nil && stopsWithUs(state, err) {
+	if ctx.Err() != nil && k.as == nil && stopsWithUs(state, err) { // a person would have to be there
 		k.t.g.cfg.Log.Info("a run of a hook is left for the next gateway", "hook", k.hook.Name, "run", k.kept.Run)
 		return
 	}
@@ -236,9 +259,6 @@ func stopsWithUs(s *runbook.State, err error) bool {
 }
 
 func (k *hookRun) bound() (*runbook.Bound, error) {
-	if k.hook.Key == nil {
-		return nil, errors.New("the hook is no longer in the configuration")
-	}
 	in := api.NewRun{File: k.kept.File, Text: k.kept.Text, Values: k.kept.Values}
 	return boundOf(in)
 }
@@ -261,7 +281,8 @@ func (k *hookRun) keep() error {
 	return k.t.file(kept.Run+hookRunFile, "a run of a hook").Write(kept)
 }
 
-// end records how it ended. Values and texts are needed no longer.
+// end records how it ended. Values and texts are needed no longer, but to go on with what
+// broke.
 func (k *hookRun) end(s *runbook.State, err error) {
 	k.mu.Lock()
 	if s == nil {
@@ -278,12 +299,14 @@ func (k *hookRun) end(s *runbook.State, err error) {
 		}
 	}
 	shown := *s
-	shown.Values, shown.Steps = nil, slices.Clone(s.Steps)
-	for i := range shown.Steps {
-		shown.Steps[i].Columns, shown.Steps[i].First = nil, nil
+	shown.Steps = slices.Clone(s.Steps)
+	k.kept.State, k.kept.Ended, k.waiting, k.take = &shown, k.t.g.cfg.Now().UTC(), "", ""
+	if !s.Resumable() {
+		shown.Values, k.kept.Values, k.kept.Text = nil, nil, ""
+		for i := range shown.Steps {
+			shown.Steps[i].Columns, shown.Steps[i].First = nil, nil
+		}
 	}
-	k.kept.State, k.kept.Ended = &shown, k.t.g.cfg.Now().UTC()
-	k.kept.Values, k.kept.Text, k.waiting = nil, "", ""
 	k.mu.Unlock()
 	ev := k.event(string(s.Status))
 	ev.Detail = cutText(s.Summary(), 4096)
@@ -295,9 +318,12 @@ func (k *hookRun) end(s *runbook.State, err error) {
 
 // event is an entry about the run.
 func (k *hookRun) event(outcome string) audit.Event {
-	who := k.hook.who(time.Time{})
+	by := k.kept.By
+	if by == nil {
+		by = byOf(k.hook.who(time.Time{}))
+	}
 	return audit.Event{
-		Kind: audit.Ran, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Owner: who.Owner, Groups: who.Groups, Connection: k.hook.Connection,
+		Kind: audit.Ran, Who: by.Name, Subject: by.Subject, CallerKind: by.Kind, Owner: by.Owner, Groups: by.Groups, Connection: k.hook.Connection,
 		Outcome: outcome, Runbook: k.kept.Runbook, RunbookHash: k.kept.Hash, RunbookRun: k.kept.Run,
 	}
 }
@@ -318,10 +344,13 @@ func (k *hookRun) shown() api.HookRun {
 	case out.Ended.IsZero() && k.waiting != "":
 		out.Status, out.Waiting = "waiting", k.waiting
 	case !out.Ended.IsZero() && s != nil:
-		out.Status = string(s.Status)
+		out.Status, out.GoesOn = string(s.Status), k.goesOn()
 		if f := s.Failure; f != nil {
 			out.Failure = &api.HookFailure{Cause: string(f.Cause), Step: f.Step, Sentence: f.Sentence, Hint: f.Hint}
 		}
+	}
+	if by := k.kept.By; by != nil {
+		out.By = by.Name
 	}
 	return out
 }
@@ -345,7 +374,7 @@ type hookRunner struct {
 // open begins the run, or goes on with it, and opens a session that takes it.
 func (r *hookRunner) open(ctx context.Context, settling bool) (runbook.Conn, error) {
 	k := &r.kept
-	in := api.NewRun{Run: k.Run, Connection: r.hook.Connection, File: k.File, Text: k.Text, Commit: k.Commit, Values: k.Values, Reason: k.Reason, Goes: r.goes}
+	in := api.NewRun{Run: k.Run, Connection: r.bound.Book.Connection, File: k.File, Text: k.Text, Commit: k.Commit, Values: k.Values, Reason: k.Reason, Goes: r.goes}
 	if settling {
 		in.Goes = "settle"
 	} else if err := r.asked(ctx); err != nil { // by an earlier gateway
@@ -433,7 +462,7 @@ func (r *hookRunner) session(ctx context.Context) (runbook.Conn, error) {
 		r.serve(far)
 		return near, nil
 	}
-	cfg, err := pgstream.Config(r.hook.Connection, "sluice hook "+r.hook.Name, stream)
+	cfg, err := pgstream.Config(r.bound.Book.Connection, "sluice hook "+r.hook.Name, stream)
 	if err != nil {
 		return nil, err
 	}

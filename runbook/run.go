@@ -125,9 +125,11 @@ const (
 func Run(ctx context.Context, b *Bound, o Options) (*State, error) {
 	r := &runner{b: b, o: o, state: NewState(b)}
 	if o.From != nil {
-		if f := r.from(); f != nil {
+		state, f := GoOn(b, o.From, o.Undo)
+		if f != nil {
 			return o.From, f
 		}
+		r.state = state
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.Book.Limits.Time)
 	defer cancel()

@@ -133,38 +133,36 @@ func (s *State) Resumable() bool {
 	return s.Status == Broken || s.Status == Stopped || s.Status == Stuck || s.Status == Doubtful || s.Status == Running
 }
 
-// from takes over a run that broke. It must be of the very same runbook: other steps
-// would be other work.
-func (r *runner) from() *Failure {
-	old := r.o.From
-	no := func(hint, format string, args ...any) *Failure {
-		return &Failure{Cause: Failed, Sentence: fmt.Sprintf(format, args...), Hint: hint}
+// GoOn takes over a run that broke, to go on with it or to undo what it did. It must be of
+// the very same runbook: other steps would be other work.
+func GoOn(b *Bound, old *State, undo bool) (*State, *Failure) {
+	no := func(hint, format string, args ...any) (*State, *Failure) {
+		return nil, &Failure{Cause: Failed, Sentence: fmt.Sprintf(format, args...), Hint: hint}
 	}
 	switch {
-	case old.Hash != r.b.Book.Hash:
-		return no("bring the file back as it was (git has it), or undo by hand what was done", "the runbook %s has changed since the run %s began", r.b.Book.Name, old.Run)
-	case len(old.Steps) != len(r.b.Book.Steps):
+	case old.Hash != b.Book.Hash:
+		return no("bring the file back as it was (git has it), or undo by hand what was done", "the runbook %s has changed since the run %s began", b.Book.Name, old.Run)
+	case len(old.Steps) != len(b.Book.Steps):
 		return no("", "the run %s has other steps than its runbook", old.Run)
 	case !old.Resumable():
 		return no("run it anew", "the run %s is %s, there is nothing to go on with", old.Run, old.Status)
-	case old.Status == Stuck && !r.o.Undo:
+	case old.Status == Stuck && !undo:
 		return no("go on taking back with --undo", "what the run %s did was being taken back", old.Run)
-	case r.o.Undo && r.b.Book.Transaction == One:
+	case undo && b.Book.Transaction == One:
 		return no("a run in one transaction leaves nothing behind that fails", "there is nothing to take back of %s", old.Run)
 	}
 	copied := *old
 	copied.Steps = append([]StepState{}, old.Steps...)
 	for i := range copied.Steps {
-		if copied.Steps[i].Name != r.b.Book.Steps[i].Name {
+		if copied.Steps[i].Name != b.Book.Steps[i].Name {
 			return no("", "the run %s has other steps than its runbook", old.Run)
 		}
 		if copied.Steps[i].Status == StepIsFailed {
 			copied.Steps[i].Status = StepIsWaiting
 		}
-		if copied.Steps[i].Undone && !r.o.Undo {
+		if copied.Steps[i].Undone && !undo {
 			copied.Steps[i] = StepState{Name: copied.Steps[i].Name, Status: StepIsWaiting}
 		}
 	}
-	r.state = &copied
-	return nil
+	return &copied, nil
 }
