@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // The states of a request.
@@ -165,7 +166,7 @@ func (b *Book) Add(r Request) (Request, error) {
 	case !r.Quorum.Possible():
 		return Request{}, ErrNoQuorum
 	case r.For < 0 || r.For > MaxWindow:
-		return Request{}, fmt.Errorf("a window is at most %s long", MaxWindow)
+		return Request{}, fmt.Errorf("a window is at most %s long", howlong.Text(MaxWindow))
 	case r.Window() == (r.SQL != ""):
 		return Request{}, errors.New("a request is for a script or for a window")
 	}

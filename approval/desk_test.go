@@ -212,7 +212,7 @@ func TestDeadline(t *testing.T) {
 		start := time.Now()
 		a := ask(person("ana"), Quorum{Groups: []string{"dba"}, Count: 2})
 		a.Deadline = start.Add(15 * time.Minute)
-		if r := waitFor(t, d, a); r.answer.Granted || r.answer.Why != "nobody answered in 15m0s" {
+		if r := waitFor(t, d, a); r.answer.Granted || r.answer.Why != "nobody answered in 15m" {
 			t.Errorf("got %+v", r)
 		}
 		if took := time.Since(start); took != 15*time.Minute {
@@ -223,7 +223,7 @@ func TestDeadline(t *testing.T) {
 		if _, err := d.Decide(open.ID, yes(open, person("bo", "dba"))); err != nil {
 			t.Fatal(err)
 		}
-		want := "not enough people answered in 1m0s: needs 2 of dba, approved by bo@example.com so far"
+		want := "not enough people answered in 1m: needs 2 of dba, approved by bo@example.com so far"
 		if r := <-done; r.answer.Granted || r.answer.Why != want {
 			t.Errorf("got %+v", r)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // Why a vote is refused. Decide wraps these with the details.
@@ -81,7 +82,7 @@ func (q Quorum) String() string {
 	for _, p := range q.Parts() {
 		text := fmt.Sprintf("%d of %s", p.Count, strings.Join(p.Groups, " or "))
 		if e := p.Escalate; e != nil {
-			text += fmt.Sprintf(" (after %s also of %s)", e.After, strings.Join(e.Groups, " or "))
+			text += fmt.Sprintf(" (after %s also of %s)", howlong.Text(e.After), strings.Join(e.Groups, " or "))
 		}
 		s = append(s, text)
 	}

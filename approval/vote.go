@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // poll is an ask with the votes on it, and the answer once there is one. It is the
@@ -86,9 +87,9 @@ func (p *poll) giveUp(cancelled bool) {
 	case cancelled:
 		p.end(Answer{Why: "cancelled"})
 	case len(p.votes) > 0:
-		p.end(Answer{Why: fmt.Sprintf("not enough people answered in %s: needs %s, approved by %s so far", waited, p.ask.Quorum, names(p.votes))})
+		p.end(Answer{Why: fmt.Sprintf("not enough people answered in %s: needs %s, approved by %s so far", howlong.Text(waited), p.ask.Quorum, names(p.votes))})
 	default:
-		p.end(Answer{Why: fmt.Sprintf("nobody answered in %s", waited)})
+		p.end(Answer{Why: fmt.Sprintf("nobody answered in %s", howlong.Text(waited))})
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // Tidying says what becomes of old segments. Only full ones under a checkpoint are
@@ -190,7 +192,7 @@ func (l *Log) noteRemoved(ctx context.Context, from, first uint64, age time.Dura
 	}
 	ticket, err := l.Append(Event{
 		Kind: Removed, KeptFrom: int64(first),
-		Detail: fmt.Sprintf("entries %d to %d are removed, all older than %s; the root over the first %d is %s", from, first-1, days(age), first, root),
+		Detail: fmt.Sprintf("entries %d to %d are removed, all older than %s; the root over the first %d is %s", from, first-1, howlong.Text(age), first, root),
 	})
 	if err != nil {
 		return err
@@ -210,13 +212,6 @@ func (l *Log) noteRemoved(ctx context.Context, from, first uint64, age time.Dura
 		return fmt.Errorf("remove old entries: %w", err)
 	}
 	return nil
-}
-
-func days(d time.Duration) string {
-	if d%(24*time.Hour) == 0 {
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	}
-	return d.String()
 }
 
 // removal says: the first size entries of the log named origin were removed, and this was

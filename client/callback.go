@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // callbackPath is the only path the loopback server serves.
@@ -86,7 +87,7 @@ func (cb *callback) wait(ctx context.Context) (string, error) {
 		return a.code, a.err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return "", &api.Error{Sentence: "nobody logged in within " + loginTimeout.String(), Hint: "run sluice login again", Code: api.CodeNotLoggedIn}
+			return "", &api.Error{Sentence: "nobody logged in within " + howlong.Text(loginTimeout), Hint: "run sluice login again", Code: api.CodeNotLoggedIn}
 		}
 		return "", ctx.Err()
 	}

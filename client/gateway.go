@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/tunnel"
 )
 
@@ -211,7 +212,7 @@ func (g *Gateway) openPatiently(ctx context.Context, h tunnel.Header) (net.Conn,
 		if why := g.link.trouble(); why != nil {
 			return nil, why
 		}
-		return nil, dialError(g.Address, fmt.Errorf("it does not answer within %v", g.patience))
+		return nil, dialError(g.Address, fmt.Errorf("it does not answer within %s", howlong.Text(g.patience)))
 	}
 }
 

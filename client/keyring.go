@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/zalando/go-keyring"
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -80,7 +81,7 @@ func timely(f func() error) error {
 	case err := <-done:
 		return err
 	case <-late.C:
-		return fmt.Errorf("the keyring did not answer within %s", keyringTime)
+		return fmt.Errorf("the keyring did not answer within %s", howlong.Text(keyringTime))
 	}
 }
 

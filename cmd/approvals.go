@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/tui"
 )
@@ -99,7 +100,7 @@ func (a *app) asksTable(list []api.Ask) table {
 		if k.MayAnswer {
 			yours = "yes"
 		}
-		left := max(k.Deadline.Sub(a.now()), 0).Round(time.Second).String()
+		left := howlong.Text(max(k.Deadline.Sub(a.now()), 0).Round(time.Second))
 		t.rows = append(t.rows, []string{k.ID, nameOf(k.Who), k.Connection, short(k.SQL, statementWidth), k.Rule, needsOf(k), left, yours})
 	}
 	return t

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/tui"
 )
 
@@ -81,7 +82,7 @@ func (a *app) plainAsk(k shownAsk) string {
 			label = ""
 		}
 	}
-	say("Ask", "%s, %s left", k.ID, max(k.Deadline.Sub(a.now()), 0).Round(time.Second))
+	say("Ask", "%s, %s left", k.ID, howlong.Text(max(k.Deadline.Sub(a.now()), 0).Round(time.Second)))
 	say("Who", "%s (%s) on %s", nameOf(k.Who), k.Who.Kind, k.Connection)
 	ev := k.Evidence
 	if ev == nil {

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/wire/postgres"
 )
 
@@ -131,7 +133,22 @@ in time, 5 not logged in.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.commands()...)
+	sayDefaults(root)
 	return root
+}
+
+// sayDefaults has help say what durations are without a flag as people write them.
+func sayDefaults(c *cobra.Command) {
+	say := func(f *pflag.Flag) {
+		if d, err := time.ParseDuration(f.DefValue); err == nil && d != 0 && f.Value.Type() == "duration" {
+			f.DefValue = howlong.Text(d)
+		}
+	}
+	c.Flags().VisitAll(say)
+	c.PersistentFlags().VisitAll(say)
+	for _, sub := range c.Commands() {
+		sayDefaults(sub)
+	}
 }
 
 // overview is what sluice does without a command it knows: it helps, or says which

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/audit/export"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // exportConfig is a place to which the record is handed on.
@@ -93,7 +94,7 @@ func (c *gatewayConfig) checkRecord(s *sheet) {
 		s.sayAt("record.durability", "durability is %q, must be %s", short(d, 40), listed(durabilities))
 	}
 	if k := time.Duration(c.Record.Keep); k != 0 && k < minKeep {
-		s.sayAt("record.keep", "keep is %s, must be a day at least", k)
+		s.sayAt("record.keep", "keep is %s, must be a day at least", howlong.Text(k))
 	}
 	if m := c.Record.Literals; m != "" && !slices.Contains(literalModes, m) {
 		s.sayAt("record.literals", "literals is %q, must be %s", short(m, 40), listed(literalModes))

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // secret says where a secret is; never what it is.
@@ -79,7 +81,7 @@ func runForSecret(ctx context.Context, command []string, what string) (string, e
 	case out.full:
 		return "", fmt.Errorf("the program %s for the %s gives more than %d KiB", command[0], what, maxSecret>>10)
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("the program %s for the %s did not end within %s", command[0], what, secretTime)
+		return "", fmt.Errorf("the program %s for the %s did not end within %s", command[0], what, howlong.Text(secretTime))
 	case errors.As(err, &ended):
 		text := fmt.Sprintf("the program %s for the %s ended with status %d", command[0], what, ended.ExitCode())
 		if ended.ExitCode() < 0 {

@@ -88,7 +88,7 @@ func TestConfigMistakesAreSaidWithTheirLine(t *testing.T) {
 		{"list that is a word", "data:", "admins: dba\ndata:", []string{`:2: admins must be a list, not "dba"`}},
 		{"exports that go nowhere", "data:", "exports: [{name: A b, to: 'ftp://x'}, {name: a, to: 'syslog+tcp://x', format: otlp}, {name: a, to: stdout, from: later}, {name: c}]\ndata:",
 			[]string{`name is "A b"`, "neither stdout", "otlp goes to an https address", "two exports called", "from is", "to is missing"}},
-		{"a record that is not kept for a day", "data:", "record: {keep: 2h, pack: 30d}\ndata:", []string{`:2: keep is 2h0m0s, must be a day at least`}},
+		{"a record that is not kept for a day", "data:", "record: {keep: 2h, pack: 30d}\ndata:", []string{`:2: keep is 2h, must be a day at least`}},
 		{"a wrong word for literals", "data:", "record: {literals: forget}\ndata:", []string{`:2: literals is "forget", must be`}},
 		{"mapping that is a word", "data:", "record: strict\ndata:", []string{`:2: record must have keys such as durability, pack or keep, not "strict"`}},
 		{"text that is a list", "env: prod", "env: [prod]", []string{":6: env must be one text, not a list"}},

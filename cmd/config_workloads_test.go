@@ -30,7 +30,7 @@ func TestWorkloadMistakesAreSaidWithTheirLine(t *testing.T) {
 		{"condition for everybody", "|\n      claims.repository == \"acme/shop\" &&\n      claims.environment == \"production\"", "'true'", ":12: when looks at no claim"},
 		{"condition of no type", "|\n      claims.repository == \"acme/shop\" &&\n      claims.environment == \"production\"", "claims.ref_protected", ":12: when must be true or false"},
 		{"no condition", "when: |\n      claims.repository == \"acme/shop\" &&\n      claims.environment == \"production\"", "", ":10: when is missing"},
-		{"longer than a job's", "ttl: 10m", "ttl: 1h", ":17: ttl is 1h0m0s, must be at most 15m0s"},
+		{"longer than a job's", "ttl: 10m", "ttl: 1h", ":17: ttl is 1h, must be at most 15m"},
 		{"one name for all", "'{repository}@{ref}'", "ci", ":16: name has no claim in it"},
 		{"unknown key", "ttl: 10m", "life: 10m", `:17: unknown key "life"`},
 		{"a group of no name", "[ci]", "['']", ":15: a group is empty"},

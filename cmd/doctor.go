@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // Clocks that differ: certificates and tokens bear a minute, and nothing works beyond a
@@ -72,9 +73,9 @@ func (d *diagnosis) clock(check, whose string, ahead time.Duration) {
 	const hint = "set this machine's clock, best by NTP; if it is right, the other one's"
 	switch off := ahead.Abs().Round(time.Second); {
 	case off >= skewProblem:
-		d.wrong(check, hint, "the clock of %s is %s %s this machine's: logins and certificates will be refused", whose, off, how)
+		d.wrong(check, hint, "the clock of %s is %s %s this machine's: logins and certificates will be refused", whose, howlong.Text(off), how)
 	case off >= skewWarning:
-		d.warn(check, hint, "the clock of %s is %s %s this machine's", whose, off, how)
+		d.warn(check, hint, "the clock of %s is %s %s this machine's", whose, howlong.Text(off), how)
 	default:
 		d.ok(check, "the clock of %s agrees with this machine's", whose)
 	}

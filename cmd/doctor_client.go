@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // soon is when a gateway's certificate should be renewed.
@@ -73,7 +74,7 @@ func (a *app) examineRoad(ctx context.Context, d *diagnosis, addr string) bool {
 	if err != nil {
 		var late net.Error
 		if errors.As(err, &late) && late.Timeout() {
-			d.wrong("port", "a firewall may be in between; check the port, and that you are in the right network", "nothing answers at %s within %s", addr, doctorTime)
+			d.wrong("port", "a firewall may be in between; check the port, and that you are in the right network", "nothing answers at %s within %s", addr, howlong.Text(doctorTime))
 		} else {
 			d.wrong("port", "check the port, and that the gateway runs", "%s does not take connections: %s", addr, reason(err))
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/gateway"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/mask"
 	"github.com/sluicehq/sluice/policy"
 )
@@ -33,15 +34,15 @@ func (a *app) examineSettings(ctx context.Context, d *diagnosis, cfg *gatewayCon
 		d.ok("rights", "the record is read by %s; sessions are ended by %s", orNone(slices.Compact(readers)), orNone(cfg.Admins))
 	}
 	if ttl := time.Duration(cfg.Certificate); ttl > longLogin {
-		d.warn("logins", "take 8h: logins renew themselves", "a login lasts %s, and whoever leaves the company keeps it that long unless they are locked out", ttl)
+		d.warn("logins", "take 8h: logins renew themselves", "a login lasts %s, and whoever leaves the company keeps it that long unless they are locked out", howlong.Text(ttl))
 	} else {
-		d.ok("logins", "a login lasts %s", orDefault(ttl, gateway.DefaultCertificateTTL))
+		d.ok("logins", "a login lasts %s", howlong.Text(orDefault(ttl, gateway.DefaultCertificateTTL)))
 	}
 	wait, within := time.Duration(cfg.Approvals.Wait), time.Duration(cfg.Approvals.WaitInTransaction)
 	if within > 5*time.Minute {
-		d.warn("approvals", "take a minute or two: the transaction keeps its locks meanwhile", "a statement in a transaction waits for people as long as %s", within)
+		d.warn("approvals", "take a minute or two: the transaction keeps its locks meanwhile", "a statement in a transaction waits for people as long as %s", howlong.Text(within))
 	} else {
-		d.ok("approvals", "statements wait for people as long as %s, in a transaction %s", orDefault(wait, gateway.DefaultHold), orDefault(within, gateway.DefaultHoldTransaction))
+		d.ok("approvals", "statements wait for people as long as %s, in a transaction %s", howlong.Text(orDefault(wait, gateway.DefaultHold)), howlong.Text(orDefault(within, gateway.DefaultHoldTransaction)))
 	}
 	examineLimits(d, &cfg.Limits)
 	examineHosts(d, cfg)
@@ -59,11 +60,11 @@ func examineKeeping(d *diagnosis, cfg *gatewayConfig) {
 	t := cfg.Record.tidying()
 	switch {
 	case t.Keep == 0:
-		d.ok("retention", "entries are packed after %s, and kept for ever", t.Pack)
+		d.ok("retention", "entries are packed after %s, and kept for ever", howlong.Text(t.Pack))
 	case t.Keep <= t.Pack:
-		d.warn("retention", "take a shorter record.pack", "entries are removed after %s, before they would be packed", t.Keep)
+		d.warn("retention", "take a shorter record.pack", "entries are removed after %s, before they would be packed", howlong.Text(t.Keep))
 	default:
-		d.ok("retention", "entries are packed after %s and removed after %s", t.Pack, t.Keep)
+		d.ok("retention", "entries are packed after %s and removed after %s", howlong.Text(t.Pack), howlong.Text(t.Keep))
 	}
 	if m := cfg.Record.Literals; m == gateway.KeepLiterals {
 		d.warn("literals", "take pseudonymise, unless you must keep them: the record cannot be changed later", "values that tell of people are in the record as they are")

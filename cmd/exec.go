@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/runbook/steps"
 )
@@ -227,7 +228,7 @@ func (e *execution) run(ctx context.Context, db *pgconn.PgConn, text string) err
 	e.mu.Unlock()
 	switch {
 	case expired && err != nil:
-		return tell(exitNotApproved, "talk to the approvers, or wait longer with --wait", "not approved within %s; the statement was withdrawn", e.wait)
+		return tell(exitNotApproved, "talk to the approvers, or wait longer with --wait", "not approved within %s; the statement was withdrawn", howlong.Text(e.wait))
 	case failed != nil:
 		return failed
 	case ctx.Err() != nil:

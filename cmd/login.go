@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 type loginOptions struct {
@@ -173,5 +174,5 @@ func (a *app) until(who identity.Identity) string {
 	if !who.Valid(a.now()) {
 		return "expired; run: sluice login"
 	}
-	return "good for " + who.Expires.Sub(a.now()).Round(time.Minute).String()
+	return "good for " + howlong.Text(who.Expires.Sub(a.now()).Round(time.Minute))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/mcp"
 )
 
@@ -73,7 +74,7 @@ func (o mcpFlags) check() error {
 	case o.bytes < 1024 || o.bytes > mcp.MaxBytes:
 		return usageError{fmt.Errorf("--max-bytes is %d, must be from 1024 to %d", o.bytes, mcp.MaxBytes)}
 	case o.limit <= 0:
-		return usageError{fmt.Errorf("--timeout is %s, must be longer than nothing", o.limit)}
+		return usageError{fmt.Errorf("--timeout is %s, must be longer than nothing", howlong.Text(o.limit))}
 	case o.secret != "" && o.listen == "":
 		return usageError{errors.New("--secret-file goes with --listen")}
 	case o.listen != "":

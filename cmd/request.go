@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/query"
 )
 
@@ -83,7 +84,7 @@ func (a *app) requestList(addr *string) *cobra.Command {
 			for _, r := range list {
 				what, until := short(r.SQL, statementWidth), ""
 				if r.Seconds > 0 {
-					what = "window of " + (time.Duration(r.Seconds) * time.Second).String()
+					what = "window of " + howlong.Text(time.Duration(r.Seconds)*time.Second)
 				}
 				if !r.Until.IsZero() {
 					until = r.Until.Local().Format(time.DateTime)

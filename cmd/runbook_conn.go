@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 	"github.com/sluicehq/sluice/runbook/steps"
 )
@@ -44,7 +45,7 @@ func (c *stepConn) expired(err error) error {
 	if !c.e.isExpired() {
 		return err
 	}
-	return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s; the statement was withdrawn", c.e.wait), Hint: "talk to the approvers, or wait longer with --wait", Err: err}
+	return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s; the statement was withdrawn", howlong.Text(c.e.wait)), Hint: "talk to the approvers, or wait longer with --wait", Err: err}
 }
 
 // runFlags are those of commands that run a runbook.
@@ -186,7 +187,7 @@ func (r *runner) await(ctx context.Context, asked api.Request) error {
 			return err
 		}
 	}
-	return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s", r.o.wait),
+	return &runbook.Failure{Cause: runbook.Denied, Sentence: fmt.Sprintf("not approved within %s", howlong.Text(r.o.wait)),
 		Hint: "it still waits; when it is approved: sluice runbook run " + r.book.Name + " --request " + asked.ID + " with the same values"}
 }
 

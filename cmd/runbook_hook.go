@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 )
 
@@ -39,7 +40,7 @@ func (a *app) resumeAtGateway(ctx context.Context, gw *client.Gateway, id string
 			}
 		}
 		if asked != "" && a.now().After(until) {
-			return tell(exitNotApproved, "it still waits, and the gateway goes on when people agree; see: sluice audit query --run "+run.Run, "not approved within %s (run %s)", o.wait, run.Run)
+			return tell(exitNotApproved, "it still waits, and the gateway goes on when people agree; see: sluice audit query --run "+run.Run, "not approved within %s (run %s)", howlong.Text(o.wait), run.Run)
 		}
 		if pause(ctx, askEvery) != nil {
 			return tell(exitError, "see what becomes of it: sluice audit query --run "+run.Run, "you look on no longer; the gateway goes on with run %s", run.Run)

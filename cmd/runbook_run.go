@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 )
 
@@ -298,7 +299,7 @@ func (a *app) eventLine(e runbook.Event) string {
 	case runbook.StepDone:
 		took := ""
 		if e.Took >= time.Second {
-			took = ", " + e.Took.Round(100*time.Millisecond).String()
+			took = ", " + howlong.About(e.Took)
 		}
 		return fmt.Sprintf("%s %s  %s%s", a.paint(green, "✓"), at, e.Result.Tag, took)
 	case runbook.StepSkipped:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/client"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -73,7 +74,7 @@ func (a *app) tokenCreate(c *cobra.Command, addr string, o tokenFlags) error {
 		return usageError{fmt.Errorf("--uses is %d, must be 1 or more", o.uses)}
 	}
 	if o.ttl < 0 || c.Flags().Changed("ttl") && o.ttl == 0 {
-		return usageError{fmt.Errorf("--ttl is %s, must be longer than nothing", o.ttl)}
+		return usageError{fmt.Errorf("--ttl is %s, must be longer than nothing", howlong.Text(o.ttl))}
 	}
 	var made api.TokenMade
 	if err := a.call(c.Context(), addr, http.MethodPost, api.TokensPath, in, &made); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/query"
 	"github.com/sluicehq/sluice/wire"
@@ -86,7 +87,7 @@ func (g *Gateway) requestEvent(kind audit.Kind, who identity.Identity, r approva
 
 func requestWhat(r approval.Request) string {
 	if r.Window() {
-		return "a window of " + r.For.String()
+		return "a window of " + howlong.Text(r.For)
 	}
 	return "a script"
 }
@@ -97,7 +98,7 @@ func (g *Gateway) askWindow(base *database, r *approval.Request) error {
 		return &api.Error{Sentence: "no rule lets a window answer what it holds here", Hint: "ask for a script with -f, or have a rule say window: true", Code: api.CodeRefused}
 	}
 	r.Kind, r.Quorum, r.Rule = "window", q, strings.Join(rules, ", ")
-	r.Reason = fmt.Sprintf("for %s, what these rules hold runs without being asked about", r.For)
+	r.Reason = fmt.Sprintf("for %s, what these rules hold runs without being asked about", howlong.Text(r.For))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/approval"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/policy"
 	"github.com/sluicehq/sluice/wire"
 	"github.com/sluicehq/sluice/wire/postgres"
@@ -129,7 +130,7 @@ func (s *session) announce(wait context.Context, a approval.Ask) {
 	for {
 		select {
 		case <-tick.C:
-			say(fmt.Sprintf("still %s, %s left", waiting, a.Deadline.Sub(s.g.cfg.Now()).Round(time.Second)), "", "")
+			say(fmt.Sprintf("still %s, %s left", waiting, howlong.Text(a.Deadline.Sub(s.g.cfg.Now()).Round(time.Second))), "", "")
 		case <-wait.Done():
 			return
 		}
@@ -138,7 +139,7 @@ func (s *session) announce(wait context.Context, a approval.Ask) {
 
 // whatNow is what a person may do while they wait.
 func (s *session) whatNow(a approval.Ask, left time.Duration) string {
-	hint := fmt.Sprintf("press Ctrl-C to withdraw it; it is refused if nobody answers within %s", left.Round(time.Second))
+	hint := fmt.Sprintf("press Ctrl-C to withdraw it; it is refused if nobody answers within %s", howlong.Text(left.Round(time.Second)))
 	if a.MayBreakGlass(s.Who, s.g.cfg.Now()) == nil {
 		hint += fmt.Sprintf("; in an emergency, release it yourself: sluice approvals break-glass %s --reason …", a.ID)
 	}

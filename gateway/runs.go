@@ -9,6 +9,7 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/lineage"
 )
 
@@ -182,7 +183,7 @@ func (g *Gateway) loseRun(id string, lease time.Duration) error {
 	}
 	ev := jobRunEvent(audit.RunEnded, l.who, id)
 	ev.Job, ev.Outcome = l.job, lineage.Lost
-	ev.Error = fmt.Sprintf("nothing was heard of it for %s: sluice run was killed, or cannot reach the gateway", lease)
+	ev.Error = fmt.Sprintf("nothing was heard of it for %s: sluice run was killed, or cannot reach the gateway", howlong.Text(lease))
 	return g.note(ev)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/identity"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // maxUses bounds how often a token of a job can be used.
@@ -161,7 +162,7 @@ func (g *Gateway) shape(who identity.Identity, in api.TokenRequest) (identity.To
 	case kind == identity.Job && len(in.Connections) == 0:
 		return usage("name them with --connection", "a token of a job is bound to connections, and none is named")
 	case in.TTL < 0 || in.TTL > identity.MaxTokenTTL:
-		return usage("leave it out for 15 minutes", "a token lasts at most %d hours", identity.MaxTokenTTL/time.Hour)
+		return usage("leave it out for 15 minutes", "a token lasts at most %s", howlong.Text(identity.MaxTokenTTL))
 	case in.Writes && kind != identity.Agent:
 		return usage("the policy says what a job may do", "leave to write is for agents")
 	case in.Uses < 0 || in.Uses > maxUses:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 )
 
@@ -160,7 +161,7 @@ func (t *triggers) receive(name string, header http.Header, m *signedMessage, as
 	m.id = id
 	now := t.g.cfg.Now()
 	if d := now.Sub(at); d > hookTolerance || d < -hookTolerance {
-		return nil, hookFail(http.StatusBadRequest, api.CodeUsage, "set the clock of the sender, and sign each try anew", "the time of the message is more than %s from the gateway's", hookTolerance)
+		return nil, hookFail(http.StatusBadRequest, api.CodeUsage, "set the clock of the sender, and sign each try anew", "the time of the message is more than %s from the gateway's", howlong.Text(hookTolerance))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/durable"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // How long a client certificate may live at most. They are short because
@@ -121,7 +122,7 @@ func (a *Authority) Issue(id Identity, pub crypto.PublicKey, ttl time.Duration) 
 		return nil, err
 	}
 	if ttl <= 0 {
-		return nil, fmt.Errorf("issue a certificate: life of %v", ttl)
+		return nil, fmt.Errorf("issue a certificate: life of %s", howlong.Text(ttl))
 	}
 	if !id.Expires.IsZero() && !now.Before(id.Expires) {
 		return nil, errors.New("issue a certificate: the login has expired")

@@ -13,6 +13,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // What a workload token must be like.
@@ -76,7 +78,7 @@ func CheckWorkload(cfg WorkloadConfig) map[string][]Flaw {
 		say("name", err.Error())
 	}
 	if cfg.TTL < 0 || cfg.TTL > MaxJobTTL {
-		say("ttl", fmt.Sprintf("ttl is %v, must be at most %v: a job asks for the next certificate by itself", cfg.TTL, MaxJobTTL))
+		say("ttl", fmt.Sprintf("ttl is %s, must be at most %s: a job asks for the next certificate by itself", howlong.Text(cfg.TTL), howlong.Text(MaxJobTTL)))
 	}
 	for _, g := range cfg.Groups {
 		if plainName(g, maxName) != nil {
@@ -222,7 +224,7 @@ func (w *Workloads) verified(ctx context.Context, one workload, raw string) (map
 	case tok.Expiry.IsZero() || !now.Before(tok.Expiry.Add(clockSkew)):
 		return nil, errors.New("it has expired")
 	case tok.Expiry.Sub(now) > maxWorkloadLife:
-		return nil, fmt.Errorf("it is good for more than %v, as a password would be", maxWorkloadLife)
+		return nil, fmt.Errorf("it is good for more than %s, as a password would be", howlong.Text(maxWorkloadLife))
 	case later(claims["iat"], now.Add(clockSkew)), later(claims["nbf"], now.Add(clockSkew)):
 		return nil, errors.New("it is from the future: compare the clocks of the gateway and the issuer")
 	case claims["nonce"] != nil:

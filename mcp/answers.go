@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // ran is what programs are told of a statement.
@@ -47,7 +49,7 @@ func (st *statement) tell(now time.Time) answer {
 	default:
 		return answer{
 			facts: ran{Status: stateRunning, ID: st.id},
-			says:  fmt.Sprintf("It still runs, for %s by now. Ask statement_status with statement_id %s for the outcome, or end it with cancel_statement.", now.Sub(st.began).Round(time.Second), st.id),
+			says:  fmt.Sprintf("It still runs, for %s by now. Ask statement_status with statement_id %s for the outcome, or end it with cancel_statement.", howlong.Text(now.Sub(st.began).Round(time.Second)), st.id),
 		}
 	}
 }

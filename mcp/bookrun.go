@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 )
 
@@ -176,7 +177,7 @@ func (st *statement) tellRun(now time.Time) answer {
 		if at != "" {
 			at = ", at " + at
 		}
-		return answer{facts: facts, says: fmt.Sprintf("It still runs, for %s by now%s. Ask statement_status with statement_id %s for the outcome, or end it with cancel_statement.", now.Sub(st.began).Round(time.Second), at, st.id)}
+		return answer{facts: facts, says: fmt.Sprintf("It still runs, for %s by now%s. Ask statement_status with statement_id %s for the outcome, or end it with cancel_statement.", howlong.Text(now.Sub(st.began).Round(time.Second)), at, st.id)}
 	}
 }
 

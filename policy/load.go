@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluicehq/sluice/approval"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/mask"
 )
 
@@ -383,7 +384,7 @@ func (l *loader) escalate(n *yaml.Node) *approval.Escalation {
 		case "after":
 			after, err := time.ParseDuration(f.value.Value)
 			if err != nil || after < time.Second || after > maxEscalate {
-				l.problem(f.value.Line, "after is how long the first groups have to themselves, such as 5m, from 1s to %s, not %q", maxEscalate, f.value.Value)
+				l.problem(f.value.Line, "after is how long the first groups have to themselves, such as 5m, from 1s to %s, not %q", howlong.Text(maxEscalate), f.value.Value)
 			}
 			e.After = after
 		case "groups":

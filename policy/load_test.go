@@ -55,7 +55,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"a function of something else", "rules:\n- {name: a, effect: deny, when: size(statement.writes) > 3}", "p.yaml: line 2:37: size does not take (bool)"},
 		{"escalation without a time", "rules:\n- {name: a, when: true, effect: hold, approvers: {groups: [dba], escalate: {groups: [leads]}}}", "p.yaml: line 2: escalate needs both: {after: 5m, groups: [leads]}"},
 		{"escalation to nobody", "rules:\n- {name: a, when: true, effect: hold, approvers: {groups: [dba], escalate: {after: 5m}}}", "p.yaml: line 2: escalate needs both: {after: 5m, groups: [leads]}"},
-		{"escalation at once", "rules:\n- {name: a, when: true, effect: hold, approvers: {groups: [dba], escalate: {after: 0s, groups: [leads]}}}", `p.yaml: line 2: after is how long the first groups have to themselves, such as 5m, from 1s to 24h0m0s, not "0s"`},
+		{"escalation at once", "rules:\n- {name: a, when: true, effect: hold, approvers: {groups: [dba], escalate: {after: 0s, groups: [leads]}}}", `p.yaml: line 2: after is how long the first groups have to themselves, such as 5m, from 1s to 24h, not "0s"`},
 		{"a glass that nobody breaks", "rules:\n- {name: a, when: true, effect: hold, approvers: {groups: [dba], break_glass: {}}}", "p.yaml: line 2: break_glass must name a group: {groups: [oncall]}"},
 		{"a window through a wall", "rules:\n- {name: a, when: true, effect: deny, window: true}", `p.yaml: line 2: "window" needs effect: hold, this rule says deny`},
 		{"a window of nothing", "rules:\n- {name: a, when: true, max_rows: 5, window: true}", `p.yaml: line 2: "window" needs effect: hold`},

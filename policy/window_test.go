@@ -39,8 +39,8 @@ func TestWindowNeedsAllThatItStandsFor(t *testing.T) {
 	for _, tt := range []struct {
 		group, env, want string
 	}{
-		{"dev", "prod", "1 of dba (after 5m0s also of leads) and 2 of security"},
-		{"dba", "prod", "1 of dba (after 5m0s also of leads)"},
+		{"dev", "prod", "1 of dba (after 5m also of leads) and 2 of security"},
+		{"dba", "prod", "1 of dba (after 5m also of leads)"},
 		{"dev", "test", "2 of security"},
 		{"dba", "test", ""},
 	} {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/internal/sheet"
 )
 
@@ -214,14 +215,14 @@ func (l *loader) limits() {
 		l.SayAt("limits.rows", "rows is %d, must be at least 1", f.Rows)
 	}
 	if to.Time > MaxTime {
-		l.SayAt("limits.time", "time is %s, a run takes at most %s", to.Time, MaxTime)
+		l.SayAt("limits.time", "time is %s, a run takes at most %s", howlong.Text(to.Time), howlong.Text(MaxTime))
 	}
 	if to.Time == 0 {
 		to.Time = DefaultTime
 	}
 	for key, d := range map[string]time.Duration{"statement": to.Statement, "lock": to.Lock} {
 		if d > 0 && (d < time.Millisecond || d > MaxTime) {
-			l.SayAt("limits."+key, "%s is %s, must be 1ms to %s", key, d, MaxTime)
+			l.SayAt("limits."+key, "%s is %s, must be 1ms to %s", key, howlong.Text(d), howlong.Text(MaxTime))
 		}
 	}
 }
@@ -277,7 +278,7 @@ func (l *loader) repeat(at string, s *Step, from fileRepeat, c *compiler) {
 		l.SayAt(at, "a step that repeats has no undo: make what takes it back a runbook of its own")
 	}
 	if s.Repeat.Pause > time.Hour {
-		l.SayAt(at+".pause", "pause is %s, at most 1h", s.Repeat.Pause)
+		l.SayAt(at+".pause", "pause is %s, at most 1h", howlong.Text(s.Repeat.Pause))
 	}
 	s.while = c.compile(at+".while", from.While, true)
 }

@@ -88,7 +88,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"rows: 1,", "rows: 0,", "rows is 0, must be at least 1"},
 		{"kinds: [person, job]", "kinds: [robot]", `kinds is "robot"`},
 		{"ahead: true, ", "", "add ahead: true"},
-		{"limits: {rows: 1, time: 10m", "limits: {rows: 1, time: 99h", "a run takes at most 24h0m0s"},
+		{"limits: {rows: 1, time: 10m", "limits: {rows: 1, time: 99h", "a run takes at most 24h"},
 		{"note = coalesce(:note, note)", "note = null", `:8: no step uses the parameter "note"`},
 		{"    sql: |", "    undo: select 1\n    sql: |", "undo is for transaction: each"},
 		{"who: {groups: [support]", "who: {groups: []", "groups is empty, so nobody could run it"},

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 	"github.com/sluicehq/sluice/runbook"
 )
 
@@ -290,7 +290,7 @@ func (m *model) endPage(p *page) {
 	if r.state != nil {
 		run = r.state.Run
 	}
-	text := r.outcome() + ", in " + r.took.Round(10*time.Millisecond).String() + " (run " + line(run) + ")"
+	text := r.outcome() + ", in " + howlong.About(r.took) + " (run " + line(run) + ")"
 	if why, hint := r.failure(); why != "" {
 		p.painted("Failed", why, warning)
 		p.field("Left", text)

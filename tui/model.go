@@ -12,6 +12,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 const (
@@ -178,7 +179,7 @@ func (m *model) update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case liveMsg:
 		return m, m.take(msg)
 	case lostMsg:
-		m.lost = fmt.Sprintf("no link to the gateway (%s); trying again in %s", line(msg.err.Error()), msg.retry)
+		m.lost = fmt.Sprintf("no link to the gateway (%s); trying again in %s", line(msg.err.Error()), howlong.Text(msg.retry))
 	case answeredMsg:
 		m.answered(msg)
 	case previewMsg:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // maxShown is how much of a statement is laid out, in bytes. Nobody reads more on a
@@ -501,7 +502,7 @@ func (m *model) eventPage(p *page, ev audit.Event) {
 	}
 	p.painted("Outcome", strings.Trim(ev.Outcome+" "+ev.ErrorCode+" "+ev.Error, " "), c)
 	if ev.Outcome == "ok" && ev.Kind == audit.Decided {
-		p.field("Rows", fmt.Sprintf("%s, %s, in %s", grouped(ev.Rows), bytesText(ev.Bytes), time.Duration(ev.DurationUS)*time.Microsecond))
+		p.field("Rows", fmt.Sprintf("%s, %s, in %s", grouped(ev.Rows), bytesText(ev.Bytes), howlong.About(time.Duration(ev.DurationUS)*time.Microsecond)))
 	}
 	p.joined("Hidden", ev.MaskedCols)
 	p.field("Detail", ev.Detail)

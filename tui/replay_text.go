@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // step is what is said of one event of a session that is shown again, in parts that each
@@ -94,7 +95,7 @@ func endingOf(ev *audit.Event) string {
 			text += " (" + strings.Join(ev.MaskedCols, ", ") + ")"
 		}
 	}
-	text += " in " + (time.Duration(ev.DurationUS) * time.Microsecond).Round(10*time.Microsecond).String()
+	text += " in " + howlong.About(time.Duration(ev.DurationUS)*time.Microsecond)
 	if ev.ErrorCode != "" || ev.Error != "" {
 		text += "; " + strings.TrimSpace(ev.ErrorCode+" "+ev.Error)
 	}

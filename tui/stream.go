@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // stream is one session that is watched as things happen in it. A nil one takes nothing.
@@ -137,7 +138,7 @@ func (s *stream) layOut(ev api.SessionEvent) (out []string) {
 }
 
 func (s *stream) ending(ev api.SessionEvent) string {
-	text := fmt.Sprintf("%s, %s in %s", line(ev.Outcome), counted(ev.Rows, "row"), (time.Duration(ev.Duration) * time.Microsecond).Round(10*time.Microsecond))
+	text := fmt.Sprintf("%s, %s in %s", line(ev.Outcome), counted(ev.Rows, "row"), howlong.About(time.Duration(ev.Duration)*time.Microsecond))
 	if ev.Masked > 0 {
 		text += ", " + counted(ev.Masked, "value") + " hidden from the caller"
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/api"
 	"github.com/sluicehq/sluice/audit"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // hurry is when the time left is shown as a warning.
@@ -129,7 +130,7 @@ func (m *model) cells(id string) (cells map[string]string, style map[string]func
 		r := m.st.requests.items[id]
 		what := "a script"
 		if r.Seconds > 0 {
-			what = "window of " + shortSpan(time.Duration(r.Seconds)*time.Second)
+			what = "window of " + howlong.Text(time.Duration(r.Seconds)*time.Second)
 		}
 		until := ""
 		if r.State == "granted" {
@@ -267,7 +268,8 @@ func padLeft(s string, width int) string {
 	return strings.Repeat(" ", max(0, width-ansi.StringWidth(s))) + s
 }
 
-// span is a duration for people: "48s", "2m03s", "1h05m", "3d04h".
+// span is a duration that changes while it is looked at, and so keeps its width: "48s",
+// "2m03s", "1h05m", "3d04h". What stands still is written by howlong.
 func span(d time.Duration) string {
 	s := int(max(d, 0).Round(time.Second) / time.Second)
 	switch {
@@ -279,15 +281,4 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
 	}
 	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
-}
-
-// shortSpan is span without parts that are zero.
-func shortSpan(d time.Duration) string {
-	s := span(d)
-	for _, zero := range []string{"00s", "00m", "00h"} {
-		if len(s) > len(zero)+1 {
-			s = strings.TrimSuffix(s, zero)
-		}
-	}
-	return s
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/charmbracelet/lipgloss"
 
 	"github.com/sluicehq/sluice/api"
+	"github.com/sluicehq/sluice/internal/howlong"
 )
 
 // Gateway is the other side: control messages as package api has them.
@@ -168,7 +169,7 @@ func followGateway(ctx context.Context, gw Gateway, send func(tea.Msg)) {
 }
 
 // errSilent is why a link that brings nothing is given up.
-var errSilent = fmt.Errorf("it has said nothing for %s", deadAfter)
+var errSilent = fmt.Errorf("it has said nothing for %s", howlong.Text(deadAfter))
 
 func followOnce(ctx context.Context, gw Gateway, send func(tea.Msg)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
