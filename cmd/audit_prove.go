@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,7 +85,7 @@ func (a *app) auditVerifyCommand(addr, dir *string) *cobra.Command {
 	var witnesses []string
 	var f format
 	c := &cobra.Command{
-		Use: "verify [FILE]", Short: "check that nothing in the record was changed, or check a proof of one entry", Args: cobra.MaximumNArgs(1),
+		Use: "verify [FILE]", Short: "check that nothing in the record was changed, or check a proof of one entry", Args: atMostOne,
 		Long: `Check every entry of the record against the signed checkpoints. A gateway checks
 its own record; with --record you check a copy yourself, offline, with --key against a
 key that you got in another way, and with --witness against checkpoints that were kept
@@ -123,7 +124,7 @@ the public key alone.`,
 			}
 			report, err := audit.Verify(c.Context(), *dir, key, seen...)
 			if err != nil {
-				return err
+				return cmp.Or(hasRecord(*dir), err)
 			}
 			return a.printVerified(f, api.Verified(report))
 		},

@@ -153,11 +153,19 @@ func (a *app) queryRecord(ctx context.Context, addr, dir string, q api.AuditQuer
 	return gateway.Inquire(ctx, dir, x, q)
 }
 
+// hasRecord says that a directory has no record.
+func hasRecord(dir string) error {
+	if err := audit.Check(dir); err != nil {
+		return tell(exitError, "give the directory that has log.vkey and entries in it", "there is no record in %s: %s", dir, reason(err))
+	}
+	return nil
+}
+
 // offlineIndex opens the index of a record that is read without a gateway, up to its
 // end. If that cannot be, answers come from the record.
 func (a *app) offlineIndex(ctx context.Context, dir string) (*index.Index, error) {
-	if err := audit.Check(dir); err != nil {
-		return nil, tell(exitError, "give the directory that has log.vkey and entries in it", "there is no record in %s: %s", dir, reason(err))
+	if err := hasRecord(dir); err != nil {
+		return nil, err
 	}
 	x := index.New(index.Config{Record: dir})
 	late := time.AfterFunc(2*time.Second, func() { fmt.Fprintln(a.err, "indexing the record, half a minute for each million entries …") })

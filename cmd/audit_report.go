@@ -30,7 +30,7 @@ without a gateway. --quick does not read each entry to verify it.`,
 		Example: "  sluice audit report --for soc2 --since 90d --file soc2.html\n  sluice audit report --for gdpr --since 2026-01-01 --until 2026-04-01 --record /copy/of/record --key log.vkey > gdpr.html",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !slices.Contains(report.Names(), in.For) {
-				return usageError{fmt.Errorf("--for is %q, must be %s%s", in.For, listed(report.Names()), didYouMean(in.For, report.Names()))}
+				return usageError{fmt.Errorf("--for is %q%s", short(in.For, 40), didYouMean(in.For, report.Names()))}
 			}
 			var err error
 			if in.Since, err = readTime("since", since, a.now()); err != nil {

@@ -106,7 +106,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -114,7 +114,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if errors.As(err, &ended) {
 		return ended.code
 	}
-	return a.report(err)
+	return a.report(err, c)
 }
 
 func (a *app) root() *cobra.Command {
@@ -167,15 +167,21 @@ func overview(c *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown command %q", args[0])}
 }
 
-// report prints an error as a sentence and a hint, and gives its exit code.
-func (a *app) report(err error) int {
+// report prints an error of a command as a sentence and a hint, and gives its exit code.
+func (a *app) report(err error, c *cobra.Command) int {
 	sentence, hint, code := explainError(err)
+	if hint == seeHelp && c != nil && c.HasParent() {
+		hint = "see: " + c.CommandPath() + " --help"
+	}
 	fmt.Fprintln(a.err, a.paint("31", "error:"), sentence)
 	if hint != "" {
 		fmt.Fprintln(a.err, a.paint("36", "hint:"), hint)
 	}
 	return code
 }
+
+// seeHelp is the hint to whoever used a command wrongly.
+const seeHelp = "see: sluice help"
 
 func explainError(err error) (sentence, hint string, code int) {
 	var usage usageError
@@ -187,7 +193,7 @@ func explainError(err error) (sentence, hint string, code int) {
 	case errors.As(err, &told):
 		return told.sentence, told.hint, told.code
 	case errors.As(err, &usage):
-		return usage.Error(), "see: sluice help", exitUsage
+		return usage.Error(), seeHelp, exitUsage
 	case errors.As(err, &login):
 		return login.Say.Message, login.Say.Hint, exitError
 	case errors.Is(err, context.Canceled):

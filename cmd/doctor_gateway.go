@@ -205,7 +205,7 @@ func (a *app) examineRecord(d *diagnosis, cfg *gatewayConfig) {
 	case err != nil:
 		d.wrong("record", "run this as the gateway's user; keep the directory as it is", "the record in %s cannot be checked: %v", dir, err)
 	case !report.OK():
-		d.wrong("record", "keep the directory as it is, and run: sluice audit verify --dir "+dir, "what was signed of the record in %s does not agree: %s", dir, report.Problems[0])
+		d.wrong("record", "keep the directory as it is, and run: sluice audit verify --record "+dir, "what was signed of the record in %s does not agree: %s", dir, report.Problems[0])
 	default:
 		d.ok("record", "%d entries are signed, by %s; %s", report.Sealed, report.Signer, how)
 	}

@@ -160,7 +160,7 @@ func (a *app) oneRun(ctx context.Context, gw *client.Gateway, command []string, 
 	if err == nil {
 		err = errors.Join(told, ferr)
 	} else if told != nil {
-		a.report(told) // beside the program's own status
+		a.report(told, nil) // beside the program's own status
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,16 +24,32 @@ func (a *app) versionCommand() *cobra.Command {
 	return c
 }
 
-// noArgs, oneArg and atMostOne check arguments as cobra does, with our exit code.
-func noArgs(c *cobra.Command, args []string) error { return wrapUsage(cobra.NoArgs(c, args)) }
-func oneArg(c *cobra.Command, args []string) error { return wrapUsage(cobra.ExactArgs(1)(c, args)) }
-func atMostOne(c *cobra.Command, args []string) error {
-	return wrapUsage(cobra.MaximumNArgs(1)(c, args))
-}
-
-func wrapUsage(err error) error {
-	if err == nil {
+// noArgs, oneArg and atMostOne check arguments, and say what a command takes.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
 		return nil
 	}
-	return usageError{err}
+	return usageError{fmt.Errorf("%s takes no argument, and got %q", c.CommandPath(), short(args[0], 40))}
+}
+
+func oneArg(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError{fmt.Errorf("%s needs %s", c.CommandPath(), argOf(c))}
+	}
+	return atMostOne(c, args)
+}
+
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) < 2 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s takes one argument, %s, and got %d", c.CommandPath(), argOf(c), len(args))}
+}
+
+// argOf is what a command calls its argument: ID, of "show ID".
+func argOf(c *cobra.Command) string {
+	if words := strings.Fields(c.Use); len(words) > 1 {
+		return strings.Trim(words[1], "[]")
+	}
+	return "an argument"
 }

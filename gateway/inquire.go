@@ -137,7 +137,7 @@ func (g *Gateway) AuditProve(ctx context.Context, who identity.Identity, in api.
 // AuditVerify checks the whole record.
 func (g *Gateway) AuditVerify(ctx context.Context, who identity.Identity) (api.VerifyResult, error) {
 	if !g.auditor(who) {
-		return api.VerifyResult{}, &api.Error{Sentence: "only auditors may have the record checked", Hint: "check a copy of it yourself: sluice audit verify --dir DIR", Code: api.CodeRefused}
+		return api.VerifyResult{}, &api.Error{Sentence: "only auditors may have the record checked", Hint: "check a copy of it yourself: sluice audit verify --record DIR", Code: api.CodeRefused}
 	}
 	if err := g.note(audit.Event{Kind: audit.Questioned, Who: who.Name(), Subject: who.Subject, CallerKind: string(who.Kind), Groups: who.Groups, Detail: "verify"}); err != nil {
 		return api.VerifyResult{}, err
