@@ -336,6 +336,7 @@ func TestNoGatewayGoesOnAsAPerson(t *testing.T) {
 	}
 	w.again(t, func(c *gateway.Config) { c.Rules = quiet })
 	w.listen()
+	eventually(t, "the run is over", func() bool { return len(w.HookRuns(ada)) == 1 })
 	if list := w.HookRuns(ada); len(list) != 1 || list[0].Status != "broken" || list[0].By != "ada@example.com" || w.renamed() != 0 {
 		t.Fatalf("%+v, %d renamed", list, w.renamed())
 	}
