@@ -39,7 +39,7 @@ type database struct {
 	current atomic.Pointer[known]
 	changes atomic.Uint64 // grows with every change of the catalogue seen
 
-	mu     sync.Mutex      // held while the catalogue is read
+	mu     sync.Mutex      // held while the catalogue is read, and while labels are put to use
 	conn   *pgx.Conn       // guarded by mu; nil until needed and after an error
 	reader *catalog.Reader // guarded by mu; of conn
 
@@ -283,6 +283,9 @@ func (d *database) watch(ctx context.Context) {
 	defer tick.Stop()
 	again := time.NewTicker(d.relabelEvery)
 	defer again.Stop()
+	var all sync.WaitGroup
+	defer all.Wait()
+	judging := make(chan struct{}, 1) // has something in it while all columns are judged
 	for {
 		select {
 		case <-ctx.Done():
@@ -293,7 +296,11 @@ func (d *database) watch(ctx context.Context) {
 		case <-tick.C:
 			d.poll(ctx)
 		case <-again.C:
-			d.relabel(ctx, nil)
+			select {
+			case judging <- struct{}{}:
+				all.Go(func() { d.relabel(ctx, nil); <-judging })
+			default:
+			}
 		case <-d.heard:
 			d.reconsider()
 		case table := <-d.loaded:

@@ -62,3 +62,11 @@ func (g *Gateway) ForgetRows() {
 		d.mu.Unlock()
 	}
 }
+
+// Judged has f called whenever columns were judged again, before the labels count.
+func (g *Gateway) Judged(connection string, f func()) {
+	d := g.bases[connection]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.testJudged = f
+}

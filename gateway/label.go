@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/mask"
@@ -29,6 +31,8 @@ type labeller struct {
 	loaded  chan query.Ref       // tables into which COPY has put rows; watch has them judged
 	passed  chan passed          // samples of what passed unread; watch reads them
 	tallies map[query.Ref]*tally // owned by watch
+
+	testJudged func() // called by relabel between judging and putting to use
 }
 
 func newLabeller(g *Gateway) labeller {
@@ -46,20 +50,43 @@ func unlabelled(_ query.Ref, c catalog.Column) bool { return c.Label == catalog.
 // and its values are read one by one. What people said goes over all that was found.
 // d.mu is held.
 func (d *database) label(ctx context.Context, k *known, which func(query.Ref, catalog.Column) bool, budget catalog.Budget) error {
+	found, err := judge(ctx, d.conn, k.Snapshot, which, budget)
+	if lost := d.settled(k, found); lost != nil {
+		return lost
+	}
+	return err
+}
+
+// judge says what the columns that which picks hold, by what is found of them in a
+// database. An error says which could not be sampled; what was found is good nevertheless.
+func judge(ctx context.Context, conn *pgx.Conn, s *catalog.Snapshot, which func(query.Ref, catalog.Column) bool, budget catalog.Budget) (map[query.Ref]mask.Finding, error) {
+	tables := beside(s, which)
+	if len(tables) == 0 {
+		return nil, nil
+	}
+	samples, err := catalog.Sample(ctx, conn, s, budget)
+	found := map[query.Ref]mask.Finding{}
+	for ref, c := range s.Columns() {
+		if which(ref, c) {
+			found[ref] = classify(s, ref, c, samples[ref], tables[query.Ref{Schema: ref.Schema, Table: ref.Table}])
+		}
+	}
+	return found, err
+}
+
+// settled makes labels of what was found, with what was said over it; d.mu is held.
+func (d *database) settled(k *known, found map[query.Ref]mask.Finding) error {
 	said, err := d.rulings.in(d.Name, k.Snapshot)
 	if err != nil {
 		return err
 	}
-	tables := k.beside(which)
-	if len(tables) > 0 {
-		var samples map[query.Ref][]string
-		samples, err = catalog.Sample(ctx, d.conn, k.Snapshot, budget)
+	if len(found) > 0 {
 		labels, named := map[query.Ref]catalog.Label{}, map[query.Ref]bool{}
-		for ref, c := range k.Columns() {
-			if !which(ref, c) {
+		for ref, f := range found {
+			c, ok := k.Column(ref.Schema, ref.Table, ref.Column)
+			if !ok {
 				continue
 			}
-			f := classify(k.Snapshot, ref, c, samples[ref], tables[query.Ref{Schema: ref.Schema, Table: ref.Table}])
 			named[ref] = f.Named && !c.Label.PII
 			labels[ref] = judged(c.Label, f, said[ref].As == asDoubt)
 			if l, now := d.take(ref), labels[ref]; l.Clean && !now.PII && said[ref].As != asDoubt && !mask.Readable(c.TypeOID) {
@@ -72,18 +99,18 @@ func (d *database) label(ctx context.Context, k *known, which func(query.Ref, ca
 		}
 	}
 	k.overrule(said)
-	return err
+	return nil
 }
 
 // beside are the columns of each table that has one which is picked.
-func (k *known) beside(which func(query.Ref, catalog.Column) bool) map[query.Ref][]string {
+func beside(s *catalog.Snapshot, which func(query.Ref, catalog.Column) bool) map[query.Ref][]string {
 	tables, columns, picked, of := map[query.Ref][]string{}, []string(nil), false, query.Ref{}
 	leave := func() {
 		if picked {
 			tables[of] = slices.Clone(columns)
 		}
 	}
-	for ref, c := range k.Columns() {
+	for ref, c := range s.Columns() {
 		if table := (query.Ref{Schema: ref.Schema, Table: ref.Table}); table != of {
 			leave()
 			columns, picked, of = columns[:0], false, table
@@ -171,38 +198,6 @@ func overrule(s *catalog.Snapshot, said map[query.Ref]ruling) *catalog.Snapshot 
 		}
 	}
 	return s.WithLabels(personal).Overruled(labels)
-}
-
-// relabel judges columns again: all, or those of some relations whose content is known
-// to have changed.
-func (d *database) relabel(ctx context.Context, only map[query.Ref]bool) {
-	if d.current.Load() == nil {
-		return // nobody has used it yet
-	}
-	ctx, cancel := context.WithTimeout(ctx, refreshTime)
-	defer cancel()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.current.Load()
-	if err := d.connect(ctx); err != nil {
-		d.log.Warn("judge columns again", "connection", d.Name, "error", err)
-		return
-	}
-	next := old.sure()
-	which := func(ref query.Ref, _ catalog.Column) bool {
-		if only != nil {
-			return only[query.Ref{Schema: ref.Schema, Table: ref.Table}]
-		}
-		rel, _ := old.Relation(ref.Schema, ref.Table)
-		return !rel.System
-	}
-	if err := d.label(ctx, &next, which, catalog.Budget{Only: only}); err != nil {
-		d.log.Warn("some columns could not be sampled; they stay as they were", "connection", d.Name, "error", err)
-		if d.conn != nil && d.conn.IsClosed() {
-			d.drop(ctx)
-		}
-	}
-	d.replace(old, &next)
 }
 
 // replace puts a catalogue to use that differs from old in labels only, and records
