@@ -63,7 +63,8 @@ type Snapshot struct {
 	path       []string                    // search_path of a fresh session; nil means unknown
 	base       map[uint32]uint32
 	enums      map[uint32]bool
-	sum        uint64 // of the structure, to tell whether a refresh found a difference
+	limits     map[limit]bool // those that were there when the database was first looked at
+	sum        uint64         // of the structure, to tell whether a refresh found a difference
 }
 
 // Function is what a number stands for in a call of the function by number.

@@ -74,7 +74,7 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("shop.people: %v", names(people))
 	}
 	want := &query.Relation{Schema: "shop", Name: "people", Kind: query.Table, Columns: []string{"id", "email", "full_name"},
-		Types: []string{"bigint", "text", "character varying(80)"}, Required: []string{"id", "email"}}
+		Types: []string{"bigint", "text", "character varying(80)"}, Required: []string{"id", "email"}, Limited: []string{"email", "id"}}
 	if d := cmp.Diff(want, people[0]); d != "" {
 		t.Error(d)
 	}

@@ -51,6 +51,9 @@ func compareColumns(a, b columnRow) int   { return cmp.Compare(a.num, b.num) }
 func compareTriggers(a, b triggerRow) int { return cmp.Compare(a.oid, b.oid) }
 func compareRules(a, b ruleRow) int       { return cmp.Compare(a.oid, b.oid) }
 func compareKeys(a, b keyRow) int         { return cmp.Compare(a.oid, b.oid) }
+func compareLimits(a, b limitRow) int {
+	return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.what, b.what), slices.Compare(a.numbers, b.numbers))
+}
 func compareHooks(a, b hookRow) int {
 	return cmp.Or(cmp.Compare(a.runs, b.runs), strings.Compare(a.why, b.why), strings.Compare(a.when, b.when))
 }

@@ -21,12 +21,13 @@ func Load(ctx context.Context, conn *pgx.Conn, previous *Snapshot) (*Snapshot, e
 
 // assemble puts a snapshot together from rows. Names of what few relations depend on are
 // read here, since only now it is known of what.
-func assemble(ctx context.Context, tx pgx.Tx, r *rows, database, identity string) (*Snapshot, error) {
+func assemble(ctx context.Context, tx pgx.Tx, r *rows, database, identity string, previous *Snapshot) (*Snapshot, error) {
 	types := pgTypes(r.types)
 	s := &Snapshot{Database: database, Identity: identity, Version: 1}
 	s.base, s.enums = types.bases(), types.enums()
 	at := &attachments{s: s, rows: r, rels: make(map[uint32]*entry, len(r.relations))}
 	s.relate(types, r, at)
+	s.limit(r, at, previous)
 	s.callable(at)
 	if err := s.attach(ctx, tx, at); err != nil {
 		return nil, err
@@ -274,6 +275,8 @@ func (s *Snapshot) digest() uint64 {
 	d.put(s.Identity)
 	for _, e := range s.entries() {
 		d.num(e.sum)
+		d.put(e.rel.Limited...)
+		d.put(e.rel.Fresh...)
 	}
 	d.bag(func(item func(func(*digester))) {
 		for name, ok := range s.harmless {

@@ -64,7 +64,7 @@ var counted = []struct{ part, from, relation, typ string }{
 	{"trigger", "pg_catalog.pg_trigger where not tgisinternal", "tgrelid", "0"},
 	{"rewrite", "pg_catalog.pg_rewrite", "ev_class", "0"},
 	{"attrdef", "pg_catalog.pg_attrdef", "adrelid", "0"},
-	{"index", "pg_catalog.pg_index where (indexprs is not null or indpred is not null)", "indrelid", "0"},
+	{"index", "pg_catalog.pg_index where (indisunique or indexprs is not null or indpred is not null)", "indrelid", "0"},
 	{"policy", "pg_catalog.pg_policy", "polrelid", "0"},
 	{"inherits", "pg_catalog.pg_inherits", "inhrelid", "0"},
 	{"description", "pg_catalog.pg_description where classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and objsubid > 0", "objoid", "0"},

@@ -67,7 +67,7 @@ func (r *Reader) read(ctx context.Context, tx pgx.Tx, previous *Snapshot) (*Snap
 	if !differs && previous != nil && previous.sum == r.sum && previous.Database == database && previous.Identity == identity {
 		return previous, nil
 	}
-	s, err := assemble(ctx, tx, r.rows, database, identity)
+	s, err := assemble(ctx, tx, r.rows, database, identity, previous)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ func (r *Reader) reread(ctx context.Context, tx pgx.Tx, c *change) error {
 		again(c, x.columns, c.relations, query.RelationObject, compareColumns, func(some []uint32) error { return x.readColumns(ctx, tx, some) }),
 		again(c, x.triggers, c.relations, query.RelationObject, compareTriggers, func(some []uint32) error { return x.readTriggers(ctx, tx, some) }),
 		again(c, x.rules, c.relations, query.RelationObject, compareRules, func(some []uint32) error { return x.readRules(ctx, tx, some) }),
+		again(c, x.limits, c.relations, query.RelationObject, compareLimits, func(some []uint32) error { return x.readLimits(ctx, tx, some) }),
 		again(c, x.views, c.relations, query.RelationObject, cmp.Compare[uint32], func(some []uint32) error { return x.readViews(ctx, tx, some) }),
 		again(c, x.keys, c.referring(x), query.RelationObject, compareKeys, func(some []uint32) error { return x.readKeys(ctx, tx, some) }),
 		c.againHooks(x.hooks, func(relations, types []uint32) error { return x.readHooks(ctx, tx, relations, types) }),

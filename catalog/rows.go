@@ -22,7 +22,8 @@ type rows struct {
 	columns    group[uint32, columnRow]
 	triggers   group[uint32, triggerRow]
 	rules      group[uint32, ruleRow]
-	keys       group[uint32, keyRow]  // by the relation that refers
+	keys       group[uint32, keyRow] // by the relation that refers
+	limits     group[uint32, limitRow]
 	views      group[uint32, uint32]  // by the view, what it is made of
 	hooks      group[owner, hookRow]  // that pg_depend knows of
 	calls      group[owner, hookRow]  // that only the parsed expressions know of
@@ -132,7 +133,7 @@ var bracketed = regexp.MustCompile(`\[\[.*?\]\]`)
 func newRows() *rows {
 	return &rows{
 		types: group[uint32, pgType]{}, relations: group[uint32, relationRow]{}, columns: group[uint32, columnRow]{},
-		triggers: group[uint32, triggerRow]{}, rules: group[uint32, ruleRow]{}, keys: group[uint32, keyRow]{}, views: group[uint32, uint32]{},
+		triggers: group[uint32, triggerRow]{}, rules: group[uint32, ruleRow]{}, keys: group[uint32, keyRow]{}, limits: group[uint32, limitRow]{}, views: group[uint32, uint32]{},
 		hooks: group[owner, hookRow]{}, calls: group[owner, hookRow]{}, routines: group[uint32, routine]{}, edges: group[part, edge]{},
 		made: map[uint32]*entry{},
 	}
@@ -141,7 +142,7 @@ func newRows() *rows {
 // readAll reads everything.
 func (r *rows) readAll(ctx context.Context, tx pgx.Tx) error {
 	for _, read := range []func(context.Context, pgx.Tx, []uint32) error{
-		r.readTypes, r.readRelations, r.readColumns, r.readRoutines, r.readTriggers, r.readRules, r.readKeys, r.readViews,
+		r.readTypes, r.readRelations, r.readColumns, r.readRoutines, r.readTriggers, r.readRules, r.readKeys, r.readLimits, r.readViews,
 	} {
 		if err := read(ctx, tx, nil); err != nil {
 			return err
@@ -161,6 +162,7 @@ func (r *rows) readAll(ctx context.Context, tx pgx.Tx) error {
 	order(r.triggers, compareTriggers)
 	order(r.rules, compareRules)
 	order(r.keys, compareKeys)
+	order(r.limits, compareLimits)
 	order(r.views, cmp.Compare[uint32])
 	order(r.hooks, compareHooks)
 	order(r.calls, compareHooks)

@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/sluicehq/sluice/identity"
 	"github.com/sluicehq/sluice/mask"
@@ -27,7 +31,14 @@ type steering struct {
 	orders []steer // it sorts or groups by the values as they are
 	equals []steer // equal to a constant, or to another personal column
 	fails  []steer // it fails or not, or code in it does this or that, by what is computed of the values
-	sleeps bool    // it waits, and reads personal data
+	scales []scaled
+	sleeps bool // it waits, and reads personal data
+}
+
+// scaled is a parameter that personal columns are reckoned with.
+type scaled struct {
+	query.Scale
+	of []steer
 }
 
 // steer is one personal column that steers.
@@ -52,6 +63,16 @@ func (v view) steering(st *query.Statement) (out steering) {
 		out.orders = personal(out.orders, st.Orders)
 		out.equals = personal(out.equals, st.Equals)
 		out.fails = personal(out.fails, st.Fails)
+		for _, pair := range st.Reckoned {
+			if a, b := personal(nil, pair[:1]), personal(nil, pair[1:]); len(a) > 0 && len(b) == 0 {
+				out.fails = append(out.fails, a...)
+			}
+		}
+		for _, s := range st.Scales {
+			if of := personal(nil, s.Of); len(of) > 0 {
+				out.scales = append(out.scales, scaled{s, of})
+			}
+		}
 		for _, pair := range st.Joins {
 			a, b := personal(nil, pair[:1]), personal(nil, pair[1:])
 			if len(a) > 0 && len(b) > 0 {
@@ -64,6 +85,54 @@ func (v view) steering(st *query.Statement) (out steering) {
 		}
 	}
 	return out
+}
+
+// tooLarge adds the columns that are reckoned with a parameter which is larger than it may
+// be, or of which nobody can tell. Of a statement that is only prepared it is not known yet.
+func (how steering) tooLarge(fails []steer, req *wire.Request) []steer {
+	if req == nil || req.Action != wire.Run {
+		return fails
+	}
+	for _, s := range how.scales {
+		var p wire.Param
+		if s.Param > 0 && s.Param <= len(req.Params) {
+			p = req.Params[s.Param-1]
+			if p.Value == nil {
+				continue // NULL, of which nothing is reckoned
+			}
+		}
+		if n, ok := sizeOf(p); !ok || n > s.Most {
+			fails = append(slices.Clip(fails), s.of...)
+		}
+	}
+	return fails
+}
+
+// sizeOf is how large a parameter is.
+func sizeOf(p wire.Param) (float64, bool) {
+	if !p.Binary {
+		return query.SizeOf(string(p.Value))
+	}
+	const head = 8 // of a numeric: digits, weight, sign, scale
+	v, be := p.Value, binary.BigEndian
+	switch n := len(v); {
+	case p.TypeOID == pgtype.Float4OID && n == 4:
+		return math.Abs(float64(math.Float32frombits(be.Uint32(v)))), true
+	case p.TypeOID == pgtype.Float8OID && n == 8:
+		return math.Abs(math.Float64frombits(be.Uint64(v))), true
+	case p.TypeOID == pgtype.NumericOID || p.TypeOID == 0 && n > head:
+		if n < head || n != head+2*int(be.Uint16(v)) {
+			return 0, false
+		}
+		return math.Pow(10_000, float64(int16(be.Uint16(v[2:])))+1), true //nolint:gosec // the bits are the number
+	case n == 2:
+		return math.Abs(float64(int16(be.Uint16(v)))), true //nolint:gosec // as above
+	case n == 4:
+		return math.Abs(float64(int32(be.Uint32(v)))), true //nolint:gosec // as above
+	case n == 8:
+		return math.Abs(float64(int64(be.Uint64(v)))), true //nolint:gosec // as above
+	}
+	return 0, false
 }
 
 // people reports whether a column is one of the users' tables. What PostgreSQL's own
@@ -132,9 +201,13 @@ func (s *session) guard(x *run, v view, req *wire.Request) policy.Verdict {
 	if !machine {
 		probes = slices.DeleteFunc(probes, func(c steer) bool { return c.where == embedded || c.where == "json" })
 	}
-	if fails := x.hiddenFrom(how.fails); machine && len(probes) == 0 && len(fails) > 0 {
+	fails := how.fails
+	if machine {
+		fails = how.tooLarge(fails, req)
+	}
+	if fails = x.hiddenFrom(fails); machine && len(probes) == 0 && len(fails) > 0 {
 		c := fails[0]
-		no.Reason = fmt.Sprintf("%s holds personal data (%s), and whether this fails, or what code in it does, tells of what is computed of it; divide by nullif(…, 0), cast and compare whole values only, or have a rule unmask %s", c.ref, c.typ, c.typ)
+		no.Reason = fmt.Sprintf("%s holds personal data (%s), and whether this fails, or what code in it does, tells of what is computed of it; divide by nullif(…, 0), reckon in numeric, cast and compare whole values only, or have a rule unmask %s", c.ref, c.typ, c.typ)
 		return no
 	}
 	if len(probes) == 0 {

@@ -161,8 +161,11 @@ func (s *session) statements(req *wire.Request, v view) ([]query.Statement, view
 // after is the view of what follows a statement in the same message: with the table that
 // it makes, if that is all that it changes.
 func (s *session) after(st *query.Statement, v view) view {
-	if !changes(st) || st.Still && !runsUnseen(st) {
+	switch {
+	case !changes(st):
 		return v
+	case st.Still && !runsUnseen(st):
+		return v.tightened(st)
 	}
 	if m := s.makes(st, v); m != nil && v.schema != nil {
 		return v.with(m)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ type shadow struct {
 	renamed bool             // a temporary relation may have got any name: any bare one may be shadowed
 	names   map[string]bool  // relations it has made that hide others of the same name
 	made    map[string]*made // relations it has made, with what they hold
+	tight   map[string]bool  // relations to which it has added checks, keys or triggers that the catalogue does not show
 	misread string           // the setting that makes statements mean something else than we read
 
 	// Until a change of the catalogue is known to be committed or undone, nobody but
@@ -49,6 +51,9 @@ func (s *session) doubt(st *query.Statement, v view) {
 		n.make(table)
 		return
 	case !inside && (st.Kind != query.DDL || st.Still):
+		if st.Still {
+			n.tighten(st)
+		}
 		return
 	}
 	for _, t := range st.Targets {
@@ -65,6 +70,28 @@ func (s *session) doubt(st *query.Statement, v view) {
 			n.hide(t.Table)
 		}
 	}
+}
+
+// tighten notes relations of which a statement changes what a write may fail by.
+func (n *shadow) tighten(st *query.Statement) {
+	n.tight = maps.Clone(n.tight)
+	if n.tight == nil {
+		n.tight = map[string]bool{}
+	}
+	for _, t := range st.Targets {
+		n.tight[t.Table] = true
+	}
+}
+
+// loosen leaves to the catalogue what it shows by now: of temporary tables, nothing.
+func (n *shadow) loosen() {
+	kept := map[string]bool{}
+	for name := range n.tight {
+		if m := n.made[name]; n.names[name] || m != nil && temporary(m.rel.Schema) {
+			kept[name] = true
+		}
+	}
+	n.tight = kept
 }
 
 // makes is the table that a statement makes, if nothing else comes of it.
@@ -121,6 +148,7 @@ func (s *session) caughtUp() {
 	if n := &s.names; (n.changed || n.grown) && !n.sending && s.server.Idle() {
 		n.changed, n.code, n.grown = false, false, false
 		n.over(true)
+		n.loosen()
 		n.catalogued(s.base)
 		s.base.stale()
 		if known := s.base.snapshot(); known != nil && known.Identity != "" {

@@ -40,9 +40,9 @@ func (s *session) view(ctx context.Context, sql string) view {
 	if n.path {
 		v.schema, v.version = k.paths[1], v.version|1
 	}
-	if n.opaque || n.renamed || n.changed || len(n.names) > 0 || len(n.made) > 0 {
+	if n.opaque || n.renamed || n.changed || len(n.names) > 0 || len(n.made) > 0 || len(n.tight) > 0 {
 		v.made = maps.Clone(n.made)
-		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), made: v.made, bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque, wide: k.paths[1]}, 0
+		v.schema, v.version = own{Schema: v.schema, hidden: maps.Clone(n.names), made: v.made, tight: n.tight, bare: n.opaque || n.renamed, all: n.changed, code: n.code || n.opaque, wide: k.paths[1]}, 0
 	}
 	return v
 }
@@ -57,6 +57,23 @@ func (v view) with(m *made) view {
 	n.make(m)
 	o.hidden, o.made = n.names, n.made
 	v.schema, v.made, v.version = o, n.made, 0
+	return v
+}
+
+// tightened is the view of a statement that follows, in the same message, one that adds
+// checks, keys or the like.
+func (v view) tightened(st *query.Statement) view {
+	if v.schema == nil {
+		return v
+	}
+	o, ok := v.schema.(own)
+	if !ok {
+		o = own{Schema: v.schema, wide: v.known.paths[1]}
+	}
+	n := shadow{tight: o.tight}
+	n.tighten(st)
+	o.tight = n.tight
+	v.schema, v.version = o, 0
 	return v
 }
 
@@ -113,6 +130,7 @@ type own struct {
 	query.Schema
 	hidden map[string]bool  // these bare names
 	made   map[string]*made // what this session made is there besides
+	tight  map[string]bool  // to these it added what a write may fail by
 	bare   bool             // all bare names
 	all    bool             // all names but those of the system
 	code   bool             // functions too
@@ -121,6 +139,18 @@ type own struct {
 
 // Lookup implements query.Schema.
 func (o own) Lookup(schema, name string) []*query.Relation {
+	found := o.lookup(schema, name)
+	if !o.tight[name] {
+		return found
+	}
+	found = slices.Clone(found)
+	for i, rel := range found {
+		found[i] = rel.Tight()
+	}
+	return found
+}
+
+func (o own) lookup(schema, name string) []*query.Relation {
 	switch {
 	case schema == "" && (o.bare || o.all || o.hidden[name]):
 		return nil

@@ -118,6 +118,7 @@ type effect struct {
 	exits                     []Exit
 	probes                    []Ref
 	fails                     []Ref // by what they read, whatever is in variables
+	reckoned                  [][2]Ref
 	taken                     []Ref // columns whose values may be in variables
 	branches                  bool  // a variable decides what it does, or whether it fails
 	signs                     []Sign
@@ -444,6 +445,7 @@ func (b *body) add(st *Statement) {
 	e.targets = sortRefs(append(e.targets, st.Targets...))
 	e.puts, e.exits = append(e.puts, st.Puts...), append(e.exits, st.Exits...)
 	e.fails = sortRefs(append(e.fails, st.Fails...))
+	e.reckoned = append(e.reckoned, st.Reckoned...)
 	if b.deciding {
 		e.fails = sortRefs(append(e.fails, st.Probes...))
 	} else {

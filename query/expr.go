@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,12 +20,24 @@ func (r *resolver) expr(n ast.Node, sc *scope) flow {
 		return unknownFlow
 	}
 	defer r.leave()
+	f := r.valueOf(n, sc)
+	if f.num.sort == unset {
+		f.num.sort = anything
+	}
+	return f
+}
+
+func (r *resolver) valueOf(n ast.Node, sc *scope) flow {
 	switch n := n.(type) {
 	case *ast.ColumnRef:
 		return r.reference(n, sc)
 	case *ast.ParamRef:
 		return r.parameter(n)
-	case *ast.A_Const, *ast.SetToDefault, *ast.SQLValueFunction, *ast.MergeSupportFunc,
+	case *ast.A_Const:
+		return flow{num: statedNum(n)}
+	case *ast.SQLValueFunction:
+		return flow{num: number(day, said, 1)}
+	case *ast.SetToDefault, *ast.MergeSupportFunc,
 		*ast.CurrentOfExpr, *ast.GroupingFunc, *ast.String, *ast.Integer, *ast.Float, *ast.Boolean, *ast.Null, *ast.BitString:
 		return flow{}
 	case *ast.ParenExpr:
@@ -34,25 +47,32 @@ func (r *resolver) expr(n ast.Node, sc *scope) flow {
 	case *ast.TypeCast:
 		f := r.expr(n.Arg, sc)
 		r.casting(n, f, sc)
-		return f.through()
+		size := casted(n, f)
+		f = f.through()
+		f.num = size
+		return f
 	case *ast.A_Expr:
 		return r.operator(n, sc)
 	case *ast.BoolExpr:
-		return r.list2(sc, n.Args).through()
+		return r.list2(sc, n.Args).through().tested()
 	case *ast.NullTest:
 		return r.expr(n.Arg, sc).presence()
 	case *ast.BooleanTest:
-		return r.expr(n.Arg, sc).through()
+		return r.expr(n.Arg, sc).through().tested()
 	case *ast.CaseExpr:
 		return r.caseOf(n, sc)
 	case *ast.CoalesceExpr:
-		return r.list2(sc, n.Args).through()
+		f := r.list2(sc, n.Args).through()
+		if list := items(n.Args); len(list) > 0 && givenWhole(list[len(list)-1]) {
+			f.num.is &^= voids
+		}
+		return f
 	case *ast.MinMaxExpr:
 		return r.list2(sc, n.Args).through()
 	case *ast.A_ArrayExpr:
-		return r.list2(sc, n.Elements).through()
+		return r.arrayOf(n.Elements, sc)
 	case *ast.ArrayExpr:
-		return r.list2(sc, n.Elements).through()
+		return r.arrayOf(n.Elements, sc)
 	case *ast.RowExpr:
 		return r.list2(sc, n.Args).through()
 	case *ast.NodeList:
@@ -89,26 +109,33 @@ func (r *resolver) list2(sc *scope, lists ...*ast.NodeList) flow {
 // operator follows both operands. A chain of operators leans to the left and may
 // be very long, so it is walked in a loop.
 func (r *resolver) operator(n *ast.A_Expr, sc *scope) flow {
-	var f flow
+	var chain []*ast.A_Expr
 	for {
 		if r.steps++; r.steps > maxSteps {
 			r.over = true
 			return unknownFlow
 		}
+		chain = append(chain, n)
+		next, ok := bare(n.Lexpr).(*ast.A_Expr)
+		if !ok {
+			break
+		}
+		n = next
+	}
+	f := flow{}.plus(r.expr(n.Lexpr, sc))
+	for _, n := range slices.Backward(chain) {
 		if !builtinOperator(n) {
 			// An operator of an extension or of a user is a function that no one names.
 			f.unknown = true
 		}
 		right := r.expr(n.Rexpr, sc)
 		r.divides(n, right, sc)
+		size := r.reckon(n, f, right)
 		f.add(right)
-		next, ok := bare(n.Lexpr).(*ast.A_Expr)
-		if !ok {
-			f.add(r.expr(n.Lexpr, sc))
-			return f.through()
-		}
-		n = next
+		f = f.through()
+		f.num = size
 	}
+	return f
 }
 
 func builtinOperator(n *ast.A_Expr) bool {
@@ -231,6 +258,7 @@ func (r *resolver) call(n *ast.FuncCall, sc *scope) flow {
 	if parts := names(n.Funcname); len(parts) > 0 && manyRows[parts[len(parts)-1]] {
 		r.sways(f) // how often the values beside it come
 	}
+	f.num = r.callNum(n, args)
 	if parts := names(n.Funcname); len(parts) > 0 && parts[len(parts)-1] == "count" && r.known(n) {
 		return f.presence()
 	}

@@ -153,7 +153,10 @@ func (r *resolver) casting(n *ast.TypeCast, f flow, sc *scope) {
 	array := n.TypeName != nil && len(items(n.TypeName.ArrayBounds)) > 0
 	switch {
 	case known && textual[to] && !array:
-	case known && reckoned[to] && !narrow[to] && !array && len(items(n.TypeName.Typmods)) == 0 && reckons(n.Arg):
+	case known && reckoned[to] && !narrow[to] && !array && len(items(n.TypeName.Typmods)) == 0 && (f.num.reckons() || reckons(n.Arg)):
+		if s := sortOfName(n.TypeName); s == whole && f.num.size() > maxGain {
+			r.failAll(f)
+		}
 	case !known:
 		if r.inView == 0 {
 			r.fails.or(f.direct)
@@ -252,24 +255,8 @@ func divisor(n ast.Node) bool {
 	return false
 }
 
-// refuses follows what is given to a function that fails for some of it. Of those in
-// fallibleSecond the first argument is any text.
-func (r *resolver) refuses(n *ast.FuncCall, args []flow, sc *scope) {
-	name := lastName(n.Funcname)
-	if !fallibles[name] && !fallibleSecond[name] {
-		return
-	}
-	for i, arg := range items(n.Args) {
-		if i == 0 && fallibleSecond[name] {
-			continue
-		}
-		if (name == "mod" || name == "div") && (i == 0 || divisor(arg)) {
-			continue
-		}
-		r.fallible(arg, args[i], sc)
-	}
-}
-
+// Functions that a user may have made another of, of the same name, and that fail for some
+// of what they are given.
 var (
 	fallibles = wordSet(`mod div power pow exp sqrt ln log log10 acos asin atanh acosh acosd asind factorial chr get_byte get_bit set_byte set_bit
 decode convert_from convert convert_to to_number to_date to_timestamp make_date make_time make_timestamp make_timestamptz make_interval

@@ -51,11 +51,13 @@ type flow struct {
 	counted         *bitset // only whether they are NULL; nil is none, which most have
 	swayed          *bitset // they choose between values; nil as above
 	unknown         bool
+	num             num // its size
 }
 
 // add makes f the union of both. It writes to f's own sets only, so a flow that
 // is added to must not be shared; take a copy with plus.
 func (f *flow) add(g flow) {
+	f.num = f.num.plus(g.num)
 	f.direct.or(g.direct)
 	f.derived.or(g.derived)
 	f.count(g.present())
@@ -70,7 +72,7 @@ func (f flow) through() flow {
 	out.derived.or(f.derived)
 	out.count(f.present())
 	out.sway(f.swayed)
-	out.unknown = f.unknown
+	out.unknown, out.num = f.unknown, f.num
 	return out
 }
 

@@ -141,6 +141,9 @@ func (r *resolver) columnsOf(rel *Relation) []column {
 			continue
 		}
 		cols[i].flow.direct.set(at)
+		if i < len(rel.Types) {
+			cols[i].flow.num.sort = sortOf(rel.Types[i])
+		}
 		cols[i].flow.unknown = rel.Kind != Table && rel.Kind != ForeignTable || copies(rel)
 	}
 	return cols

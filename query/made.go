@@ -104,6 +104,7 @@ func (a *analysis) declared(n *ast.CreateStmt) {
 			return
 		}
 	}
+	m.declares(n)
 	a.st.Made = m
 }
 

@@ -25,6 +25,7 @@ func (r *resolver) put(w write) write {
 	if w.goal == nil {
 		return w
 	}
+	r.limited(w)
 	for _, c := range w.set {
 		if c.name == Star {
 			for _, own := range w.goal.cols {
@@ -111,25 +112,4 @@ func (r *resolver) moves(n ast.Node) {
 	st.Puts = slices.CompactFunc(st.Puts, func(a, b Put) bool {
 		return a.Into == b.Into && a.From.Known == b.From.Known && slices.Equal(a.From.Sources, b.From.Sources) && slices.Equal(a.From.Swayed, b.From.Swayed)
 	})
-}
-
-// altered follows ALTER COLUMN … TYPE … USING: values move between the columns of a row.
-func (r *resolver) altered(n *ast.AlterTableStmt) {
-	if n.Relation == nil {
-		return
-	}
-	var w write
-	w.goal = r.goal(n.Relation, &w)
-	sc := &scope{items: []*item{w.goal}}
-	for _, c := range items(n.Cmds) {
-		cmd, ok := c.(*ast.AlterTableCmd)
-		if !ok || cmd.Subtype != ast.AT_AlterColumnType {
-			continue
-		}
-		if def, ok := cmd.Def.(*ast.ColumnDef); ok && def.RawDefault != nil {
-			w.assign(cmd.Name, r.value(def.RawDefault, sc))
-		}
-	}
-	r.put(w)
-	r.moves(n)
 }

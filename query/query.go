@@ -146,6 +146,8 @@ type Statement struct {
 	Exits        []Exit            // what it gives to functions that take it to where no label follows
 	Probes       []Ref             // columns that steer by more than being equal to something, or absent: patterns, ranges, expressions
 	Fails        []Ref             // columns that decide whether it fails, or what code in it does, by what is computed of them
+	Reckoned     [][2]Ref          // pairs of columns of which something is reckoned that may be too large: where the first is personal and the second is not, that may have been chosen
+	Scales       []Scale           // parameters that columns are reckoned with
 	Orders       []Ref             // columns that only sort or group, as they are
 	Equals       []Ref             // columns compared with constants or parameters for being equal
 	Joins        [][2]Ref          // pairs of columns compared with each other for being equal
@@ -153,6 +155,14 @@ type Statement struct {
 	Made         *Made             // the table that it makes, if all columns of it are known
 	Still        bool              // DDL that changes neither the meaning of a name nor a value
 	Partial      bool              // Reads, Relations, Output or Indirect may lack something that could not be resolved
+}
+
+// Scale is a parameter that columns are reckoned with. One that is larger than Most, or not
+// known, may have been chosen so that the result is too large for some of their values.
+type Scale struct {
+	Param int // from 1
+	Most  float64
+	Of    []Ref
 }
 
 // Star names the output column that stands for a star nobody could expand: from
@@ -206,7 +216,7 @@ func Planned(text, prepared *Statement) *Statement {
 	st.Relations, st.Reads, st.Indirect, st.Partial = prepared.Relations, prepared.Reads, prepared.Indirect, prepared.Partial
 	st.Roles = prepared.Roles
 	st.Probes, st.Orders, st.Equals, st.Joins, st.Folded = prepared.Probes, prepared.Orders, prepared.Equals, prepared.Joins, prepared.Folded
-	st.Fails = prepared.Fails
+	st.Fails, st.Reckoned, st.Scales = prepared.Fails, prepared.Reckoned, prepared.Scales
 	st.Signs = append(slices.Clone(text.Signs), prepared.Signs...)
 	return &st
 }
@@ -251,6 +261,8 @@ type Relation struct {
 	Types        []string // of each column, as the catalogue writes them; may be empty
 	Required     []string // columns that are never NULL
 	Definition   string   // the SELECT of a view, as pg_get_viewdef prints it
+	Limited      []string // columns by whose values a write may fail: keys, checks, domains, partitions; Star for all
+	Fresh        []string // the same of what was made after the catalogue was first read, with lengths, triggers and rules, and without keys
 	Rows         float64  // the planner's count when the catalogue was read; 0 if there is none
 }
 

@@ -32,7 +32,9 @@ type resolver struct {
 	joins  [][2]flow
 	fails  bitset // columns of which something is computed that may fail
 	given  bitset // columns that are given to routines
-	role   Role   // in which what is now resolved steers
+	pairs  [][2]flow
+	scales []scale
+	role   Role // in which what is now resolved steers
 	roles  [roleCount]bitset
 	inView int
 	inline int    // functions that stand in place of their calls
@@ -88,6 +90,11 @@ func (a *analysis) follow(n ast.Node) {
 		alter, alters := n.(*ast.AlterTableStmt)
 		if alters {
 			r.altered(alter)
+			r.steered()
+		}
+		if index, ok := n.(*ast.IndexStmt); ok {
+			r.indexed(index)
+			r.steered()
 		}
 		st.Partial = st.Partial || st.Kind == Unknown || alters
 		return

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"bytes"
+	"math"
 	"strings"
 	"sync"
 
@@ -118,7 +120,9 @@ func (s *shaper) digits() int {
 
 func (s *shaper) number() bool {
 	from, mark := len(s.out), byte(wholeMark)
-	if s.digits() > maxDigits {
+	left := s.weighed()
+	whole := s.digits()
+	if whole > maxDigits {
 		return false
 	}
 	if s.next() == '.' {
@@ -128,8 +132,46 @@ func (s *shaper) number() bool {
 		}
 		mark = pointMark
 	}
-	s.mark(from, mark)
+	if !s.kept(left, whole) {
+		s.mark(from, mark)
+	}
 	return !letter(s.next()) && s.next() != '.' && s.next() != '$'
+}
+
+// weighed is the arithmetic operator that ends what was written so far; 0 if none does. A
+// sign is none.
+func (s *shaper) weighed() byte {
+	out := bytes.TrimRight(s.out, " \n\t\r")
+	if len(out) == 0 {
+		return 0
+	}
+	switch op := out[len(out)-1]; op {
+	case '*', '/':
+		return op
+	case '+', '-':
+		before := bytes.TrimRight(out[:len(out)-1], " \n\t\r")
+		if len(before) > 0 && !bytes.ContainsAny(before[len(before)-1:], "(,=<>") {
+			return op
+		}
+	}
+	return 0
+}
+
+// kept reports whether a constant stays in the shape: how large a factor is, and whether
+// what is added is large, says whether the result may be too large (num).
+func (s *shaper) kept(left byte, digits int) bool {
+	const small = 5 // digits of what is less than smallest
+	right := byte(0)
+	if rest := strings.TrimLeft(s.sql[s.i:], " \n\t\r"); rest != "" && strings.IndexByte("+-*/", rest[0]) >= 0 {
+		right = rest[0]
+	}
+	switch {
+	case left == '*' || left == '/' || right == '*' || right == '/':
+		return true
+	case left != 0 || right != 0:
+		return digits > small
+	}
+	return false
 }
 
 // mark puts a mark in place of the constant written since from.
@@ -141,6 +183,7 @@ func (s *shaper) mark(from int, mark byte) {
 // text passes over a string literal. One that goes on after white space, or is of
 // another kind than it looks, is not plain.
 func (s *shaper) text() bool {
+	from, left := s.i, s.weighed()
 	for s.i++; ; s.i++ {
 		c := s.next()
 		switch {
@@ -148,7 +191,11 @@ func (s *shaper) text() bool {
 			s.i++
 		case c == '\'':
 			s.i++
-			s.mark(len(s.out), textMark)
+			if left != 0 || s.kept(0, maxDigits) {
+				s.out = append(s.out, s.sql[from:s.i]...)
+			} else {
+				s.mark(len(s.out), textMark)
+			}
 			return !strings.HasPrefix(strings.TrimLeft(s.sql[s.i:], " \n\t\r\f\v"), "'")
 		case c < ' ' || c >= 0x7f || c == '\\':
 			return false
@@ -203,7 +250,7 @@ func idle(n ast.Node) int {
 		count := conjuncts(n.WhereClause)
 		for _, t := range items(n.TargetList) {
 			if target, ok := t.(*ast.ResTarget); ok {
-				count += operands(target.Val, 0)
+				count += operands(target.Val, "", 0)
 			}
 		}
 		return count
@@ -256,21 +303,41 @@ func compared(n *ast.A_Expr) int {
 	return 0
 }
 
-// operands counts in an assigned value, a constant or an arithmetic of few parts.
-func operands(n ast.Node, depth int) int {
+// operands counts in an assigned value, a constant or a sum of few parts. Of the rest how
+// large they are says what may fail: the shape has them as they are.
+func operands(n ast.Node, op string, depth int) int {
 	const deepest = 4
 	e, ok := bare(n).(*ast.A_Expr)
 	if !ok {
+		if op != "" && (bare(n) != n || !light(n, op)) {
+			return 0
+		}
 		return literals(n)
 	}
 	if e.Kind != ast.AEXPR_OP || depth == deepest {
 		return 0
 	}
-	switch strings.Join(names(e.Name), ".") {
-	case "+", "-", "*", "/", "||":
-		return operands(e.Lexpr, depth+1) + operands(e.Rexpr, depth+1)
+	switch op = strings.Join(names(e.Name), "."); op {
+	case "+", "-", "||":
+		return operands(e.Lexpr, op, depth+1) + operands(e.Rexpr, op, depth+1)
 	}
 	return 0
+}
+
+// light reports whether a constant is certainly none that the shape keeps.
+func light(n ast.Node, op string) bool {
+	const most = 99_999
+	c, ok := n.(*ast.A_Const)
+	if !ok {
+		return false
+	}
+	switch v := c.Val.(type) {
+	case *ast.Integer:
+		return v.IVal >= -most && v.IVal <= most
+	case *ast.Float:
+		return math.Abs(magnitude(v.FVal)) <= most
+	}
+	return op == "||"
 }
 
 func literals(list ...ast.Node) int {

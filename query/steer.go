@@ -262,6 +262,20 @@ func (r *resolver) steered() {
 	}
 	st.Probes, st.Orders, st.Equals = r.list(r.probes), r.list(r.orders), r.list(r.equals)
 	st.Fails, r.a.given = r.list(r.fails), r.list(r.given)
+	for _, pair := range r.pairs {
+		for _, a := range r.list(pair[0].derived) {
+			for _, b := range r.list(pair[1].derived) {
+				if a != b && len(st.Reckoned) < maxJoins {
+					st.Reckoned = append(st.Reckoned, [2]Ref{a, b})
+				} else if a != b {
+					st.Fails = sortRefs(append(st.Fails, a, b))
+				}
+			}
+		}
+	}
+	for _, s := range r.scales {
+		st.Scales = append(st.Scales, Scale{s.param, s.most, r.list(s.of.derived)})
+	}
 }
 
 // passes notes what is given to a routine that is not the server's, which may do one thing
@@ -279,6 +293,7 @@ func (a *analysis) carry(e *effect) {
 	st.Puts, st.Exits = append(st.Puts, e.puts...), append(st.Exits, e.exits...)
 	st.Probes = sortRefs(append(st.Probes, e.probes...))
 	st.Fails = sortRefs(append(st.Fails, e.fails...))
+	st.Reckoned = append(st.Reckoned, e.reckoned...)
 	if e.branches {
 		st.Fails = sortRefs(append(append(st.Fails, e.taken...), a.given...))
 	}

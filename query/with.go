@@ -107,6 +107,9 @@ func (r *resolver) fixpoint(c *cte, sel *ast.SelectStmt) output {
 	for range min(len(c.out.cols)+2, maxFixed) {
 		next := c.named(r.query(sel, c.sc))
 		if next.within(c.out) {
+			if c.grows(next) {
+				r.query(sel, c.sc) // what fails by it is noted
+			}
 			return c.out
 		}
 		c.out = merged(c.out, next)
@@ -119,6 +122,16 @@ func (r *resolver) fixpoint(c *cte, sel *ast.SelectStmt) output {
 		out.cols[i] = column{col.name, col.flow.plus(unknownFlow)}
 	}
 	return out
+}
+
+// grows notes which columns are larger after a round: they are so after each.
+func (c *cte) grows(next output) (any bool) {
+	for i := range min(len(c.out.cols), len(next.cols)) {
+		if n := &c.out.cols[i].flow.num; next.cols[i].flow.num.size() > n.size() {
+			n.large, n.is, any = gainOf(infinite), n.is&^said, true
+		}
+	}
+	return any
 }
 
 // generated adds the columns of SEARCH and CYCLE.
