@@ -26,6 +26,9 @@ const (
 	lookEvery = time.Second
 	// copyEvery is the same for COPY, of which nothing says by number what it copies.
 	copyEvery = 100 * time.Millisecond
+	// lookShare bounds what looks for statements that only may have a name that moved cost:
+	// a fiftieth of the time of the database's connection that is the gateway's.
+	lookShare = 50
 	// refreshTime bounds reading a catalogue while a statement waits for it.
 	refreshTime = 30 * time.Second
 )
@@ -46,7 +49,8 @@ type database struct {
 	aside aside          // for what approvers want to know
 	cases investigations // what they are still to be told
 
-	looked time.Time // guarded by mu: when it was last found to be up to date
+	looked time.Time    // guarded by mu: when it was last found to be up to date
+	dueAt  atomic.Int64 // when it is worth another look, in nanoseconds since 1970, for who does not hold mu
 
 	peers *peers        // nil if there are none
 	heard chan struct{} // one that was silent is heard
@@ -178,8 +182,13 @@ func (d *database) behind(ctx context.Context, k *known, every time.Duration) bo
 	if err != nil {
 		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
 	}
+	d.dueAt.Store(d.looked.Add(max(lookEvery, lookShare*time.Since(d.looked))).UnixNano())
 	return changed
 }
+
+// due reports whether it was not looked at for a while: a second, or longer if a look
+// takes long.
+func (d *database) due() bool { return time.Now().UnixNano() >= d.dueAt.Load() }
 
 // load reads what changed of the catalogue, and reports whether anything did; d.mu is
 // held. Until it has been read once everything is new.

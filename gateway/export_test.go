@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/catalog"
@@ -69,4 +70,13 @@ func (g *Gateway) Judged(connection string, f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.testJudged = f
+}
+
+// Pass has the catalogue last been looked at a long time ago.
+func (g *Gateway) Pass(connection string) {
+	d := g.bases[connection]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looked = time.Time{}
+	d.dueAt.Store(0)
 }

@@ -57,7 +57,8 @@ func (s *session) judge(ctx context.Context, req *wire.Request) *job {
 	}
 	statements, after := s.statements(req, v)
 	if slices.ContainsFunc(statements, unsettled) && s.base.behind(ctx, v.known, lookEvery) ||
-		slices.ContainsFunc(statements, copiesOut) && s.base.behind(ctx, v.known, copyEvery) {
+		slices.ContainsFunc(statements, copiesOut) && s.base.behind(ctx, v.known, copyEvery) ||
+		s.base.due() && v.known.Snapshot != nil && slices.ContainsFunc(statements, func(st query.Statement) bool { return v.unnumbered(&st) }) && s.base.behind(ctx, v.known, lookEvery) {
 		statements, after = s.statements(req, s.view(ctx, req.SQL))
 	}
 	v = after
