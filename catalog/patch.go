@@ -57,7 +57,8 @@ func (r *Reader) patch(ctx context.Context, tx pgx.Tx, l *looked) (differs, ok b
 }
 
 // followed reports whether nothing changed of which it is not followed what depends on
-// it. Fresh rows may have been seen already, while an older transaction goes on. A schema with another name is in the names of all that is in it.
+// it. Fresh rows may have been seen already, while an older transaction goes on. A schema
+// with another name is in the names of all that is in it.
 func (r *Reader) followed(l *looked) bool {
 	for _, part := range general {
 		seen := func(row string) bool { return slices.Contains(r.versions[part], row) }

@@ -69,7 +69,7 @@ func (n num) has(t traits) bool { return n.is&t != 0 }
 // Bounds of what is let pass.
 const (
 	maxGain   = 100     // of whole numbers, and lengths of texts where these are bounded
-	smallest  = 1 << 17 // what is added to a whole number and is smaller counts for nothing; the cache relies on it (shaper.weighs)
+	smallest  = 1 << 17 // what is added to a whole number and is smaller counts for nothing; the cache relies on it (shaper.kept)
 	maxWide   = 1e30    // of numeric and floating-point numbers; the inverse is the least
 	summed    = 1000    // how much larger a sum is taken to be
 	maxPadded = 10_000

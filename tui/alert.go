@@ -77,7 +77,7 @@ func notification(how, text string) string {
 	return ""
 }
 
-// kindOf is what an ask is: "update", "script", "window of 1h0m0s".
+// kindOf is what an ask is: "update", "script", "window".
 func kindOf(a api.Ask) string {
 	if a.Kind == "" {
 		return "unknown"

@@ -62,7 +62,7 @@ func sample() api.Live {
 			requestSample().Ask,
 		},
 		Requests: []api.Request{requestSample(), {
-			Ask:   api.Ask{ID: "r-w1ndw", Who: person("bo"), Connection: "orders", Kind: "window", Rule: "writes-need-a-second-person", Reason: "for 1h0m0s, what these rules hold runs without being asked about", Created: now.Add(-time.Hour), Evidence: &api.Evidence{Why: "incident 7"}, Needs: []api.Need{{Groups: []string{"dba"}, Count: 1, Have: 1}}},
+			Ask:   api.Ask{ID: "r-w1ndw", Who: person("bo"), Connection: "orders", Kind: "window", Rule: "writes-need-a-second-person", Reason: "for 1h, what these rules hold runs without being asked about", Created: now.Add(-time.Hour), Evidence: &api.Evidence{Why: "incident 7"}, Needs: []api.Need{{Groups: []string{"dba"}, Count: 1, Have: 1}}},
 			State: "granted", Why: "approved by cy@example.com", Seconds: 3600, Until: now.Add(20 * time.Minute),
 		}},
 		Sessions: []api.Session{
