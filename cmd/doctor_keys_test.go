@@ -201,7 +201,7 @@ func TestDoctorSaysWhatIsWrongWithEachPart(t *testing.T) {
 		{"export lake", stateProblem, "file:" + dir + "/lake.jsonl", "syslog+tls://127.0.0.1:1", "cannot be reached"},
 		{"export lake", stateProblem, "file:" + dir + "/lake.jsonl", "syslog+unix://" + dir + "/log", "no socket"},
 		{"rights", stateWarning, "admins: [dba]\nauditors: [audit]\n", "", "nobody may read"},
-		{"logins", stateWarning, "certificate: 8h", "certificate: 30d", "720h"},
+		{"logins", stateWarning, "certificate: 8h", "certificate: 30d", "lasts 30d"},
 		{"pseudonyms", stateProblem, "pseudonyms: {key: {env: PSEUDONYMS}}\n", "", "does not start"},
 		{"pseudonyms", stateProblem, "{env: PSEUDONYMS}", "{env: TOKEN}", "1 characters"},
 		{"pseudonyms", stateWarning, "policy: " + dir + "/policy.yaml\n", "", "no rule shows any"},
