@@ -156,7 +156,7 @@ func (d *database) refresh(ctx context.Context) error {
 	if old != nil && old.seen == changes {
 		return nil // another session has just done it
 	}
-	_, err := d.load(ctx, old, changes)
+	_, err := d.load(ctx, changes)
 	return err
 }
 
@@ -178,7 +178,7 @@ func (d *database) behind(ctx context.Context, k *known, every time.Duration) bo
 		return false
 	}
 	d.looked = time.Now()
-	changed, err := d.load(ctx, now, d.changes.Load())
+	changed, err := d.load(ctx, d.changes.Load())
 	if err != nil {
 		d.log.Warn("read a changed catalogue", "connection", d.Name, "error", err)
 	}
@@ -191,8 +191,10 @@ func (d *database) behind(ctx context.Context, k *known, every time.Duration) bo
 func (d *database) due() bool { return time.Now().UnixNano() >= d.dueAt.Load() }
 
 // load reads what changed of the catalogue, and reports whether anything did; d.mu is
-// held. Until it has been read once everything is new.
-func (d *database) load(ctx context.Context, old *known, changes uint64) (changed bool, err error) {
+// held. Until it has been read once everything is new. It starts from what is in use: from
+// an older one, labels that others gave meanwhile would be lost.
+func (d *database) load(ctx context.Context, changes uint64) (changed bool, err error) {
+	old := d.current.Load()
 	if err := d.connect(ctx); err != nil {
 		return false, err
 	}
@@ -321,15 +323,14 @@ func (d *database) watch(ctx context.Context) {
 }
 
 func (d *database) poll(ctx context.Context) {
-	old := d.current.Load()
-	if old == nil {
+	if d.current.Load() == nil {
 		return // nobody has used it yet
 	}
 	ctx, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.load(ctx, old, d.changes.Load()); err != nil {
+	if _, err := d.load(ctx, d.changes.Load()); err != nil {
 		d.log.Warn("look for catalogue changes", "connection", d.Name, "error", err)
 	}
 }

@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"context"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/audit"
 	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/policy"
+	"github.com/sluicehq/sluice/query"
 )
 
 // MemoryUsed is what all sessions have of the budget now.
@@ -79,4 +82,33 @@ func (g *Gateway) Pass(connection string) {
 	defer d.mu.Unlock()
 	d.looked = time.Time{}
 	d.dueAt.Store(0)
+}
+
+// PollMeanwhile has a poll for changes wait for the catalogue's lock while a column gets
+// another label.
+func (g *Gateway) PollMeanwhile(ctx context.Context, connection, table, column string, l catalog.Label) {
+	d := g.bases[connection]
+	d.mu.Lock()
+	done := make(chan struct{})
+	go func() { d.poll(ctx); close(done) }()
+	for !waitsForLock("(*database).poll(") {
+		runtime.Gosched()
+	}
+	old := d.current.Load()
+	next := old.sure()
+	next.Snapshot = next.WithLabels(map[query.Ref]catalog.Label{{Schema: "public", Table: table, Column: column}: l})
+	d.replace(old, &next)
+	d.mu.Unlock()
+	<-done
+}
+
+// waitsForLock reports whether a goroutine is waiting for a lock in a function.
+func waitsForLock(function string) bool {
+	all := make([]byte, 4<<20)
+	for g := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(g, function) && strings.Contains(g, "[sync.Mutex.Lock") {
+			return true
+		}
+	}
+	return false
 }

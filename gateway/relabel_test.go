@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sluicehq/sluice/catalog"
 	"github.com/sluicehq/sluice/internal/pgtest"
 )
 
@@ -89,5 +90,23 @@ func TestDoorJudgedOfATableThatIsGone(t *testing.T) {
 	}
 	if n, rows := leaks(conn, simple, "select note from t7 where id > 0", "@example.com"); n != 0 || rows != 30 {
 		t.Errorf("%d of %d came through", n, rows)
+	}
+}
+
+// Attack: have a column labelled just when the gateway looks for changes made elsewhere.
+// What it finds unchanged takes no label back.
+func TestDoorLabelledWhileTheCatalogueIsLookedAt(t *testing.T) {
+	th := start(t, "dev", shop, nil)
+	conn := connect(t, th.as(person("ada")))
+	name := func() (out string) {
+		if err := conn.QueryRow(t.Context(), "select name from cities where id = 1", pgx.QueryExecModeSimpleProtocol).Scan(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	clear := name()
+	th.PollMeanwhile(t.Context(), "orders", "cities", "name", catalog.Label{PII: true, Type: "person", Where: "whole", Confidence: 1, Evidence: "a test says so"})
+	if got := name(); got == clear {
+		t.Errorf("%q is shown after it was labelled", got)
 	}
 }
