@@ -216,12 +216,6 @@ func (g *Gateway) yours(who identity.Identity, k *hookRun) bool {
 	if k == nil || who.Kind != identity.Person {
 		return false
 	}
-	k.mu.Lock()
-	text := k.kept.Text
-	k.mu.Unlock()
-	if text == "" {
-		return false
-	}
 	bound, err := k.bound()
 	return err == nil && g.open(who, bound.Book.Connection) != nil && mayRun(who, bound.Book, bound.Book.Connection) == nil
 }

@@ -259,7 +259,9 @@ func stopsWithUs(s *runbook.State, err error) bool {
 }
 
 func (k *hookRun) bound() (*runbook.Bound, error) {
+	k.mu.Lock()
 	in := api.NewRun{File: k.kept.File, Text: k.kept.Text, Values: k.kept.Values}
+	k.mu.Unlock()
 	return boundOf(in)
 }
 
