@@ -36,17 +36,14 @@ regexp_count regexp_instr regexp_like regexp_substr split_part repeat width_buck
 		"01":        `substr`,
 		"02":        `jsonb_set`,
 		"2":         `jsonb_insert`,
-		"1":         `date_trunc extract date_part timezone`,
-		"12":        `format json_object_agg jsonb_object_agg`,
-		"123456789": `_format`,
+		"1":         `date_trunc extract date_part timezone json_object_agg jsonb_object_agg`,
+		"123456789": `format`,
 		"13579":     `json_build_object jsonb_build_object`,
 	} {
 		for name := range wordSet(names) {
 			out[name] = args
 		}
 	}
-	out["format"] = out["_format"]
-	out["json_object_agg"], out["jsonb_object_agg"] = "1", "1"
 	return out
 }()
 

@@ -315,7 +315,7 @@ func (x *Exporter) batch(ctx context.Context, size uint64) (n int, err error) {
 		}
 		from := len(room)
 		room = x.form.message(room, &m.ev, line)
-		m.body = room[from:] // which stays as it is when room grows
+		m.body = room[from:len(room):len(room)] // which stays as it is when room grows
 		return nil
 	})
 	x.list, x.room = list, room
