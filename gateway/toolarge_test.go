@@ -1,6 +1,9 @@
 package gateway_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // What a job reckons with personal numbers, or writes of them, does not tell by being too
 // large or by what the table has against it; ordinary reckoning and loading goes on.
@@ -47,5 +50,22 @@ func TestDoorTooLarge(t *testing.T) {
 	person := connect(t, th.as(person("ada")))
 	if rule := refusedBy(t, person, "select salary * 12 * 30000 from staff where id < 0"); rule != "" {
 		t.Errorf("a person was refused by %s", rule)
+	}
+}
+
+// A migration that fills a table with checks of its own hears that it is about those, and
+// not what to do about a division.
+func TestJobHearsThatATableIsAgainstIt(t *testing.T) {
+	th := start(t, "dev", laundry, nil)
+	conn := connect(t, th.as(job()))
+	if _, err := run(conn, "create table migrated (id int, email text check (email <> ''))"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := run(conn, "insert into migrated select id, email from people")
+	if err == nil || !strings.Contains(err.Error(), "newer than the gateway's start") {
+		t.Errorf("it is told %v", err)
+	}
+	if _, err := run(conn, "select 1 / length(email) from people"); err == nil || !strings.Contains(err.Error(), "divide by nullif") {
+		t.Errorf("who divides is told %v", err)
 	}
 }

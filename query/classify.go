@@ -148,7 +148,7 @@ func (a *analysis) explain(n *ast.ExplainStmt) {
 		// inside, those of called functions remain.
 		st.Relations, st.Reads, st.Indirect, st.Partial = in.Relations, in.Reads, in.Indirect, in.Partial
 		st.Roles = in.Roles
-		st.Probes, st.Orders, st.Equals, st.Joins, st.Fails = in.Probes, in.Orders, in.Equals, in.Joins, in.Fails
+		st.Probes, st.Orders, st.Equals, st.Joins, st.Fails, st.Barred = in.Probes, in.Orders, in.Equals, in.Joins, in.Fails, in.Barred
 		if in.Kind == Execute {
 			st.Name = in.Name
 		}

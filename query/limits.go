@@ -28,6 +28,8 @@ func (r *resolver) limited(w write) {
 		}
 		if r.mayFail(w, c.name, of) {
 			r.failAll(of)
+			r.barred.or(of.direct)
+			r.barred.or(of.derived)
 		}
 	}
 }

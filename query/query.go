@@ -146,6 +146,7 @@ type Statement struct {
 	Exits        []Exit            // what it gives to functions that take it to where no label follows
 	Probes       []Ref             // columns that steer by more than being equal to something, or absent: patterns, ranges, expressions
 	Fails        []Ref             // columns that decide whether it fails, or what code in it does, by what is computed of them
+	Barred       []Ref             // those of Fails that decide it by what a table has against what is written into it
 	Reckoned     [][2]Ref          // pairs of columns of which something is reckoned that may be too large: where the first is personal and the second is not, that may have been chosen
 	Scales       []Scale           // parameters that columns are reckoned with
 	Orders       []Ref             // columns that only sort or group, as they are
@@ -216,7 +217,7 @@ func Planned(text, prepared *Statement) *Statement {
 	st.Relations, st.Reads, st.Indirect, st.Partial = prepared.Relations, prepared.Reads, prepared.Indirect, prepared.Partial
 	st.Roles = prepared.Roles
 	st.Probes, st.Orders, st.Equals, st.Joins, st.Folded = prepared.Probes, prepared.Orders, prepared.Equals, prepared.Joins, prepared.Folded
-	st.Fails, st.Reckoned, st.Scales = prepared.Fails, prepared.Reckoned, prepared.Scales
+	st.Fails, st.Barred, st.Reckoned, st.Scales = prepared.Fails, prepared.Barred, prepared.Reckoned, prepared.Scales
 	st.Signs = append(slices.Clone(text.Signs), prepared.Signs...)
 	return &st
 }

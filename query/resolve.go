@@ -31,6 +31,7 @@ type resolver struct {
 	equals bitset
 	joins  [][2]flow
 	fails  bitset // columns of which something is computed that may fail
+	barred bitset // those of fails that are written where something may be against it
 	given  bitset // columns that are given to routines
 	pairs  [][2]flow
 	scales []scale

@@ -261,7 +261,7 @@ func (r *resolver) steered() {
 		}
 	}
 	st.Probes, st.Orders, st.Equals = r.list(r.probes), r.list(r.orders), r.list(r.equals)
-	st.Fails, r.a.given = r.list(r.fails), r.list(r.given)
+	st.Fails, st.Barred, r.a.given = r.list(r.fails), r.list(r.barred), r.list(r.given)
 	for _, pair := range r.pairs {
 		for _, a := range r.list(pair[0].derived) {
 			for _, b := range r.list(pair[1].derived) {
