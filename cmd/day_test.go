@@ -322,6 +322,7 @@ func TestAWholeDayAtTheScreen(t *testing.T) {
 	d.presses("bob", "Space")
 	d.sees("bob", "the end")
 	d.presses("bob", "t")
+	d.sees("bob", "or 2026-11-30 15:04:05") // letters that come in one piece with t would be a pasted text
 	d.answers("bob", "-10h")
 	d.sees("bob", "paused instant", "connected")
 	d.presses("bob", "Escape")
